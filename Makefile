@@ -1,0 +1,48 @@
+# make demo   set up and run the main job: a rank sweep on the bundled corpus, its table and figure
+# make test   set up and pass the tests
+# An active conda environment named persona-exp (environment.yml) is used as it is; else .venv is made from the lock file.
+
+SHELL := /bin/bash
+
+ifeq ($(CONDA_DEFAULT_ENV),persona-exp)
+BIN := $(CONDA_PREFIX)/bin
+READY :=
+else
+BIN := .venv/bin
+READY := .venv/.ready
+endif
+
+NVIDIA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
+	nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+.PHONY: setup demo test test-unit check bench lock clean
+
+setup: $(READY)
+
+.venv/.ready: requirements.lock pyproject.toml setup.sh
+	bash setup.sh .venv
+	touch $@
+
+demo: setup
+	$(BIN)/python run.py -m lora.r=8,16,32
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-unit: setup
+	$(BIN)/python -m pytest -m "not model and not slurm"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The torch wheel pins its own CUDA packages; the lock leaves them to it, so that a CPU build of torch fits the same lock.
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate --no-header \
+		$(addprefix --no-emit-package ,$(NVIDIA)) --output-file requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,1 @@
+"""From runs/ to tables and figures. Reads what trials wrote; imports no torch."""

@@ -1,0 +1,67 @@
+"""Hydra's door to our sweeper and launcher: Hydra loads plugins from this namespace alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class GridSweeper(Sweeper):
+    """Every combination of the swept values, handed to the launcher as one sweep."""
+
+    config: DictConfig
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> int:
+        from persona_exp.config.compose import resolve
+        from persona_exp.launch.sweep import Request
+        from persona_exp.search.grid import grid
+
+        hydra_overrides = OmegaConf.to_container(self.config.hydra.overrides.hydra)
+        assert isinstance(hydra_overrides, list)
+        assert isinstance(self.launcher, LocalLauncher)
+        swept, points = grid(
+            arguments,
+            config_name=self.config.hydra.job.config_name,
+            hydra_overrides=[str(override) for override in hydra_overrides],
+            loader=self.context.config_loader,
+        )
+        requests = [Request(resolve(point.config), point.overrides) for point in points]
+        return self.launcher.launch_sweep(arguments, swept, requests)
+
+
+class LocalLauncher(Launcher):
+    """Trials one after the other on this machine."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.config = hydra_context, config
+
+    def launch_sweep(self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any]) -> int:
+        """Run `requests` (persona_exp.launch.sweep.Request) as one sweep; the exit code."""
+        from persona_exp.launch.sweep import run_sweep
+
+        return run_sweep(arguments=arguments, swept=swept, requests=requests)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """For sweepers other than ours: one job a list of overrides, each composed here."""
+        from persona_exp.config.compose import resolve
+        from persona_exp.launch.sweep import Request
+
+        requests, returns = [], []
+        for overrides in job_overrides:
+            composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            requests.append(Request(resolve(composed), dict(line.split("=", 1) for line in overrides)))
+            returns.append(JobReturn(overrides=overrides, cfg=composed, status=JobStatus.COMPLETED))
+        swept = sorted({key for request in requests for key in request.overrides})
+        code = self.launch_sweep([line for overrides in job_overrides for line in overrides], swept, requests)
+        for job in returns:
+            job._return_value = code
+        return returns

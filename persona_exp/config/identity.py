@@ -1,0 +1,56 @@
+"""What a trial is: the part of its config that can change its result, and the id made from it."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from persona_exp.config.schema import Config
+from persona_exp.files import digest
+
+# The config groups each method reads. The base model as it is reads none, so that a sweep has one base row.
+GROUPS_READ = {
+    "none": (),
+    "full": ("optim", "train"),
+    "lora": ("lora", "optim", "train"),
+    "qlora": ("lora", "optim", "train"),
+}
+
+# Where weights come from is no part of what they are: their digest is.
+MODEL_KEYS_REPLACED_BY_DIGEST = ("name", "source", "location", "revision", "sha256")
+
+
+def identity_fields(group: Any) -> dict[str, Any]:
+    """A config group as a dictionary, without the fields that cannot change a result."""
+    kept = {}
+    for spec in fields(group):
+        if spec.metadata.get("identity", True):
+            value = getattr(group, spec.name)
+            kept[spec.name] = identity_fields(value) if is_dataclass(value) else value
+    return kept
+
+
+def identity(config: Config, *, model_digest: str, data_id: str, training_version: int) -> dict[str, Any]:
+    """All that decides a trial's mathematics. `model_digest` names the base weights, `data_id` the built examples."""
+    model = identity_fields(config.model)
+    for key in (*MODEL_KEYS_REPLACED_BY_DIGEST, "target_modules"):
+        del model[key]
+    what: dict[str, Any] = {
+        "model": {"digest": model_digest, **model},
+        "data_id": data_id,
+        "method": identity_fields(config.method),
+    }
+    if config.method.name == "none":
+        return what
+    what["mix"] = {"weights": identity_fields(config.data.mix), "size": config.data.size, "seed": config.data.seed}
+    what["engine"] = identity_fields(config.engine)
+    what["seed"] = config.seed
+    what["training_version"] = training_version
+    for name in GROUPS_READ[config.method.name]:
+        what[name] = identity_fields(getattr(config, name))
+    if what["train"]["max_steps"] is not None:
+        del what["train"]["epochs"]
+    return what
+
+
+def trial_id(what: dict[str, Any]) -> str:
+    """Twelve hex digits of the identity's SHA-256."""
+    return digest(what)[:12]

@@ -1,0 +1,1 @@
+"""Book files to chapters, passages, quotes and speakers. Text only."""

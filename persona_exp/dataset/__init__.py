@@ -1,0 +1,1 @@
+"""Passages to examples, mixed and split without leaks. Text only."""

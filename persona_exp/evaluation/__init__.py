@@ -1,0 +1,1 @@
+"""Metrics of one model on held-out replies. Torch and transformers are imported inside functions."""

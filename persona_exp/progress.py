@@ -1,0 +1,75 @@
+"""Progress with an estimated end: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY_SECONDS = 15.0
+
+T = TypeVar("T")
+
+
+class Meter(Protocol):
+    """What `progress` hands out."""
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """`steps` more are done; `note` (a loss, say) is shown behind the count."""
+
+
+class _Bar:
+    def __init__(self, bar: Progress, task: int) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._bar.update(self._task, advance=steps, note=note)  # type: ignore[arg-type]
+
+
+class _Lines:
+    """For logs: at most one line every `LINE_EVERY_SECONDS`, and one at the end."""
+
+    def __init__(self, what: str, total: int, done: int) -> None:
+        self._what, self._total, self._done, self._first = what, total, done, done
+        self._start = self._shown = time.monotonic()
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._done += steps
+        now = time.monotonic()
+        if self._done < self._total and now - self._shown < LINE_EVERY_SECONDS:
+            return
+        self._shown = now
+        rest = (now - self._start) / (self._done - self._first) * (self._total - self._done)
+        ending = f", about {clock(rest)} left" if self._done < self._total else f" in {clock(now - self._start)}"
+        print(f"{self._what}: {self._done}/{self._total}{ending}{'  ' + note if note else ''}", file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """`75` → `1:15`; hours when there are any."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+@contextmanager
+def progress(what: str, total: int, done: int = 0) -> Iterator[Meter]:
+    """Show `what` going from `done` to `total` on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(what, total, done)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console) as bar:
+        yield _Bar(bar, bar.add_task(what, total=total, completed=done, note=""))
+
+
+def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield `items` while showing how many of `total` have been taken."""
+    with progress(what, total) as meter:
+        for item in items:
+            yield item
+            meter.advance()

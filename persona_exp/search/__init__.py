@@ -1,0 +1,1 @@
+"""Which trials a sweep asks for."""

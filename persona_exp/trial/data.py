@@ -1,0 +1,46 @@
+"""A trial's dataset: built once under `runs/data/<data_id>/`, shared by all trials that read it."""
+
+from pathlib import Path
+from typing import Any
+
+from persona_exp.config.schema import Config
+from persona_exp.corpus.library import beside, locate
+from persona_exp.dataset import build
+from persona_exp.dataset.example import Example
+from persona_exp.files import file_digest
+from persona_exp.modeling.cache import cache_folder
+
+
+def prepare(config: Config) -> str:
+    """Build the dataset that `config` asks for, unless it is there; its id. Raises UserError, and then leaves nothing behind."""
+    corpus, persona, data = config.corpus, config.persona, config.data
+    sources = {name: (entry.id, entry.sha256) for name, entry in corpus.gutenberg.items()}
+    books = locate(corpus.dir, corpus.books, sources, cache_folder() / "gutenberg")
+    speakers = beside(corpus.dir, corpus.speakers)
+    settings: dict[str, Any] = {
+        "persona": persona.name,
+        "aliases": persona.aliases,
+        "narrator": persona.narrator,
+        "system_prompt": persona.system_prompt,
+        "validation": corpus.validation,
+        "test": corpus.test,
+        "split": data.split,
+        "validation_fraction": data.validation_fraction,
+        "test_fraction": data.test_fraction,
+        "min_reply_words": data.min_reply_words,
+        "max_reply_words": data.max_reply_words,
+        "max_context_words": data.max_context_words,
+    }
+    digests = {name: file_digest(path) for name, path in books.items()}
+    data_id = build.data_id(digests, speakers=file_digest(speakers) if speakers else None, **settings)
+    build.build(books, _folder(Path(config.runs), data_id), speakers=speakers, **settings)
+    return data_id
+
+
+def read_examples(runs: Path, data_id: str, split: str) -> list[Example]:
+    """The examples of one split of a built dataset."""
+    return build.read_split(_folder(runs, data_id), split)
+
+
+def _folder(runs: Path, data_id: str) -> Path:
+    return runs / "data" / data_id

@@ -1,0 +1,41 @@
+"""Where a trial's things are, below `runs/trials/<trial_id>/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The folder of one trial."""
+
+    path: Path
+
+    @property
+    def trial_id(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def attempts(self) -> Path:
+        return self.path / "attempts"
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter; for `method=full` the whole model."""
+        return self.path / "adapter"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+
+def trial_directory(runs: Path, trial_id: str) -> Directory:
+    """The folder of `trial_id` below `runs`, whether it is there or not."""
+    return Directory(runs / "trials" / trial_id)

@@ -1,0 +1,209 @@
+"""Reads what sweeps and trials left under runs/. Reads only: no torch, no writing, no opinion on the figures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt import node, process_started
+
+
+@dataclass(frozen=True)
+class SweepTrial:
+    """One trial that a sweep asked for. `role` is `adapter` or `base`; `overrides` are the swept keys that this trial reads."""
+
+    trial_id: str
+    role: str
+    overrides: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one `-m` command asked for. `evaluation` are the evaluation settings it asked for, empty where it did not say."""
+
+    name: str
+    command: str
+    swept: list[str]
+    created: str
+    trials: list[SweepTrial]
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One published evaluation. `metrics` maps a name to `{"value", "n", "unit"}`; `items` has one record a scored reply."""
+
+    eval_id: str
+    condition: str
+    split: str
+    settings: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    items: list[dict[str, Any]]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that one trial left on disk. `log` has one record a logged step, ascending; `attempts` the attempt files, ascending."""
+
+    trial_id: str
+    status: str
+    cause: str | None
+    message: str | None
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    log: list[dict[str, Any]]
+    evaluations: list[Evaluation]
+
+
+def read_sweep(runs: Path, name: str) -> Sweep:
+    """The sweep `name` under `runs`; UserError where there is none or its sweep.yaml is not whole."""
+    path = runs / "sweeps" / name / "sweep.yaml"
+    content = _yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
+    missing = [key for key in ("command", "swept", "trials") if key not in content]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; run the sweep's command again to write it anew.")
+    created = content.get("created", "")
+    return Sweep(
+        name=str(content.get("name", name)),
+        command=str(content["command"]),
+        swept=[str(key) for key in content["swept"] or []],
+        # YAML turns an unquoted time into a datetime.
+        created=created.isoformat() if isinstance(created, date) else str(created),
+        trials=[_sweep_trial(path, entry) for entry in content["trials"] or []],
+        evaluation=dict(content.get("evaluation") or {}),
+    )
+
+
+def has_trial(runs: Path, trial_id: str) -> bool:
+    """Whether the trial was sealed under `runs`."""
+    return (_trial_folder(runs, trial_id) / "config.yaml").is_file()
+
+
+def read_state(runs: Path, trial_id: str) -> tuple[str, str | None, str | None]:
+    """(status, cause, message) of a sealed trial, from its highest attempt alone; `sealed` when there is none.
+
+    A `running` attempt whose process is gone from this machine is `interrupted`. Of other machines only a lease can tell.
+    """
+    attempts = _attempt_files(_trial_folder(runs, trial_id))
+    return _state(_json(attempts[-1])) if attempts else ("sealed", None, None)
+
+
+def read_trial(runs: Path, trial_id: str) -> Trial:
+    """Everything of one trial; UserError where it was never sealed or a file of it is broken."""
+    folder = _trial_folder(runs, trial_id)
+    config = _yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
+    provenance = folder / "provenance.json"
+    files = _attempt_files(folder)
+    attempts = [_json(path) for path in files]
+    status, cause, message = _state(attempts[-1]) if attempts else ("sealed", None, None)
+    return Trial(
+        trial_id=trial_id,
+        status=status,
+        cause=cause,
+        message=message,
+        config=config,
+        provenance=_json(provenance) if provenance.is_file() else {},
+        attempts=attempts,
+        log=_log([path.with_suffix("") / "train.jsonl" for path in files]),
+        evaluations=_evaluations(folder / "evaluations"),
+    )
+
+
+def _trial_folder(runs: Path, trial_id: str) -> Path:
+    return runs / "trials" / trial_id
+
+
+def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
+    trial_id = entry.get("trial_id")
+    # Twelve digits without a letter are a number to YAML, octal if they start with 0: nothing can bring the text back.
+    if not isinstance(trial_id, str):
+        raise UserError(f"{path} has a trial_id that is not text ({trial_id!r}); put it in quotes.")
+    return SweepTrial(trial_id, str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}))
+
+
+def _attempt_files(folder: Path) -> list[Path]:
+    return sorted((path for path in (folder / "attempts").glob("*.json") if path.stem.isdigit()), key=lambda path: int(path.stem))
+
+
+def _state(attempt: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    status, cause, message = str(attempt["status"]), attempt.get("cause"), attempt.get("message")
+    if status == "running" and attempt.get("host") == node() and not _alive(attempt):
+        return "interrupted", cause, message or f"process {attempt['pid']} is gone from {attempt['host']}"
+    return status, cause, message
+
+
+def _alive(attempt: Mapping[str, Any]) -> bool:
+    started = process_started(int(attempt["pid"]))
+    return started is not None and attempt.get("process_started") in (None, started)
+
+
+def _log(files: list[Path]) -> list[dict[str, Any]]:
+    """Logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
+    records = {int(record["step"]): record for path in files if path.is_file() for record in _jsonl(path)}
+    return [records[step] for step in sorted(records)]
+
+
+def _evaluations(folder: Path) -> list[Evaluation]:
+    # A name with a leading dot is one that is still being written.
+    found = sorted(path for path in folder.glob("*") if not path.name.startswith(".") and (path / "metrics.json").is_file())
+    return [_evaluation(path) for path in found]
+
+
+def _evaluation(folder: Path) -> Evaluation:
+    content = _json(folder / "metrics.json")
+    missing = [key for key in ("condition", "split", "metrics") if key not in content]
+    if missing:
+        raise UserError(f"{folder}/metrics.json lacks {', '.join(missing)}; remove that folder and evaluate again.")
+    items = folder / "items.jsonl"
+    return Evaluation(
+        eval_id=str(content.get("eval_id", folder.name)),
+        condition=str(content["condition"]),
+        split=str(content["split"]),
+        settings=dict(content.get("settings") or {}),
+        metrics=dict(content["metrics"]),
+        items=_jsonl(items) if items.is_file() else [],
+        folder=folder,
+    )
+
+
+def _yaml(path: Path, absent: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(absent) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{path} is not valid YAML; run the sweep's command again to write it anew.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; run the sweep's command again to write it anew.")
+    return content
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON; remove it and run the sweep's command again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no JSON object; remove it and run the sweep's command again.")
+    return content
+
+
+def _jsonl(path: Path) -> list[dict[str, Any]]:
+    """Records of a JSONL file. A last line that a kill cut short is left out; any other bad line is an error."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.extend([json.loads(line)] if line.strip() else [])
+        except ValueError:
+            # The last element of the split is what follows the last newline: empty in a whole file.
+            if number < len(lines):
+                raise UserError(f"{path} line {number} is not JSON; remove the file and run the sweep's command again.") from None
+    return records

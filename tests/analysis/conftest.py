@@ -1,0 +1,130 @@
+"""A factory of small runs/ folders, written in the form in which trials leave theirs."""
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DATA_ID = "0da7a0da7a00"
+
+
+def trial_id(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+class Runs:
+    """Builds one sweep under `root`/runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "runs"
+
+    def items(self, *, level: float, count: int = 40, noise: int = 0, data: str = DATA_ID) -> list[dict[str, Any]]:
+        """Replies whose length and difficulty depend on the data alone; `noise` is what one training did to each."""
+        text, own = random.Random(f"{data}"), random.Random(f"{data} {noise}")
+        made = []
+        for number in range(count):
+            tokens = text.randint(5, 40)
+            nats = tokens * max(0.05, level + text.gauss(0, 0.4) + own.gauss(0, 0.05))
+            made.append(
+                {"example": f"e{number:03}", "book": "ferry.txt", "chapter": "I", "nats": nats, "tokens": tokens,
+                 "correct": tokens // 3, "bytes": tokens * 4, "nats_with_end": nats + 1.0, "tokens_with_end": tokens + 1}
+            )  # fmt: skip
+        return made
+
+    def evaluation(self, name: str, condition: str, items: list[dict[str, Any]], *, split: str = "test", overlap: float = 0.1,
+                   **settings: Any) -> Path:  # fmt: skip
+        nats, tokens, size = (sum(item[key] for item in items) for key in ("nats", "tokens", "bytes"))
+        known = {"likelihood_items": len(items), "generated_items": 24, "available_items": 90, "max_new_tokens": 64, "batch_size": 8,
+                 "system_prompt": condition != "base", "EVALUATION_VERSION": 1, **settings}  # fmt: skip
+        values = {
+            "perplexity": (math.exp(nats / tokens), tokens, "tokens"),
+            "bits_per_byte": (nats / math.log(2) / size, size, "bytes"),
+            "token_accuracy": (sum(item["correct"] for item in items) / tokens, tokens, "tokens"),
+            "eval_loss": (sum(item["nats_with_end"] for item in items) / (tokens + len(items)), tokens + len(items), "tokens"),
+        }
+        if known["generated_items"]:
+            factors = {"rouge1": 1.5, "rouge2": 0.2, "rougeL": 1.0, "bleu": 10.0, "jaccard": 0.5}
+            values |= {key: (overlap * factor, known["generated_items"], "items") for key, factor in factors.items()}
+            values |= {"period_terms_per_1000_words": (12.5, 800, "words"), "reference_period_terms_per_1000_words": (15.0, 700, "words")}
+        eval_id = trial_id(name, condition, split, sorted(known.items()))
+        folder = self.path / "trials" / name / "evaluations" / eval_id
+        folder.mkdir(parents=True)
+        metrics = {key: dict(zip(("value", "n", "unit"), metric, strict=True)) for key, metric in values.items()}
+        content = {"eval_id": eval_id, "trial_id": name, "condition": condition, "split": split, "settings": known, "metrics": metrics}
+        (folder / "metrics.json").write_text(json.dumps(content))
+        (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+        return folder
+
+    def trial(self, name: str, *, status: str | None = "finished", cause: str | None = None, message: str | None = None,
+              seed: int = 0, model: str = "smollm2-135m", data: str = DATA_ID, quantisation: str = "nf4",
+              losses: Sequence[float] = (), **attempt: Any) -> str:  # fmt: skip
+        folder = self.path / "trials" / name
+        (folder / "attempts" / "0001").mkdir(parents=True)
+        config = {"model": {"name": model, "micro_batch_size": 4}, "method": {"name": "qlora", "quantisation": quantisation}, "seed": seed}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "provenance.json").write_text(json.dumps({"data_id": data}))
+        if status is not None:
+            record = {"attempt": 1, "host": "elsewhere", "pid": 1, "status": status, "cause": cause, "message": message,
+                      "hardware": "cpu", "threads": 2, **attempt}  # fmt: skip
+            (folder / "attempts" / "0001.json").write_text(json.dumps(record))
+        log = folder / "attempts" / "0001" / "train.jsonl"
+        log.write_text("".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses, start=1)))
+        return name
+
+    def base(self, *, levels: tuple[float, float] = (4.6, 4.3), model: str = "smollm2-135m", data: str = DATA_ID,
+             quantisation: str = "nf4", **settings: Any) -> dict[str, Any]:  # fmt: skip
+        name = self.trial(trial_id("base", model, data, quantisation), model=model, data=data, quantisation=quantisation)
+        for condition, level in zip(("base", "base+system"), levels, strict=True):
+            self.evaluation(name, condition, self.items(level=level, data=data), **settings)
+        return {"trial_id": name, "role": "base", "overrides": {}}
+
+    def adapter(self, overrides: dict[str, Any], *, level: float = 4.2, status: str | None = "finished", cause: str | None = None,
+                message: str | None = None, model: str = "smollm2-135m", data: str = DATA_ID, quantisation: str = "nf4", steps: int = 24,
+                overlap: float = 0.1, evaluated: bool | None = None, **settings: Any) -> dict[str, Any]:  # fmt: skip
+        name, seed = trial_id("adapter", sorted(overrides.items(), key=str)), int(overrides.get("seed", 0))
+        own = random.Random(name)
+        losses = [level - 0.3 + 1.5 * math.exp(-step / 8) + own.gauss(0, 0.15) for step in range(steps)]
+        self.trial(name, status=status, cause=cause, message=message, seed=seed, model=model, data=data, quantisation=quantisation,
+                   losses=losses)  # fmt: skip
+        if status == "finished" if evaluated is None else evaluated:
+            noise = 1 + int(name, 16) % 1000
+            self.evaluation(name, "adapter", self.items(level=level, noise=noise, data=data), overlap=overlap, **settings)
+        return {"trial_id": name, "role": "adapter", "overrides": overrides}
+
+    def sweep(self, swept: list[str], trials: list[dict[str, Any]], name: str = "lora.r=8,16,32-1a2b3c4d", **more: Any) -> Path:
+        folder = self.path / "sweeps" / name
+        folder.mkdir(parents=True)
+        content = {"name": name, "command": "python run.py -m lora.r=8,16,32", "swept": swept, "created": "2026-01-01T00:00:00+00:00",
+                   **more, "trials": trials}  # fmt: skip
+        (folder / "sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+@pytest.fixture
+def ranks(runs: Runs) -> Callable[..., Path]:
+    """A sweep over three ranks: 8 better than the base model, 16 about as good, 32 failed."""
+
+    def build(**settings: Any) -> Path:
+        return runs.sweep(
+            ["lora.r"],
+            [
+                runs.base(**settings),
+                # Not in numeric order: the table has to see to that.
+                runs.adapter({"lora.r": 32}, status="failed", cause="out_of_memory", message="CUDA out of memory\nat step 3"),
+                runs.adapter({"lora.r": 8}, level=4.1, overlap=0.2, **settings),
+                runs.adapter({"lora.r": 16}, level=4.3, **settings),
+            ],
+        )
+
+    return build

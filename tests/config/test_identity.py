@@ -1,0 +1,91 @@
+"""What is one trial and what are two."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from persona_exp.config.identity import identity, trial_id
+from persona_exp.files import canonical_json, digest
+
+GIVEN = {"model_digest": "m", "data_id": "d", "training_version": 1}
+
+OUTSIDE = [
+    "evaluation.likelihood_items=7",
+    "runs=elsewhere",
+    "tracker=tensorboard",
+    "cluster.threads=1",
+    "train.micro_batch_size=1",
+    "train.checkpoint_steps=3",
+    "train.log_steps=5",
+    "train.gradient_checkpointing=true",
+    "model.micro_batch_size=2",
+    "model.name=other",
+]
+INSIDE = [
+    "lora.r=4",
+    "lora.alpha=1",
+    "lora.dropout=0",
+    "optim.lr=1e-3",
+    "optim.effective_batch_size=4",
+    "train.epochs=1",
+    "train.max_steps=5",
+    "train.max_length=64",
+    "seed=1",
+    "data.mix.dialogue=0.5",
+    "data.size=10",
+    "data.seed=3",
+    "method=lora",
+    "method=full",
+    "model.dtype=float32",
+    "model.attention=eager",
+]
+
+
+def ident(config, *overrides):
+    return trial_id(identity(config(*overrides), **GIVEN))
+
+
+@pytest.mark.parametrize("override", OUTSIDE)
+def test_what_cannot_change_a_result_is_outside(config, override):
+    assert ident(config, override) == ident(config)
+
+
+@pytest.mark.parametrize("override", INSIDE)
+def test_what_can_change_a_result_is_inside(config, override):
+    assert ident(config, override) != ident(config)
+
+
+@pytest.mark.parametrize("override", ["lora.r=4", "optim.lr=1e-3", "train.epochs=1", "seed=1", "data.mix.dialogue=0.5"])
+def test_the_base_model_reads_no_training_setting(config, override):
+    base = ("method=none",)
+    assert ident(config, *base, override) == ident(config, *base)
+
+
+@pytest.mark.parametrize("given", [{"model_digest": "x"}, {"data_id": "x"}, {"training_version": 2}])
+def test_weights_data_and_version_are_inside(config, given):
+    assert trial_id(identity(config(), **{**GIVEN, **given})) != ident(config)
+
+
+def test_epochs_do_not_matter_where_max_steps_rules(config):
+    assert ident(config, "train.max_steps=5", "train.epochs=1") == ident(config, "train.max_steps=5", "train.epochs=9")
+
+
+def test_trial_id_is_twelve_hex_digits(config):
+    assert len(ident(config)) == 12
+    int(ident(config), 16)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(), json_values))
+def test_digest_ignores_order_and_survives_json(value):
+    shuffled = dict(reversed(list(value.items())))
+    assert digest(value) == digest(shuffled) == digest(json.loads(canonical_json(value)))

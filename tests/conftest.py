@@ -1,0 +1,47 @@
+"""What tests share: composing a config as the command line does, and running the command line itself."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from persona_exp.config.compose import register_schema, resolve
+from persona_exp.config.schema import Config
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def composed() -> Iterator[Callable[..., DictConfig]]:
+    """`composed("lora.r=8")`: conf/ as Hydra composes it."""
+    register_schema()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield lambda *overrides: compose("config", list(overrides))
+
+
+@pytest.fixture
+def config(composed: Callable[..., DictConfig]) -> Callable[..., Config]:
+    """`config("lora.r=8")`: the checked dataclass."""
+    return lambda *overrides: resolve(composed(*overrides))
+
+
+@pytest.fixture
+def run_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_py("-m", "lora.r=8,16")`: the command itself, its results below `tmp_path/runs`."""
+
+    def run(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PERSONA_EXP_RUNS": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
+        environment.pop("HYDRA_FULL_ERROR", None)
+        command = [sys.executable, str(ROOT / "run.py"), *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+        )
+
+    return run

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_exp.corpus.book import Book, read_book
+from persona_exp.corpus.chapters import Chapter
+from persona_exp.corpus.paragraphs import find_paragraphs
+from persona_exp.corpus.passages import find_passages
+from persona_exp.errors import UserError
+
+GUTENBERG = """The Project Gutenberg eBook of The Bell
+
+Title: The Bell of Saltmere
+Author: Nobody
+
+*** START OF THE PROJECT GUTENBERG EBOOK THE BELL ***
+
+Produced by a volunteer and
+another
+
+THE BELL
+
+CHAPTER I
+
+It rang. Nobody _heard_ it.
+
+CHAPTER II
+
+It fell.
+
+*** END OF THE PROJECT GUTENBERG EBOOK THE BELL ***
+
+CHAPTER III
+
+This licence is long.
+"""
+
+
+def test_a_gutenberg_book(tmp_path: Path) -> None:
+    path = tmp_path / "bell.txt"
+    path.write_bytes(GUTENBERG.replace("\n", "\r\n").encode("utf-8-sig"))
+    book = read_book(path)
+    assert (book.id, book.title) == ("bell", "The Bell of Saltmere")
+    assert [book.text[chapter.start : chapter.end] for chapter in book.chapters] == ["It rang. Nobody heard it.", "It fell."]
+    assert "licence" not in book.text
+    assert "Produced" not in book.text
+
+
+def test_the_title_is_the_first_line_or_the_file_name(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("The Buoy\n\nIt floated.\n")
+    (tmp_path / "two.txt").write_text("CHAPTER I\n\nIt floated.\n\nCHAPTER II\n\nIt sank.\n")
+    assert [read_book(tmp_path / name).title for name in ("one.txt", "two.txt")] == ["The Buoy", "two"]
+
+
+def test_headings_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bare.txt").write_text("I.\n\nII.\n")
+    with pytest.raises(UserError, match="no paragraph"):
+        read_book(tmp_path / "bare.txt")
+
+
+@given(st.lists(st.integers(1, 150), min_size=1, max_size=30), st.integers(20, 300))
+def test_passages_hold_every_paragraph_once_in_order(lengths: list[int], words: int) -> None:
+    text = "\n\n".join("tide " * (length - 1) + "tide." for length in lengths)
+    passages = find_passages(Book("b", "B", text, (Chapter("", 0, len(text)),), "0"), words)
+    held = [(paragraph.start, paragraph.end) for passage in passages for paragraph in find_paragraphs(text, passage.start, passage.end)]
+    assert held == [(paragraph.start, paragraph.end) for paragraph in find_paragraphs(text)]
+    assert len({passage.id for passage in passages}) == len(passages)
+    assert all(len(passage.text.split()) >= words / 2 for passage in passages[1:])

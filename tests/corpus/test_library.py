@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from persona_exp.corpus.library import beside, locate
+from persona_exp.errors import UserError
+
+
+def test_only_the_named_books_are_located(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("x")
+    assert locate(str(tmp_path), ["b.txt"], {}, tmp_path) == {"b.txt": tmp_path / "b.txt"}
+
+
+def test_the_bundled_collection(tmp_path: Path) -> None:
+    assert locate("bundled:saltmere", ["01_clock.txt"], {}, tmp_path)["01_clock.txt"].is_file()
+    assert beside("bundled:saltmere", "gold.csv") is not None
+    assert beside("bundled:saltmere", None) is None
+
+
+@pytest.mark.parametrize(
+    ("directory", "books", "message"),
+    [
+        ("/nonexistent", ["a.txt"], "corpus.dir=/nonexistent is not a folder"),
+        ("bundled:saltmere", ["nothing.txt"], "holds no file nothing.txt"),
+        ("bundled:nothing", ["a.txt"], "corpus.dir=bundled:nothing is not a folder"),
+        (None, ["a.txt"], "corpus.dir=PATH"),
+        (None, [], "names no book"),
+        ("bundled:saltmere", ["01_clock.txt", "01_clock.txt"], "twice"),
+    ],
+)
+def test_what_is_missing_is_named(directory: str | None, books: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        locate(directory, books, {}, tmp_path)
+
+
+def test_a_missing_file_of_speakers_is_named() -> None:
+    with pytest.raises(UserError, match=r"holds no file who\.csv"):
+        beside("bundled:saltmere", "who.csv")

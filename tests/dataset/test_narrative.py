@@ -1,0 +1,31 @@
+from pathlib import Path
+
+from persona_exp.corpus.book import read_book
+from persona_exp.corpus.passages import find_passages
+from persona_exp.dataset.narrative import narrative
+
+TOLD = "I went down to the quay with my lantern, and I saw the boat. "
+THIRD = "She went down to the quay with her lantern, and saw the boat. "
+
+
+def replies(tmp_path: Path, text: str) -> list[tuple[str, str]]:
+    path = tmp_path / "story.txt"
+    path.write_text(text, encoding="utf-8")
+    book = read_book(path)
+    passages = find_passages(book)
+    found, _ = narrative(book, passages, {one.id: "train" for one in passages}, "Edwin Pell", "", 4, 200, 120)
+    return [(one.messages[0]["content"], one.reply) for one in found]
+
+
+def test_narration_answers_the_paragraph_before_it(tmp_path: Path) -> None:
+    text = f"The Bell\n\n{TOLD}\n\n“Who rang?” I asked.\n\nI had no reply from the boat.\n\nI read as follows:\n"
+    assert replies(tmp_path, text) == [('"Who rang?" I asked.', "I had no reply from the boat.")]
+
+
+def test_chapters_told_in_the_third_person_are_not_the_narrators(tmp_path: Path) -> None:
+    text = f"CHAPTER I\n\n{TOLD * 40}\n\n{TOLD}\n\nCHAPTER II\n\n{THIRD * 60}\n\n{THIRD}\n\n“I rang. I and my boy,” said I.\n\n{THIRD}\n"
+    assert [reply for _, reply in replies(tmp_path, text)] == [TOLD.strip()]
+
+
+def test_behind_marks_that_do_not_pair_nothing_is_taken(tmp_path: Path) -> None:
+    assert replies(tmp_path, f"The Bell\n\n{TOLD}\n\n“I was a boy then.\n\nI went to sea at the age of ten.\n") == []

@@ -1,0 +1,162 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.reader import has_trial, read_state, read_sweep, read_trial
+
+TRIAL = "0123456789ab"
+
+
+def write_trial(runs, attempts=(), logs=()):
+    folder = runs / "trials" / TRIAL
+    (folder / "attempts").mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 3\nlora: {r: 8}\n")
+    for number, attempt in enumerate(attempts, start=1):
+        record = {"attempt": number, "host": "elsewhere", "pid": 1, **attempt}
+        (folder / "attempts" / f"{number:04}.json").write_text(json.dumps(record))
+    for number, text in enumerate(logs, start=1):
+        (folder / "attempts" / f"{number:04}").mkdir()
+        (folder / "attempts" / f"{number:04}" / "train.jsonl").write_text(text)
+    return folder
+
+
+def write_sweep(runs, text):
+    folder = runs / "sweeps" / "s"
+    folder.mkdir(parents=True)
+    (folder / "sweep.yaml").write_text(text)
+
+
+def test_sweep(tmp_path):
+    write_sweep(
+        tmp_path,
+        "name: s\ncommand: python run.py -m lora.r=8,16\nswept: [lora.r]\ncreated: 2026-01-02T03:04:05+00:00\nevaluation: {split: test}\n"
+        "trials:\n- {trial_id: 0123456789ab, role: adapter, overrides: {lora.r: 8}}\n- {trial_id: ba9876543210, role: base}\n",
+    )
+    sweep = read_sweep(tmp_path, "s")
+    assert (sweep.name, sweep.swept, sweep.created) == ("s", ["lora.r"], "2026-01-02T03:04:05+00:00")
+    assert sweep.evaluation == {"split": "test"}
+    assert [(one.trial_id, one.role, one.overrides) for one in sweep.trials] == [
+        ("0123456789ab", "adapter", {"lora.r": 8}), ("ba9876543210", "base", {}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trials: []\n", "lacks command, swept"),
+        ("a: [\n", "not valid YAML"),
+        ("- 1\n", "holds no settings"),
+        ("command: c\nswept: []\ntrials: [{trial_id: 012345670123}]\n", "in quotes"),
+    ],
+)
+def test_broken_sweep(tmp_path, text, said):
+    write_sweep(tmp_path, text)
+    with pytest.raises(UserError, match=said):
+        read_sweep(tmp_path, "s")
+
+
+def test_absent(tmp_path):
+    with pytest.raises(UserError, match="There is no sweep"):
+        read_sweep(tmp_path, "s")
+    with pytest.raises(UserError, match="There is no trial"):
+        read_trial(tmp_path, TRIAL)
+    assert not has_trial(tmp_path, TRIAL)
+
+
+def test_sealed_until_the_first_attempt(tmp_path):
+    write_trial(tmp_path)
+    trial = read_trial(tmp_path, TRIAL)
+    assert has_trial(tmp_path, TRIAL)
+    assert (trial.status, trial.cause, trial.config, trial.provenance) == ("sealed", None, {"seed": 3, "lora": {"r": 8}}, {})
+    assert (trial.attempts, trial.log, trial.evaluations) == ([], [], [])
+
+
+def test_highest_attempt_is_the_status(tmp_path):
+    attempts = [{"status": "failed", "cause": "out_of_memory"}] + [{"status": "interrupted"}] * 9 + [{"status": "finished"}]
+    folder = write_trial(tmp_path, attempts)
+    # Beyond four digits names no longer sort as numbers do.
+    (folder / "attempts" / "10000.json").write_text(json.dumps({"status": "failed", "cause": "input", "message": "no"}))
+    assert read_state(tmp_path, TRIAL) == ("failed", "input", "no")
+    assert len(read_trial(tmp_path, TRIAL).attempts) == 12
+
+
+def running(**more):
+    return {"status": "running", "host": node(), "pid": os.getpid(), "process_started": process_started(os.getpid()), **more}
+
+
+def test_running_while_its_process_lives(tmp_path):
+    write_trial(tmp_path, [running()])
+    assert read_state(tmp_path, TRIAL)[0] == "running"
+
+
+def test_dead_process_is_interrupted(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_trial(tmp_path, [running(pid=gone.pid)])
+    status, _, message = read_state(tmp_path, TRIAL)
+    assert status == "interrupted"
+    assert str(gone.pid) in message
+    assert read_trial(tmp_path, TRIAL).status == "interrupted"
+
+
+def test_killed_but_not_waited_for_is_interrupted(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = process_started(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    write_trial(tmp_path, [running(pid=child.pid, process_started=started)])
+    assert read_state(tmp_path, TRIAL)[0] == "interrupted"
+    child.communicate()
+
+
+def test_a_later_process_of_the_same_number_is_not_it(tmp_path):
+    write_trial(tmp_path, [running(process_started="another boot:1")])
+    assert read_state(tmp_path, TRIAL)[0] == "interrupted"
+
+
+def test_other_machines_cannot_be_judged(tmp_path):
+    write_trial(tmp_path, [running(host="elsewhere", pid=2**22 + 1)])
+    assert read_state(tmp_path, TRIAL)[0] == "running"
+
+
+def line(step, loss):
+    return json.dumps({"step": step, "loss": loss}) + "\n"
+
+
+def test_log_of_a_resumed_trial(tmp_path):
+    first = line(1, 5.0) + line(2, 4.0) + line(3, 3.5) + '{"step": 4, "lo'
+    write_trial(tmp_path, [{"status": "interrupted"}, {"status": "finished"}], [first, line(3, 3.4) + line(4, 3.0)])
+    assert [(one["step"], one["loss"]) for one in read_trial(tmp_path, TRIAL).log] == [(1, 5.0), (2, 4.0), (3, 3.4), (4, 3.0)]
+
+
+def test_bad_line_inside_a_log_is_an_error(tmp_path):
+    write_trial(tmp_path, [{"status": "finished"}], ['{"step": 1, "lo\n' + line(2, 4.0)])
+    with pytest.raises(UserError, match="line 1"):
+        read_trial(tmp_path, TRIAL)
+
+
+def test_evaluations(tmp_path):
+    folder = write_trial(tmp_path, [{"status": "finished"}]) / "evaluations"
+    for name in ("abc", ".staged", "empty"):
+        (folder / name).mkdir(parents=True)
+    content = {"eval_id": "abc", "condition": "adapter", "split": "test", "settings": {"a": 1}, "metrics": {"perplexity": {"value": 2.0}}}
+    for name in ("abc", ".staged"):
+        (folder / name / "metrics.json").write_text(json.dumps(content))
+    # Without a newline at its end, the last line is whole all the same.
+    (folder / "abc" / "items.jsonl").write_text('{"example": "a"}\n{"example": "b"}')
+    (found,) = read_trial(tmp_path, TRIAL).evaluations
+    assert (found.eval_id, found.condition, found.split, found.settings) == ("abc", "adapter", "test", {"a": 1})
+    assert [item["example"] for item in found.items] == ["a", "b"]
+    (folder / "abc" / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="lacks condition, split, metrics"):
+        read_trial(tmp_path, TRIAL)
+
+
+def test_imports_no_torch():
+    code = "import sys, persona_exp.trial.reader; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
