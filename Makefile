@@ -39,6 +39,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Each benchmark prints one JSON object.
+bench: setup
+	@for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --json || exit 1; done
+
 # The torch wheel pins its own CUDA packages; the lock leaves them to it, so that a CPU build of torch fits the same lock.
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate --no-header \

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.frame import Results, setting_keys, shown
+from analysis.results import Results
 from analysis.rows import Row
-from analysis.style import COLUMN_WIDTH, MARKERS, colours, save, short, spread, styled
+from analysis.style import COLUMN_WIDTH, MARKERS, colours, name_beside, save, short, styled
+from analysis.values import number, shown
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -23,13 +23,20 @@ NAMED_DIRECTLY = 6
 # The loss of single steps is noisy; the line is its running mean over this part of the run.
 WINDOW_FRACTION = 0.08
 
+# Seeds of one setting share its colour and differ in their dashes.
+DASHES = ("-", "--", "-.", ":")
+
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial's logged losses (nats a supervised token); `fate` is empty where the trial was evaluated."""
+    """One trial's logged losses (nats a supervised token); `fate` is empty where the trial was evaluated.
+
+    `setting` and `seed` number the settings, and the seeds of each, from 0.
+    """
 
     name: str
     setting: int
+    seed: int
     steps: NDArray[np.float64]
     losses: NDArray[np.float64]
     fate: str
@@ -48,24 +55,21 @@ def curves(results: Results, rows: Sequence[Row]) -> list[Curve]:
     """The curve of every adapter trial that logged a finite loss, in the table's order."""
     import numpy as np
 
-    keys = setting_keys(results.sweep)
-    frame = results.frame[results.frame["role"] == "adapter"].drop_duplicates("trial_id").set_index("trial_id")
-    found = []
-    for place, row in enumerate(row for row in rows if row.condition == "adapter"):
-        for trial_id in row.trial_ids:
-            log = results.logs.get(trial_id)
-            if log is None or "loss" not in log:
+    found: list[Curve] = []
+    drawn: set[str] = set()
+    for setting, row in enumerate(row for row in rows if row.condition == "adapter"):
+        for seed, one in enumerate(row.outcomes):
+            records = [record for record in results.logs.get(one.trial_id, []) if number(record.get("loss")) is not None]
+            # Evaluations do not change how a trial trained: it is there once, however often it was evaluated.
+            if not records or one.trial_id in drawn:
                 continue
-            kept = log[np.isfinite(log["loss"].astype(float))]
-            if kept.empty:
-                continue
-            overrides = [(key, row.overrides[key]) for key in keys if key in row.overrides]
-            if len(row.trial_ids) > 1:
-                seed: Any = frame.at[trial_id, "seed"]
-                overrides.append(("seed", int(seed) if seed == seed else seed))
-            status = str(frame.at[trial_id, "status"])
-            fate = "" if status == "evaluated" else status
-            found.append(Curve(_name(overrides), place, kept["step"].to_numpy(float), kept["loss"].to_numpy(float), fate))
+            drawn.add(one.trial_id)
+            swept = {key: value for key, value in one.overrides.items() if not key.startswith("evaluation")}
+            if len(row.outcomes) > 1:
+                swept["seed"] = one.seed
+            name = ", ".join(f"{key.split('.')[-1]}={short(shown(value))}" for key, value in swept.items()) or "adapter"
+            steps, losses = (np.array([record[key] for record in records], float) for key in ("step", "loss"))
+            found.append(Curve(name, setting, seed, steps, losses, "" if one.evaluated else one.status))
     return found
 
 
@@ -73,8 +77,11 @@ def smooth(losses: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Centred running mean over `window` logged steps (odd), over those there are at both ends."""
     import numpy as np
 
-    kernel = np.ones(window)
-    return np.convolve(losses, kernel, "same") / np.convolve(np.ones(len(losses)), kernel, "same")
+    places = np.arange(len(losses))
+    first, last = np.maximum(places - window // 2, 0), np.minimum(places + window // 2 + 1, len(losses))
+    sums = np.concatenate([[0.0], np.cumsum(losses)])
+    means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
+    return means
 
 
 def window(steps: int) -> int:
@@ -83,38 +90,35 @@ def window(steps: int) -> int:
     return wide + 1 - wide % 2 if wide > 1 else 1
 
 
-def _name(overrides: Sequence[tuple[str, Any]]) -> str:
-    return ", ".join(f"{key.split('.')[-1]}={short(shown(value))}" for key, value in overrides) or "adapter"
-
-
 def _figure(found: Sequence[Curve]) -> Figure:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    width = min(window(max(len(curve.losses) for curve in found)), min(len(curve.losses) for curve in found) | 1)
+    width = window(max(len(curve.losses) for curve in found))
     direct = len(found) <= NAMED_DIRECTLY and max(len(_full(curve)) for curve in found) <= 18
     rows = 0 if direct else -(-len(found) // _columns(found))
     figure, axes = plt.subplots(figsize=(COLUMN_WIDTH, 2.2 + 0.13 * rows), layout="constrained")
-    shades = dict(zip(sorted({curve.setting for curve in found}), colours(len({curve.setting for curve in found})), strict=True))
-    ends = []
-    styles = _styles(found)
+    settings = sorted({curve.setting for curve in found})
+    shades = dict(zip(settings, colours(len(settings)), strict=True))
+    named: list[tuple[float, float, str, Any]] = []
     for curve in found:
         shade = shades[curve.setting]
         line = smooth(curve.losses, width)
         if width > 1:
             axes.plot(curve.steps, curve.losses, color=shade, linewidth=0.4, alpha=0.25)
-        axes.plot(curve.steps, line, color=shade, linewidth=1.0, linestyle=styles[id(curve)], label=_full(curve),
-                  marker=MARKERS[0] if len(line) == 1 else None, markersize=3)  # fmt: skip
+        marker = MARKERS[0] if len(line) == 1 else ""
+        dashes = DASHES[curve.seed % len(DASHES)]
+        axes.plot(curve.steps, line, color=shade, label=_full(curve), linestyle=dashes, linewidth=1, marker=marker, markersize=3)
         if curve.fate:
             axes.plot(curve.steps[-1:], line[-1:], marker="x", markersize=5, color="black", linestyle="none", zorder=5)
-        ends.append((curve, float(line[-1])))
+        named.append((float(curve.steps[-1]), float(line[-1]), _full(curve), shade))
     axes.set_xlabel("optimiser step")
     axes.set_ylabel("training loss (nats/token)" + (f",\nmean of {width} logged steps" if width > 1 else ""))
     axes.locator_params(axis="x", integer=True)
     axes.grid(axis="x", visible=False)
     sns.despine(ax=axes)
     if direct:
-        _name_ends(axes, ends, shades)
+        name_beside(axes, named, 0.075)
     else:
         figure.legend(loc="outside lower center", ncol=_columns(found), frameon=False, handlelength=1.6, columnspacing=1)
     return figure
@@ -126,35 +130,3 @@ def _full(curve: Curve) -> str:
 
 def _columns(found: Sequence[Curve]) -> int:
     return max(1, min(4, int(64 / (max(len(_full(curve)) for curve in found) + 6))))
-
-
-def _styles(found: Sequence[Curve]) -> dict[int, str]:
-    """Seeds of one setting share its colour and differ in their dashes."""
-    dashes = ("-", "--", "-.", ":")
-    seen: dict[int, int] = {}
-    styles = {}
-    for curve in found:
-        rank = seen.get(curve.setting, 0)
-        seen[curve.setting] = rank + 1
-        styles[id(curve)] = dashes[rank % len(dashes)]
-    return styles
-
-
-def _name_ends(axes: Axes, ends: Sequence[tuple[Curve, float]], shades: Mapping[int, Any]) -> None:
-    low, high = axes.get_ylim()
-    gap = (high - low) * 0.075
-    last = axes.get_xlim()[1]
-    axes.set_xlim(axes.get_xlim()[0], last)
-    for (curve, value), place in zip(ends, spread([value for _, value in ends], gap, low + gap / 2, high - gap / 2), strict=True):
-        axes.annotate(
-            _full(curve),
-            xy=(float(curve.steps[-1]), value),
-            xytext=(1.03, place),
-            textcoords=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=6.5,
-            color=shades[curve.setting],
-            arrowprops={"arrowstyle": "-", "color": shades[curve.setting], "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0},
-            annotation_clip=False,
-        )
-    axes.set_ylim(low, high)

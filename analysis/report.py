@@ -12,126 +12,119 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
+    from analysis.results import Results
     from analysis.rows import Row
 
 USAGE = 2
 
-# Columns of a terminal that has room for all figures.
-WIDE = 110
+# Columns that eighty characters have no room for.
+LEFT_OUT = ("token accuracy", "eval loss")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    asked = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Tables and figures of a sweep.")
+    parser.add_argument("folder", type=Path, help="the sweep's folder: runs/sweeps/NAME")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    asked = parser.parse_args(arguments)
     try:
-        lines, found = write(asked.folder, dict(asked.evaluation))
+        results, rows, paths = write(asked.folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     if asked.json:
-        print(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
+        print(json.dumps(as_json(results, rows, paths), ensure_ascii=False, indent=2, allow_nan=False))
         return 0
-    _print(lines, found)
+    if sys.stdout.isatty():
+        _print_narrow(results, rows)
+    else:
+        print((asked.folder / "report" / "table.md").read_text(encoding="utf-8"))
+    for path in paths:
+        print(path)
+    if not any(path.name == "loss.pdf" for path in paths):
+        print("No loss curves: no trial has logged a step.")
     return 0
 
 
-def write(folder: Path, wanted: dict[str, str]) -> tuple[list[Row], dict[str, Any]]:
-    """Write table.md, table.csv, table.tex, figure and loss curves into `folder`/report and give the rows and what
-    `--json` prints.
+def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
+    """Write table.md, table.csv, table.tex, figure and loss curves into `folder`/report; `folder` is runs/sweeps/NAME.
 
-    `folder` is runs/sweeps/NAME; `wanted` chooses among evaluations by their settings. UserError where the sweep cannot be read
-    or its evaluations cannot stand in one table.
+    Gives the sweep's results, the table's rows and the files written. UserError where the sweep cannot be read or its evaluations
+    cannot stand in one table.
     """
-    from analysis import curves, figure, rows, table
-    from analysis.frame import load, setting_keys
+    from analysis import curves, figure
+    from analysis.latex import latex
+    from analysis.markdown import markdown
+    from analysis.results import load, setting_keys
+    from analysis.rows import build
+    from analysis.sheet import csv_text
     from persona_exp.files import write_text
 
     place = folder.resolve()
     if place.parent.name != "sweeps":
         raise UserError(f"{folder} is no sweep's folder; give one below sweeps/, such as runs/sweeps/NAME.")
-    results = load(place.parent.parent, place.name, wanted)
-    lines, keys, name = rows.build(results), setting_keys(results.sweep), results.sweep.name
+    results = load(place.parent.parent, place.name)
+    rows, keys, name = build(results), setting_keys(results.sweep), results.sweep.name
     target = folder / "report"
-    target.mkdir(exist_ok=True)
-    markdown = table.markdown(lines, keys, name, results.notes)
-    texts = {"table.md": markdown, "table.csv": table.csv_text(lines, keys), "table.tex": table.latex(lines, keys, name)}
+    texts = {
+        "table.md": markdown(rows, keys, name, results.notes),
+        "table.csv": csv_text(rows, keys),
+        "table.tex": latex(rows, keys, name),
+    }
     for file, text in texts.items():
         write_text(target / file, text)
-    paths = [*(target / file for file in texts), *figure.draw(lines, keys, target), *curves.draw(results, lines, target)]
-    return lines, {
-        "sweep": name,
+    return results, rows, [*(target / file for file in texts), *figure.draw(rows, keys, target), *curves.draw(results, rows, target)]
+
+
+def as_json(results: Results, rows: Sequence[Row], paths: Sequence[Path]) -> dict[str, Any]:
+    """All that the report holds, as plain JSON values."""
+    from analysis import table
+    from analysis.rows import row_json
+
+    return {
+        "sweep": results.sweep.name,
         "command": results.sweep.command,
         "swept": results.sweep.swept,
         "settings": results.settings,
-        "warning": table.warning(lines),
-        "caption": table.caption(lines, name),
-        "rows": [rows.as_json(line) for line in lines],
+        "warning": table.warning(rows),
+        "caption": table.caption(rows, results.sweep.name),
+        "rows": [row_json(row) for row in rows],
         "notes": results.notes,
         "paths": {path.name: str(path) for path in paths},
     }
 
 
-def _print(lines: Sequence[Row], found: dict[str, Any]) -> None:
-    """The table for a person: on a terminal as wide as that is, elsewhere as Markdown."""
-    if sys.stdout.isatty():
-        _print_rich(lines, found)
-    else:
-        print(Path(found["paths"]["table.md"]).read_text(encoding="utf-8"))
-    for path in found["paths"].values():
-        print(path)
-    if "loss.pdf" not in found["paths"]:
-        print("No loss curves: no trial has logged a step.")
-
-
-def _print_rich(lines: Sequence[Row], found: dict[str, Any]) -> None:
+def _print_narrow(results: Results, rows: Sequence[Row]) -> None:
+    """The main figures for a terminal of eighty columns."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from analysis import table
+    from analysis.markdown import problem_lines
+    from analysis.results import setting_keys
+    from analysis.rows import SHORT_NAMES
+    from analysis.table import caption, grid, narrow_columns, warning
 
     console = Console()
-    if found["warning"]:
-        console.print(Text(found["warning"], style="bold red"))
-    columns = [
-        one for one in table.narrow_columns(lines) if console.width >= WIDE or one.header not in ("token accuracy", "eval loss")
-    ]
-    header, body = table.grid(lines, [key for key in found["swept"] if key != "seed"], columns)
-    lead = len(header) - len(columns)
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for place, title in enumerate(header):
-        grid.add_column(Text(title.replace(" [", "\n[").replace("/", "/\n")), justify="right" if place else "left")
-    for row, line in zip(lines, body, strict=True):
-        cells = [table.SHORT_NAMES[row.condition], *line.cells[1:]]
-        cells[lead] = line.span.partition(" (")[0] if line.span is not None else cells[lead]
+    if (loud := warning(rows)) is not None:
+        console.print(Text(loud, style="bold red"))
+    found = grid(rows, setting_keys(results.sweep), [one for one in narrow_columns(rows) if one.header not in LEFT_OUT])
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for place, title in enumerate(found.header):
+        shown.add_column(Text(title.replace(" [", "\n[").replace("/", "/\n")), justify="right" if place else "left")
+    for row, line in zip(rows, found.lines, strict=True):
+        cells = [SHORT_NAMES[row.condition], *line.cells[1:]]
+        if line.span is not None:
+            cells[found.lead] = line.span.partition(" (")[0]
         # Intervals go under their value: eighty columns are enough then.
-        grid.add_row(
-            *(Text(cell.strip("*").replace(" [", "\n["), style="bold" if cell.startswith("**") else "") for cell in cells)
-        )
-    console.print(grid)
-    console.print(Text(" ".join(found["caption"])))
-    problems = {one["trial_id"]: one for row in found["rows"] for one in row["problems"]}
-    for one in problems.values():
-        message = " ".join((one["message"] or one["cause"] or "").split())
-        console.print(Text(f"Trial {one['trial_id']}: {one['status']}" + (f": {message}" if message else ""), style="yellow"))
-    for note in found["notes"]:
+        texts = [text.replace(" [", "\n[") for text in cells]
+        shown.add_row(*(Text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
+    console.print(shown)
+    console.print(Text(" ".join(caption(rows, results.sweep.name))))
+    for problem in problem_lines(rows):
+        console.print(Text(problem, style="yellow"))
+    for note in results.notes:
         console.print(Text(note))
-
-
-def _setting(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Tables and figures of a sweep.")
-    parser.add_argument("folder", type=Path, help="the sweep's folder: runs/sweeps/NAME")
-    choose = "choose among evaluations by a setting (split=test, likelihood_items=100); may be repeated"
-    parser.add_argument("--evaluation", action="append", default=[], type=_setting, metavar="KEY=VALUE", help=choose)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    return parser
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Inches: a column of the ACL, ICML and IEEE templates is 3.0 to 3.5 wide.
@@ -88,6 +89,32 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         written.append(final)
     plt.close(figure)
     return written
+
+
+def name_beside(axes: Axes, named: Sequence[tuple[float, float, str, Any]], gap: float) -> None:
+    """Write names right of the axes, each joined by a thin line to its point. `gap`: their distance as a part of the axes' height.
+
+    `named` are (x, y, name, colour); an infinite x is the right edge.
+    """
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    step = (high - low) * gap
+    for (x, y, name, colour), place in zip(named, spread([y for _, y, _, _ in named], step, low + step / 2, high - step / 2), strict=True):
+        axes.annotate(
+            name,
+            xy=(min(x, right), y),
+            xytext=(1.04, place),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=6.5,
+            linespacing=0.95,
+            color=colour,
+            # From the middle of the name's left edge: from its centre the line would cross names.
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
+            annotation_clip=False,
+        )
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

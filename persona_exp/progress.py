@@ -39,7 +39,7 @@ class _Lines:
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._done += steps
         now = time.monotonic()
-        if self._done < self._total and now - self._shown < LINE_EVERY_SECONDS:
+        if steps == 0 or (self._done < self._total and now - self._shown < LINE_EVERY_SECONDS):
             return
         self._shown = now
         rest = (now - self._start) / (self._done - self._first) * (self._total - self._done)
@@ -61,8 +61,15 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Meter]:
     if not console.is_terminal:
         yield _Lines(what, total, done)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console) as bar:
         yield _Bar(bar, bar.add_task(what, total=total, completed=done, note=""))
 

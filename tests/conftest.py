@@ -32,16 +32,27 @@ def config(composed: Callable[..., DictConfig]) -> Callable[..., Config]:
     return lambda *overrides: resolve(composed(*overrides))
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """What the command sees: results below `folder/runs`, one thread a process, no network."""
+    kept = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    return {**kept, "PERSONA_EXP_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
 @pytest.fixture
 def run_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_py("-m", "lora.r=8,16")`: the command itself, its results below `tmp_path/runs`."""
 
     def run(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PERSONA_EXP_RUNS": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
-        environment.pop("HYDRA_FULL_ERROR", None)
         command = [sys.executable, str(ROOT / "run.py"), *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+            command,
+            cwd=ROOT,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     return run

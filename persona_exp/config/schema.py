@@ -234,7 +234,7 @@ class Evaluation:
     generated_items: int = 24
     max_new_tokens: int = 64
     max_length: int = 1024
-    batch_size: int = outside(8)
+    batch_size: int = outside(24)
 
     def __post_init__(self) -> None:
         one_of("evaluation.split", self.split, ("validation", "test"))

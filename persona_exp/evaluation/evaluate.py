@@ -28,12 +28,31 @@ EVALUATION_VERSION = 1
 CONDITIONS: Mapping[str, bool] = {"adapter": True, "base": False, "base+system": True}
 
 
-def evaluation_id(*, trial_id: str, data_id: str, split: str, condition: str, likelihood_items: int, generated_items: int,
-                  max_new_tokens: int, max_length: int) -> str:
+def evaluation_id(
+    *,
+    trial_id: str,
+    data_id: str,
+    split: str,
+    condition: str,
+    likelihood_items: int,
+    generated_items: int,
+    max_new_tokens: int,
+    max_length: int,
+) -> str:
     """12 hex digits naming an evaluation before it is made: all that its numbers depend on, EVALUATION_VERSION with them."""
-    return digest({"trial_id": trial_id, "data_id": data_id, "split": split, "condition": condition,
-                   "likelihood_items": likelihood_items, "generated_items": generated_items, "max_new_tokens": max_new_tokens,
-                   "max_length": max_length, "EVALUATION_VERSION": EVALUATION_VERSION})[:12]
+    return digest(
+        {
+            "trial_id": trial_id,
+            "data_id": data_id,
+            "split": split,
+            "condition": condition,
+            "likelihood_items": likelihood_items,
+            "generated_items": generated_items,
+            "max_new_tokens": max_new_tokens,
+            "max_length": max_length,
+            "EVALUATION_VERSION": EVALUATION_VERSION,
+        }
+    )[:12]
 
 
 def evaluate(
@@ -58,7 +77,7 @@ def evaluate(
 
     `examples` have `id`, `book`, `chapter` and `messages` (system, user, assistant); `condition` is `adapter`, `base+system` or
     `base`, which drops the system message. A reply is scored in full where it fits into `max_length` tokens; of one that was cut,
-    the tokens that are left are scored against the bytes that they spell, and the settings count it. UserError when there is
+    the tokens that are left are scored against the bytes that they spell, and `cut_replies` counts it. UserError when there is
     nothing to evaluate, ImpossibleMetric when a number cannot be; nothing is written then.
     """
     from persona_exp.modeling.chat import encode, end_of_turn_id
@@ -78,31 +97,67 @@ def evaluate(
     spoken = choose(examples, generated_items)
     prompts = [conversation(example["messages"], condition)[:-1] for example in spoken]
     references = [str(example["messages"][-1]["content"]) for example in spoken]
-    generated = generate(model, tokenizer, prompts, max_length=max_length, system_role=system_role, end_of_turn=end_of_turn,
-                         max_new_tokens=max_new_tokens, batch_size=batch_size, what=f"generation ({condition})")
+    generated = generate(
+        model,
+        tokenizer,
+        prompts,
+        max_length=max_length,
+        system_role=system_role,
+        end_of_turn=end_of_turn,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        what=f"generation ({condition})",
+    )
 
     metrics = {name: asdict(metric) for name, metric in summarise(scores, generated, references).items()}
     settings = {
-        "likelihood_items": likelihood_items, "generated_items": generated_items,
-        "max_new_tokens": max_new_tokens, "max_length": max_length, "batch_size": batch_size, "decoding": "greedy",
+        "likelihood_items": likelihood_items,
+        "generated_items": generated_items,
+        "max_new_tokens": max_new_tokens,
+        "max_length": max_length,
+        "batch_size": batch_size,
+        "decoding": "greedy",
         "system_prompt": CONDITIONS[condition],
-        "rouge": "rouge-score, Porter stemming, F1", "bleu": bleu(generated, references)[1] if generated else None,
-        "period_lexicon": LEXICON, "EVALUATION_VERSION": EVALUATION_VERSION,
+        "rouge": "rouge-score, Porter stemming, F1",
+        "bleu": bleu(generated, references)[1] if generated else None,
+        "period_lexicon": LEXICON,
+        "EVALUATION_VERSION": EVALUATION_VERSION,
     }
     counts = {
-        "available_items": len(examples), "scored_items": len(scored), "spoken_items": len(spoken),
-        "shortened_prompts": sum(one.shortened for one in encoded), "cut_replies": sum(one.cut for one in encoded),
+        "available_items": len(examples),
+        "scored_items": len(scored),
+        "spoken_items": len(spoken),
+        "shortened_prompts": sum(one.shortened for one in encoded),
+        "cut_replies": sum(one.cut for one in encoded),
         "wordless_replies": sum(not words(reply) for reply in generated),
     }
-    _write_lines(destination / "items.jsonl", (
-        {"example": example["id"], "book": example["book"], "chapter": example["chapter"], **asdict(reply)}
-        for example, reply in zip(scored, scores, strict=True)))
-    _write_lines(destination / "generations.jsonl", (
-        {"example": example["id"], "book": example["book"], "prompt": prompt, "reference": reference, "generated": reply}
-        for example, prompt, reference, reply in zip(spoken, prompts, references, generated, strict=True)))
+    _write_lines(
+        destination / "items.jsonl",
+        (
+            {"example": example["id"], "book": example["book"], "chapter": example["chapter"], **asdict(reply)}
+            for example, reply in zip(scored, scores, strict=True)
+        ),
+    )
+    _write_lines(
+        destination / "generations.jsonl",
+        (
+            {"example": example["id"], "book": example["book"], "prompt": prompt, "reference": reference, "generated": reply}
+            for example, prompt, reference, reply in zip(spoken, prompts, references, generated, strict=True)
+        ),
+    )
     # Last: where metrics.json is, the evaluation is whole.
-    write_json(destination / "metrics.json", {"eval_id": eval_id, "trial_id": trial_id, "condition": condition, "split": split,
-                                              "settings": settings, "counts": counts, "metrics": metrics})
+    write_json(
+        destination / "metrics.json",
+        {
+            "eval_id": eval_id,
+            "trial_id": trial_id,
+            "condition": condition,
+            "split": split,
+            "settings": settings,
+            "counts": counts,
+            "metrics": metrics,
+        },
+    )
     return metrics
 
 
@@ -111,8 +166,7 @@ def conversation(messages: Sequence[Mapping[str, str]], condition: str) -> list[
     return [dict(message) for message in messages if CONDITIONS[condition] or message["role"] != "system"]
 
 
-def scored_text(tokenizer: "PreTrainedTokenizerBase", encoded: "Encoded", messages: Sequence[Mapping[str, str]],
-                end_id: int) -> str:
+def scored_text(tokenizer: "PreTrainedTokenizerBase", encoded: "Encoded", messages: Sequence[Mapping[str, str]], end_id: int) -> str:
     """The text whose tokens are scored: the assistant's words, or what the tokens of a cut conversation spell of them.
 
     The last character of a cut reply may be incomplete; it is left out, which makes bits per byte larger, never smaller.

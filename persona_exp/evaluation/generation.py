@@ -10,8 +10,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def generate(model: Any, tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Sequence[Mapping[str, str]]], *, max_length: int,
-             system_role: str, end_of_turn: str, max_new_tokens: int, batch_size: int, what: str = "generation") -> list[str]:
+def generate(
+    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    max_length: int,
+    system_role: str,
+    end_of_turn: str,
+    max_new_tokens: int,
+    batch_size: int,
+    what: str = "generation",
+) -> list[str]:
     """The model's reply to each of `prompts` (conversations that end with a user turn), without its end-of-turn token.
 
     Greedy: no sampling, no penalties, whatever the model's own generation settings say. A reply ends at `end_of_turn`, at the
@@ -31,8 +41,7 @@ def generate(model: Any, tokenizer: "PreTrainedTokenizerBase", prompts: Sequence
     return [str(tokenizer.decode(replies[index], skip_special_tokens=True)).strip() for index in range(len(ids))]
 
 
-def _greedy(model: Any, prompts: Sequence[Sequence[int]], stops: Collection[object], max_new_tokens: int,
-            meter: Meter) -> list[list[int]]:
+def _greedy(model: Any, prompts: Sequence[Sequence[int]], stops: Collection[object], max_new_tokens: int, meter: Meter) -> list[list[int]]:
     """Token ids after each prompt, without the stop token. Prompts are padded on the left, and a finished row leaves the batch.
 
     transformers' own `generate` fills every setting that it is not given from the model's generation config (Qwen2.5 ships a
@@ -50,8 +59,7 @@ def _greedy(model: Any, prompts: Sequence[Sequence[int]], stops: Collection[obje
     cache = None
     for _ in range(max_new_tokens):
         with torch.no_grad():
-            output = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True,
-                           logits_to_keep=1)
+            output = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache = output.past_key_values
         chosen = output.logits[:, -1].float().argmax(dim=-1).to(device)
         going = [place for place, token in enumerate(chosen.tolist()) if token not in stops]

@@ -33,8 +33,9 @@ class ReplyScore:
     tokens_with_end: int
 
 
-def score(model: Any, encoded: Sequence["Encoded"], texts: Sequence[str], *, end_id: int, batch_size: int,
-          what: str = "likelihood") -> list[ReplyScore]:
+def score(
+    model: Any, encoded: Sequence["Encoded"], texts: Sequence[str], *, end_id: int, batch_size: int, what: str = "likelihood"
+) -> list[ReplyScore]:
     """Score `encoded` conversations; `texts[i]` is the text whose tokens `encoded[i].labels` supervises.
 
     `end_id` is the end-of-turn token, which is no text. Conversations go through the model `batch_size` at a time, longest first
@@ -59,9 +60,14 @@ def score(model: Any, encoded: Sequence["Encoded"], texts: Sequence[str], *, end
 
 def _reply_score(losses: list[float], hits: list[bool], labels: list[int], text: str, end_id: int) -> ReplyScore:
     inside = [position for position, label in enumerate(labels) if label != end_id]
-    return ReplyScore(nats=sum(losses[position] for position in inside), tokens=len(inside),
-                      correct=sum(hits[position] for position in inside), bytes=len(text.encode()),
-                      nats_with_end=sum(losses), tokens_with_end=len(labels))
+    return ReplyScore(
+        nats=sum(losses[position] for position in inside),
+        tokens=len(inside),
+        correct=sum(hits[position] for position in inside),
+        bytes=len(text.encode()),
+        nats_with_end=sum(losses),
+        tokens_with_end=len(labels),
+    )
 
 
 def _token_losses(model: Any, batch: Sequence["Encoded"]) -> tuple[list[list[float]], list[list[bool]]]:
@@ -85,8 +91,7 @@ def _token_losses(model: Any, batch: Sequence["Encoded"]) -> tuple[list[list[flo
     # Only the positions that predict a supervised token in some row become logits: the vocabulary is the widest layer there is.
     kept = supervised.any(dim=0).nonzero()[:, 0]
     with torch.no_grad():
-        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), logits_to_keep=kept.to(device),
-                       use_cache=False).logits
+        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), logits_to_keep=kept.to(device), use_cache=False).logits
     wanted = supervised[:, kept]
     rows = logits[wanted.to(logits.device)]
     losses, hits = _losses(rows, targets[:, kept][wanted].to(rows.device))

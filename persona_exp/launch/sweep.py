@@ -42,7 +42,9 @@ class _Row:
 
     @property
     def title(self) -> str:
-        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or "base model"
+        if self.role == "base":
+            return "base model"
+        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or self.config.method.name
 
 
 def run_sweep(*, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Request]) -> int:

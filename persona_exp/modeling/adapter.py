@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,10 +35,16 @@ def add_lora(
     _check_targets(model, target_modules)
     scale = int(alpha) if float(alpha).is_integer() else alpha  # PEFT's files write 32, not 32.0.
     config = LoraConfig(
-        r=r, lora_alpha=scale, lora_dropout=dropout, target_modules=list(target_modules), use_rslora=rslora,  # type: ignore[arg-type]
-        bias="none", task_type="CAUSAL_LM",
+        r=r,
+        lora_alpha=scale,
+        lora_dropout=dropout,
+        target_modules=list(target_modules),
+        use_rslora=rslora,  # type: ignore[arg-type]
+        bias="none",
+        task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # Between PEFT and transformers.
         adapted: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
     _initialise(adapted, seed)
     adapted.train()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# On some processors bitsandbytes complains on import, by whomever, that it misses a package which downloads kernels at run time.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
 TEMPLATES = Path(__file__).parent / "templates"
 NF4_MULTIPLE = 64
 # Where checkpoints that also see pictures keep the language part: as published on the hub, and as transformers 5 saves it.
@@ -59,10 +62,10 @@ def load_model(folder: Path, quantisation: str, double_quantisation: bool, dtype
         raise UserError(f"method.quantisation={quantisation} must be one of none, nf4.")
     recipe = None
     if quantisation == "nf4":
-        # On some processors it asks on import for a package of kernels that is downloaded at run time; it does without.
-        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
         recipe = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=double_quantisation,
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=double_quantisation,
             bnb_4bit_compute_dtype=number_type,
         )
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -70,8 +73,14 @@ def load_model(folder: Path, quantisation: str, double_quantisation: bool, dtype
     with _quiet(sum(file.stat().st_size for file in folder.glob("*.safetensors")) < QUIET_BYTES):
         try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, config=language, key_mapping=None if language is config else LANGUAGE_PART, quantization_config=recipe,
-                dtype=number_type, attn_implementation=attention, device_map={"": device}, local_files_only=True,
+                folder,
+                config=language,
+                key_mapping=None if language is config else LANGUAGE_PART,
+                quantization_config=recipe,
+                dtype=number_type,
+                attn_implementation=attention,
+                device_map={"": device},
+                local_files_only=True,
                 output_loading_info=True,
             )
         except ImportError as error:

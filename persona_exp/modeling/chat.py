@@ -41,9 +41,7 @@ class Encoded:
     cut: bool
 
 
-def encode(
-    tokenizer: "PreTrainedTokenizerBase", messages: Messages, max_length: int, system_role: str, end_of_turn: str
-) -> Encoded:
+def encode(tokenizer: "PreTrainedTokenizerBase", messages: Messages, max_length: int, system_role: str, end_of_turn: str) -> Encoded:
     """Tokens and labels of a conversation that ends with the assistant; every assistant turn is supervised, its end included.
 
     Ends at the last end of turn: nothing behind it can be learnt from. Longer than `max_length`, the user's turns are shortened
@@ -156,7 +154,7 @@ def _pieces(tokenizer: "PreTrainedTokenizerBase", messages: Messages, system_rol
             continue
         prompt = render(tokenizer, messages[:index], system_role, generation=True)
         until = render(tokenizer, messages[: index + 1], system_role, generation=False)
-        reply, mark, _ = until[len(prompt):].rpartition(end_of_turn)
+        reply, mark, _ = until[len(prompt) :].rpartition(end_of_turn)
         end = len(prompt) + len(reply) + len(mark)
         fault = None
         if not until.startswith(prompt) or not whole.startswith(until[:end]):

@@ -125,14 +125,26 @@ def _write_tokenizer(reader: "GGUFReader", folder: Path) -> None:
         for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
     }
     write_tokenizer(
-        folder, tokens, merges, special, named, _field(reader, "tokenizer.chat_template"),
-        max_length=_field(reader, "llama.context_length"), split_digits=True,
+        folder,
+        tokens,
+        merges,
+        special,
+        named,
+        _field(reader, "tokenizer.chat_template"),
+        max_length=_field(reader, "llama.context_length"),
+        split_digits=True,
     )
 
 
 def write_tokenizer(
-    folder: Path, tokens: Sequence[str], merges: Sequence[tuple[str, str]], special: Sequence[str], named: dict[str, str],
-    chat_template: str, max_length: int, split_digits: bool,
+    folder: Path,
+    tokens: Sequence[str],
+    merges: Sequence[tuple[str, str]],
+    special: Sequence[str],
+    named: dict[str, str],
+    chat_template: str,
+    max_length: int,
+    split_digits: bool,
 ) -> None:
     """Write a byte-level BPE tokenizer into `folder`: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 

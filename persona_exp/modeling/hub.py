@@ -73,9 +73,7 @@ def _asking(repository: str, ask: Callable[[], T]) -> T:
     try:
         return ask()
     except errors.GatedRepoError as error:
-        raise UserError(
-            f"{repository} is gated: accept its licence at {constants.ENDPOINT}/{repository}, then set HF_TOKEN."
-        ) from error
+        raise UserError(f"{repository} is gated: accept its licence at {constants.ENDPOINT}/{repository}, then set HF_TOKEN.") from error
     except errors.RevisionNotFoundError as error:
         raise UserError(f"{repository} has no such revision: correct model.revision.") from error
     except errors.RepositoryNotFoundError as error:

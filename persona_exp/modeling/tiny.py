@@ -59,9 +59,19 @@ def build_tiny(folder: Path) -> None:
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     sizes = {key: value for key, value in RECIPE.items() if key not in ("version", "seed", "words", "special")}
     config: dict[str, Any] = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0, "tie_word_embeddings": True, "attention_bias": False, "mlp_bias": False, "dtype": "bfloat16",
-        "use_cache": True, "vocab_size": len(tokens), **sizes, **ids,
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "dtype": "bfloat16",
+        "use_cache": True,
+        "vocab_size": len(tokens),
+        **sizes,
+        **ids,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "generation_config.json").write_text(json.dumps(ids, indent=2) + "\n", encoding="utf-8")

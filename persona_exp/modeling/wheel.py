@@ -51,7 +51,7 @@ def _download(requirement: str, sha256: str, folder: Path) -> Path:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1]).removeprefix("ERROR: ")
         raise UserError(
-            f"Could not download {requirement}, for pip said \"{reason}\": check the network and pip's index settings, "
+            f'Could not download {requirement}, for pip said "{reason}": check the network and pip\'s index settings, '
             "or take a model of this machine with model.source=path model.location=FOLDER."
         )
     wheels = list(folder.glob("*.whl"))

@@ -1,6 +1,7 @@
 """Where a trial's code came from. Provenance only: no part of its identity."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ CODE = ("persona_exp", "hydra_plugins", "conf", "run.py")
 LOCK = "requirements.lock"
 
 
+@cache
 def code(root: Path = ROOT) -> dict[str, Any]:
     """The commit, whether it was changed since, and a digest of the files as they are, ignored ones left out."""
     listed = _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *CODE)

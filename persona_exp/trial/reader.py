@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,36 +10,48 @@ from typing import Any
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt import node, process_started
 
+# Nothing that a trial or a sweep has written is written over: only what is gone is made again.
+AGAIN = "remove it and run the sweep's command again."
+
 
 @dataclass(frozen=True)
 class SweepTrial:
-    """One trial that a sweep asked for. `role` is `adapter` or `base`; `overrides` are the swept keys that this trial reads."""
+    """One trial that a sweep asked for.
+
+    `role` is `adapter` or `base`; `overrides` are the swept keys that this trial reads; `evaluations` maps a condition to the
+    eval_id of what the sweep wants measured.
+    """
 
     trial_id: str
     role: str
     overrides: dict[str, Any]
+    evaluations: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one `-m` command asked for. `evaluation` are the evaluation settings it asked for, empty where it did not say."""
+    """What one `-m` command asked for."""
 
     name: str
     command: str
     swept: list[str]
     created: str
     trials: list[SweepTrial]
-    evaluation: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One published evaluation. `metrics` maps a name to `{"value", "n", "unit"}`; `items` has one record a scored reply."""
+    """One published evaluation.
+
+    `settings` are what was asked, `counts` what was found; `metrics` maps a name to `{"value", "n", "unit"}`; `items` has one
+    record a scored reply.
+    """
 
     eval_id: str
     condition: str
     split: str
     settings: dict[str, Any]
+    counts: dict[str, int]
     metrics: dict[str, dict[str, Any]]
     items: list[dict[str, Any]]
     folder: Path
@@ -66,7 +78,7 @@ def read_sweep(runs: Path, name: str) -> Sweep:
     content = _yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
     missing = [key for key in ("command", "swept", "trials") if key not in content]
     if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}; run the sweep's command again to write it anew.")
+        raise UserError(f"{path} lacks {', '.join(missing)}; {AGAIN}")
     created = content.get("created", "")
     return Sweep(
         name=str(content.get("name", name)),
@@ -75,7 +87,6 @@ def read_sweep(runs: Path, name: str) -> Sweep:
         # YAML turns an unquoted time into a datetime.
         created=created.isoformat() if isinstance(created, date) else str(created),
         trials=[_sweep_trial(path, entry) for entry in content["trials"] or []],
-        evaluation=dict(content.get("evaluation") or {}),
     )
 
 
@@ -119,11 +130,14 @@ def _trial_folder(runs: Path, trial_id: str) -> Path:
 
 
 def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
-    trial_id = entry.get("trial_id")
+    evaluations = entry.get("evaluations")
+    if not evaluations:
+        raise UserError(f"{path} does not say which evaluations its trials owe; {AGAIN}")
     # Twelve digits without a letter are a number to YAML, octal if they start with 0: nothing can bring the text back.
-    if not isinstance(trial_id, str):
-        raise UserError(f"{path} has a trial_id that is not text ({trial_id!r}); put it in quotes.")
-    return SweepTrial(trial_id, str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}))
+    for one in (entry.get("trial_id"), *evaluations.values()):
+        if not isinstance(one, str):
+            raise UserError(f"{path} has an id that is not text ({one!r}); put it in quotes.")
+    return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
 
 
 def _attempt_files(folder: Path) -> list[Path]:
@@ -165,6 +179,7 @@ def _evaluation(folder: Path) -> Evaluation:
         condition=str(content["condition"]),
         split=str(content["split"]),
         settings=dict(content.get("settings") or {}),
+        counts=dict(content.get("counts") or {}),
         metrics=dict(content["metrics"]),
         items=_jsonl(items) if items.is_file() else [],
         folder=folder,
@@ -179,9 +194,9 @@ def _yaml(path: Path, absent: str) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(absent) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{path} is not valid YAML; run the sweep's command again to write it anew.") from None
+        raise UserError(f"{path} is not valid YAML; {AGAIN}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings; run the sweep's command again to write it anew.")
+        raise UserError(f"{path} holds no settings; {AGAIN}")
     return content
 
 
@@ -189,9 +204,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise UserError(f"{path} is not valid JSON; remove it and run the sweep's command again.") from None
+        raise UserError(f"{path} is not valid JSON; {AGAIN}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no JSON object; remove it and run the sweep's command again.")
+        raise UserError(f"{path} holds no JSON object; {AGAIN}")
     return content
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.results import Results, load
+from analysis.rows import Row, build
+
 DATA_ID = "0da7a0da7a00"
 
 
@@ -32,78 +35,150 @@ class Runs:
             tokens = text.randint(5, 40)
             nats = tokens * max(0.05, level + text.gauss(0, 0.4) + own.gauss(0, 0.05))
             made.append(
-                {"example": f"e{number:03}", "book": "ferry.txt", "chapter": "I", "nats": nats, "tokens": tokens,
-                 "correct": tokens // 3, "bytes": tokens * 4, "nats_with_end": nats + 1.0, "tokens_with_end": tokens + 1}
-            )  # fmt: skip
+                {
+                    "example": f"e{number:03}",
+                    "book": "ferry.txt",
+                    "chapter": "I",
+                    "nats": nats,
+                    "tokens": tokens,
+                    "correct": tokens // 3,
+                    "bytes": tokens * 4,
+                    "nats_with_end": nats + 1.0,
+                    "tokens_with_end": tokens + 1,
+                }
+            )
         return made
 
-    def evaluation(self, name: str, condition: str, items: list[dict[str, Any]], *, split: str = "test", overlap: float = 0.1,
-                   **settings: Any) -> Path:  # fmt: skip
+    def evaluation(
+        self, name: str, condition: str, items: list[dict[str, Any]], *, split: str = "test", overlap: float = 0.1, **changes: int
+    ) -> dict[str, str]:
+        """Publish one; `changes` are to its settings or counts."""
         nats, tokens, size = (sum(item[key] for item in items) for key in ("nats", "tokens", "bytes"))
-        known = {"likelihood_items": len(items), "generated_items": 24, "available_items": 90, "max_new_tokens": 64, "batch_size": 8,
-                 "system_prompt": condition != "base", "EVALUATION_VERSION": 1, **settings}  # fmt: skip
+        settings = {
+            "likelihood_items": 100,
+            "generated_items": 24,
+            "max_new_tokens": 64,
+            "batch_size": 8,
+            "system_prompt": condition != "base",
+            "EVALUATION_VERSION": 1,
+        }
+        counts = {"scored_items": len(items), "spoken_items": 24, "cut_replies": 0, "shortened_prompts": 0, "wordless_replies": 0}
+        for key, value in changes.items():
+            (counts if key in counts else settings)[key] = value
         values = {
             "perplexity": (math.exp(nats / tokens), tokens, "tokens"),
             "bits_per_byte": (nats / math.log(2) / size, size, "bytes"),
             "token_accuracy": (sum(item["correct"] for item in items) / tokens, tokens, "tokens"),
             "eval_loss": (sum(item["nats_with_end"] for item in items) / (tokens + len(items)), tokens + len(items), "tokens"),
         }
-        if known["generated_items"]:
+        if counts["spoken_items"]:
             factors = {"rouge1": 1.5, "rouge2": 0.2, "rougeL": 1.0, "bleu": 10.0, "jaccard": 0.5}
-            values |= {key: (overlap * factor, known["generated_items"], "items") for key, factor in factors.items()}
+            values |= {key: (overlap * factor, counts["spoken_items"], "items") for key, factor in factors.items()}
             values |= {"period_terms_per_1000_words": (12.5, 800, "words"), "reference_period_terms_per_1000_words": (15.0, 700, "words")}
-        eval_id = trial_id(name, condition, split, sorted(known.items()))
-        folder = self.path / "trials" / name / "evaluations" / eval_id
+        owed = self.owed(name, condition, split=split, **changes)
+        folder = self.path / "trials" / name / "evaluations" / owed[condition]
         folder.mkdir(parents=True)
-        metrics = {key: dict(zip(("value", "n", "unit"), metric, strict=True)) for key, metric in values.items()}
-        content = {"eval_id": eval_id, "trial_id": name, "condition": condition, "split": split, "settings": known, "metrics": metrics}
+        content = {
+            "eval_id": owed[condition],
+            "trial_id": name,
+            "condition": condition,
+            "split": split,
+            "settings": settings,
+            "counts": counts,
+            "metrics": {key: dict(zip(("value", "n", "unit"), metric, strict=True)) for key, metric in values.items()},
+        }
         (folder / "metrics.json").write_text(json.dumps(content))
         (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
-        return folder
+        return owed
 
-    def trial(self, name: str, *, status: str | None = "finished", cause: str | None = None, message: str | None = None,
-              seed: int = 0, model: str = "smollm2-135m", data: str = DATA_ID, quantisation: str = "nf4",
-              losses: Sequence[float] = (), **attempt: Any) -> str:  # fmt: skip
+    def owed(self, name: str, condition: str, *, split: str = "test", **changes: int) -> dict[str, str]:
+        return {condition: trial_id(name, condition, split, sorted(changes.items()))}
+
+    def trial(
+        self,
+        name: str,
+        *,
+        status: str | None = "finished",
+        cause: str | None = None,
+        message: str | None = None,
+        seed: int = 0,
+        model: str = "smollm2-135m",
+        data: str = DATA_ID,
+        quantisation: str = "nf4",
+        losses: Sequence[float | None] = (),
+    ) -> None:
         folder = self.path / "trials" / name
         (folder / "attempts" / "0001").mkdir(parents=True)
-        config = {"model": {"name": model, "micro_batch_size": 4}, "method": {"name": "qlora", "quantisation": quantisation}, "seed": seed}
+        config = {"method": {"name": "qlora", "quantisation": quantisation}, "seed": seed}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        (folder / "provenance.json").write_text(json.dumps({"data_id": data}))
+        (folder / "provenance.json").write_text(json.dumps({"data_id": data, "identity": {"model": {"digest": model}}}))
         if status is not None:
-            record = {"attempt": 1, "host": "elsewhere", "pid": 1, "status": status, "cause": cause, "message": message,
-                      "hardware": "cpu", "threads": 2, **attempt}  # fmt: skip
-            (folder / "attempts" / "0001.json").write_text(json.dumps(record))
+            record = {"attempt": 1, "host": "elsewhere", "pid": 1, "status": status, "cause": cause, "message": message}
+            (folder / "attempts" / "0001.json").write_text(json.dumps({**record, "hardware": "cpu", "threads": 2}))
         log = folder / "attempts" / "0001" / "train.jsonl"
         log.write_text("".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses, start=1)))
-        return name
 
-    def base(self, *, levels: tuple[float, float] = (4.6, 4.3), model: str = "smollm2-135m", data: str = DATA_ID,
-             quantisation: str = "nf4", **settings: Any) -> dict[str, Any]:  # fmt: skip
-        name = self.trial(trial_id("base", model, data, quantisation), model=model, data=data, quantisation=quantisation)
+    def base(
+        self,
+        *,
+        levels: tuple[float, float] = (4.6, 4.3),
+        model: str = "smollm2-135m",
+        data: str = DATA_ID,
+        quantisation: str = "nf4",
+        count: int = 40,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        name = trial_id("base", model, data, quantisation)
+        if not (self.path / "trials" / name).exists():
+            self.trial(name, model=model, data=data, quantisation=quantisation)
+        evaluations: dict[str, str] = {}
         for condition, level in zip(("base", "base+system"), levels, strict=True):
-            self.evaluation(name, condition, self.items(level=level, data=data), **settings)
-        return {"trial_id": name, "role": "base", "overrides": {}}
+            evaluations |= self.evaluation(name, condition, self.items(level=level, data=data, count=count), **settings)
+        return {"trial_id": name, "role": "base", "overrides": {}, "evaluations": evaluations}
 
-    def adapter(self, overrides: dict[str, Any], *, level: float = 4.2, status: str | None = "finished", cause: str | None = None,
-                message: str | None = None, model: str = "smollm2-135m", data: str = DATA_ID, quantisation: str = "nf4", steps: int = 24,
-                overlap: float = 0.1, evaluated: bool | None = None, **settings: Any) -> dict[str, Any]:  # fmt: skip
-        name, seed = trial_id("adapter", sorted(overrides.items(), key=str)), int(overrides.get("seed", 0))
+    def adapter(
+        self,
+        overrides: dict[str, Any],
+        *,
+        level: float = 4.2,
+        status: str | None = "finished",
+        evaluated: bool | None = None,
+        steps: int = 24,
+        count: int = 40,
+        cause: str | None = None,
+        message: str | None = None,
+        model: str = "smollm2-135m",
+        data: str = DATA_ID,
+        quantisation: str = "nf4",
+        **settings: Any,
+    ) -> dict[str, Any]:
+        trained = {key: value for key, value in overrides.items() if not key.startswith("evaluation.")}
+        name, seed = trial_id("adapter", sorted(trained.items(), key=str)), int(overrides.get("seed", 0))
         own = random.Random(name)
         losses = [level - 0.3 + 1.5 * math.exp(-step / 8) + own.gauss(0, 0.15) for step in range(steps)]
-        self.trial(name, status=status, cause=cause, message=message, seed=seed, model=model, data=data, quantisation=quantisation,
-                   losses=losses)  # fmt: skip
+        if not (self.path / "trials" / name).exists():
+            sealed = {"model": model, "data": data, "quantisation": quantisation}
+            self.trial(name, status=status, cause=cause, message=message, seed=seed, losses=losses, **sealed)
         if status == "finished" if evaluated is None else evaluated:
-            noise = 1 + int(name, 16) % 1000
-            self.evaluation(name, "adapter", self.items(level=level, noise=noise, data=data), overlap=overlap, **settings)
-        return {"trial_id": name, "role": "adapter", "overrides": overrides}
+            items = self.items(level=level, noise=1 + int(name, 16) % 1000, data=data, count=count)
+            owed = self.evaluation(name, "adapter", items, **settings)
+        else:
+            owed = self.owed(name, "adapter")
+        return {"trial_id": name, "role": "adapter", "overrides": overrides, "evaluations": owed}
 
-    def sweep(self, swept: list[str], trials: list[dict[str, Any]], name: str = "lora.r=8,16,32-1a2b3c4d", **more: Any) -> Path:
+    def sweep(self, swept: list[str], trials: list[dict[str, Any]], name: str = "lora.r=8,16,32-1a2b3c4d") -> Path:
         folder = self.path / "sweeps" / name
         folder.mkdir(parents=True)
-        content = {"name": name, "command": "python run.py -m lora.r=8,16,32", "swept": swept, "created": "2026-01-01T00:00:00+00:00",
-                   **more, "trials": trials}  # fmt: skip
+        command = "python run.py -m lora.r=8,16,32"
+        content = {"name": name, "command": command, "swept": swept, "created": "2026-01-01T00:00:00+00:00", "trials": trials}
         (folder / "sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return folder
+
+
+def read(folder: Path) -> tuple[Results, list[Row]]:
+    """A sweep's results and the rows made of them."""
+    results = load(folder.parent.parent, folder.name)
+    return results, build(results)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +9,9 @@ from matplotlib.image import imread
 
 from analysis.curves import curves, smooth, window
 from analysis.figure import numeric_key, scale
-from analysis.frame import load
 from analysis.report import write
-from analysis.rows import build
 from analysis.style import COLUMN_WIDTH, DOTS_PER_INCH, colours, short, spread
+from tests.analysis.conftest import read
 
 
 @pytest.mark.parametrize(
@@ -26,7 +24,7 @@ def test_scale(values, wanted):
 
 def test_numbers_go_on_x_before_names(runs):
     trials = [runs.adapter({"method": name, "lora.r": r, "optim.lr": 1e-4}) for name in ("lora", "qlora") for r in (8, 16)]
-    rows = build(load(runs.path, runs.sweep(["method", "optim.lr", "lora.r"], trials).name, {}))
+    rows = read(runs.sweep(["method", "optim.lr", "lora.r"], trials))[1]
     assert numeric_key(rows, ["method", "optim.lr", "lora.r"]) == "lora.r"
     assert numeric_key(rows, ["method", "optim.lr"]) == "optim.lr"
     assert numeric_key(rows, ["method"]) is None
@@ -50,52 +48,92 @@ def sweeps(runs):
     return {
         "one": ([], [base, runs.adapter({})]),
         "ranks": (["lora.r"], [base, *(runs.adapter({"lora.r": r}) for r in (8, 16, 32))]),
-        "grid": (["lora.r", "optim.lr"], [base, *(runs.adapter({"lora.r": r, "optim.lr": lr}, status="failed" if r == 8 else "finished")
-                                                  for r in (8, 16) for lr in (1e-4, 1e-3, 2e-3))]),
+        "grid": (
+            ["lora.r", "optim.lr"],
+            [
+                base,
+                *(
+                    runs.adapter({"lora.r": r, "optim.lr": lr}, status="failed" if r == 8 else "finished")
+                    for r in (8, 16)
+                    for lr in (1e-4, 1e-3, 2e-3)
+                ),
+            ],
+        ),
         "models": (["model"], [*models, runs.adapter({"model": "small"}, model="small"), runs.adapter({"model": long}, model=long)]),
         "names": (["optim.schedule"], [base, *(runs.adapter({"optim.schedule": one}) for one in ("cosine", "linear"))]),
+        "evaluations": (
+            ["evaluation.max_new_tokens"],
+            [
+                entry
+                for length in (8, 16)
+                for entry in (runs.base(max_new_tokens=length), runs.adapter({"evaluation.max_new_tokens": length}, max_new_tokens=length))
+            ],
+        ),
         "failed": (["lora.r"], [runs.adapter({"lora.r": 64}, status="failed", steps=0)]),
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize("name", ["one", "ranks", "grid", "models", "names", "failed"])
+@pytest.mark.parametrize("name", ["one", "ranks", "grid", "models", "names", "evaluations", "failed"])
 def test_figures_are_a_column_wide_with_embedded_fonts(runs, name):
     swept, trials = sweeps(runs)[name]
-    paths = write(runs.sweep(swept, trials, name=name), {})[1]["paths"]
-    assert ("loss.pdf" in paths) == (name != "failed")
-    for file in (file for file in paths if file.endswith(".png")):
-        pixels = imread(paths[file])
-        assert pixels.shape[1] == round(COLUMN_WIDTH * DOTS_PER_INCH)
-        # Nothing touches the edge: no label is cut.
-        edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        assert (edges[:, :3] == 1).all()
-    for file in (file for file in paths if file.endswith(".pdf")):
-        content = Path(paths[file]).read_bytes()
-        assert b"/FontFile2" in content
-        assert b"/Type3" not in re.sub(rb"\s", b"", content)
+    paths = write(runs.sweep(swept, trials, name=name))[2]
+    assert ("loss.pdf" in {path.name for path in paths}) == (name != "failed")
+    for path in paths:
+        if path.suffix == ".png":
+            pixels = imread(path)
+            assert pixels.shape[1] == round(COLUMN_WIDTH * DOTS_PER_INCH)
+            # Nothing touches the edge: no label is cut.
+            edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+            assert (edges[:, :3] == 1).all()
+        if path.suffix == ".pdf":
+            content = path.read_bytes()
+            assert b"/FontFile2" in content
+            assert b"/Type3" not in re.sub(rb"\s", b"", content)
 
 
 def test_figures_are_the_same_bytes_again(ranks):
     folder = ranks()
-    read = [{file: (folder / "report" / file).read_bytes() for file in write(folder, {})[1]["paths"]} for _ in range(2)]
-    assert read[0] == read[1]
+    first, again = ({path.name: path.read_bytes() for path in write(folder)[2]} for _ in range(2))
+    assert first == again
     assert not list((folder / "report").glob(".*"))
 
 
 def test_curves_of_failed_trials_say_so(ranks):
-    folder = ranks()
-    results = load(folder.parent.parent, folder.name, {})
-    found = curves(results, build(results))
+    found = curves(*read(ranks()))
     assert [(curve.name, curve.fate, len(curve.losses)) for curve in found] == [("r=8", "", 24), ("r=16", "", 24), ("r=32", "failed", 24)]
 
 
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=60), st.sampled_from([1, 3, 5]))
-def test_smoothing_stays_in_range_and_keeps_constants(losses, width):
-    width = min(width, len(losses) | 1)
+def test_a_trial_that_is_evaluated_twice_has_one_curve(runs):
+    swept = "evaluation.max_new_tokens"
+    trials = [runs.adapter({swept: length}, max_new_tokens=length) for length in (8, 16)]
+    assert [curve.name for curve in curves(*read(runs.sweep([swept], trials)))] == ["adapter"]
+
+
+def test_a_long_and_a_short_run_in_one_figure(runs):
+    trials = [runs.base(), runs.adapter({"lora.r": 8}, steps=200), runs.adapter({"lora.r": 16}, steps=4, status="failed")]
+    folder = runs.sweep(["lora.r"], trials)
+    write(folder)
+    assert (folder / "report" / "loss.png").is_file()
+
+
+def test_steps_without_a_loss_are_left_out(runs):
+    runs.trial("feedfeedfeed", losses=[3.0, None, float("nan"), 2.0])
+    entry = {"trial_id": "feedfeedfeed", "role": "adapter", "overrides": {}, "evaluations": {"adapter": "beefbeefbeef"}}
+    (found,) = curves(*read(runs.sweep([], [entry])))
+    assert (found.steps.tolist(), found.losses.tolist()) == ([1, 4], [3.0, 2.0])
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=60), st.sampled_from([1, 3, 5, 81]))
+def test_smoothing_stays_in_range(losses, width):
     line = smooth(np.array(losses), width)
-    assert len(line) == max(len(losses), width)
-    assert min(losses) - 1e-9 <= line[: len(losses)].min()
+    assert len(line) == len(losses)
+    assert min(losses) - 1e-9 <= line.min()
     assert line.max() <= max(losses) + 1e-9
+
+
+def test_smoothing_is_a_centred_mean():
+    assert smooth(np.array([1.0, 4.0, 7.0, 1.0]), 3) == pytest.approx([2.5, 4, 4, 4])
+    assert smooth(np.array([1.0, 4.0]), 1).tolist() == [1, 4]
 
 
 @pytest.mark.parametrize(("steps", "wanted"), [(1, 1), (24, 1), (60, 5), (1000, 81)])

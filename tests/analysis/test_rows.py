@@ -1,22 +1,27 @@
 import pytest
 
-from analysis.frame import load, setting_keys
-from analysis.rows import as_json, build, ordered_values
+from analysis.results import setting_keys
+from analysis.rows import row_json
 from persona_exp.errors import UserError
+from tests.analysis.conftest import read
 
 
 def rows_of(folder):
-    return build(load(folder.parent.parent, folder.name, {}))
+    return read(folder)[1]
 
 
 def test_base_rows_then_settings_by_number(ranks):
     rows = rows_of(ranks())
     assert [(row.condition, row.overrides) for row in rows] == [
-        ("base", {}), ("base+system", {}), ("adapter", {"lora.r": 8}), ("adapter", {"lora.r": 16}), ("adapter", {"lora.r": 32}),
-    ]  # fmt: skip
+        ("base", {}),
+        ("base+system", {}),
+        ("adapter", {"lora.r": 8}),
+        ("adapter", {"lora.r": 16}),
+        ("adapter", {"lora.r": 32}),
+    ]
     failed = rows[-1]
     assert (failed.perplexity, failed.difference, failed.metrics, failed.items) == (None, None, {}, 0)
-    assert failed.problems[0].reason() == "failed (out_of_memory)"
+    assert failed.problems[0].reason == "failed (out_of_memory)"
 
 
 def test_difference_is_from_the_base_model_with_the_system_prompt(ranks):
@@ -27,14 +32,20 @@ def test_difference_is_from_the_base_model_with_the_system_prompt(ranks):
 
 
 def test_seeds_of_a_setting_are_one_row(runs):
-    trials = [runs.base(), *(runs.adapter({"lora.r": r, "seed": seed}, status="failed" if (r, seed) == (16, 1) else "finished")
-                             for seed in (2, 1, 0) for r in (16, 8))]  # fmt: skip
+    trials = [
+        runs.base(),
+        *(
+            runs.adapter({"lora.r": r, "seed": seed}, status="failed" if (r, seed) == (16, 1) else "finished")
+            for seed in (2, 1, 0)
+            for r in (16, 8)
+        ),
+    ]
     folder = runs.sweep(["lora.r", "seed"], trials)
     eight, sixteen = rows_of(folder)[2:]
-    assert (eight.seeds, eight.planned, eight.problems) == ([0, 1, 2], 3, [])
+    assert (eight.seeds, len(eight.outcomes), eight.problems) == ([0, 1, 2], 3, [])
     assert eight.perplexity.value == pytest.approx(sum(eight.by_seed) / 3)
-    assert (sixteen.seeds, sixteen.planned, len(sixteen.problems)) == ([0, 2], 3, 1)
-    assert setting_keys(load(runs.path, folder.name, {}).sweep) == ["lora.r"]
+    assert (sixteen.seeds, len(sixteen.outcomes), len(sixteen.problems)) == ([0, 2], 3, 1)
+    assert setting_keys(read(folder)[0].sweep) == ["lora.r"]
 
 
 def test_each_model_is_compared_with_its_own_base(runs):
@@ -51,9 +62,9 @@ def test_base_of_the_same_quantisation_is_preferred(runs):
     trials = [runs.base(quantisation=one, levels=(5, level)) for one, level in (("none", 4.4), ("nf4", 4.5))]
     trials += [runs.adapter({"method": name}, quantisation=one) for name, one in (("qlora", "nf4"), ("lora", "none"))]
     rows = rows_of(runs.sweep(["method"], trials))
-    bases = {row.quantisation: row.perplexity.value for row in rows if row.condition == "base+system"}
+    bases = {row.sample.quantisation: row.perplexity.value for row in rows if row.condition == "base+system"}
     for row in rows[4:]:
-        assert row.difference.value == pytest.approx(row.perplexity.value - bases[row.quantisation])
+        assert row.difference.value == pytest.approx(row.perplexity.value - bases[row.sample.quantisation])
         assert not row.other_quantisation
 
 
@@ -67,20 +78,24 @@ def test_other_replies_are_refused(runs):
     trial = runs.adapter({"lora.r": 8}, evaluated=False)
     items = runs.items(level=4)
     items[3]["example"] = "another"
-    runs.evaluation(trial["trial_id"], "adapter", items)
+    trial["evaluations"] = runs.evaluation(trial["trial_id"], "adapter", items)
     with pytest.raises(UserError, match="same replies"):
         rows_of(runs.sweep(["lora.r"], [runs.base(), trial]))
 
 
-@pytest.mark.parametrize(
-    ("values", "wanted"),
-    [([32, 8, 16, 8], [8, 16, 32]), (["b", "a", "b"], ["b", "a"]), (["1e-3", "2e-4"], ["2e-4", "1e-3"])],
-)
-def test_ordered_values(values, wanted):
-    assert ordered_values(values) == wanted
+def test_each_evaluation_is_compared_with_the_base_row_of_the_same(runs):
+    swept = "evaluation.likelihood_items"
+    trials = [runs.base(count=count, likelihood_items=count) for count in (30, 40)]
+    trials += [runs.adapter({swept: count}, count=count, likelihood_items=count, evaluated=count < 50) for count in (30, 40, 50)]
+    rows = rows_of(runs.sweep([swept], trials))
+    assert [(row.items, row.overrides) for row in rows] == [(count, {swept: count}) for _ in range(3) for count in (30, 40)] + [
+        (0, {swept: 50})
+    ]
+    for base, adapter in zip(rows[2:4], rows[4:6], strict=True):
+        assert adapter.difference.value == pytest.approx(adapter.perplexity.value - base.perplexity.value)
 
 
 def test_json_says_what_is_separable(ranks):
-    found = [as_json(row) for row in rows_of(ranks())]
+    found = [row_json(row) for row in rows_of(ranks())]
     assert [row["separable"] for row in found] == [None, None, True, False, None]
     assert found[2]["label"] == "lora.r=8"

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from analysis.frame import load, setting_keys
-from analysis.rows import build
+from analysis.latex import escaped, latex
+from analysis.markdown import markdown
+from analysis.results import setting_keys
+from analysis.sheet import csv_text
 from analysis.statistics import Estimate
-from analysis.table import caption, csv_text, difference, escaped, interval, latex, markdown, plain, warning
+from analysis.table import caption, difference, interval, plain, warning
+from tests.analysis.conftest import read
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def tables(folder):
-    results = load(folder.parent.parent, folder.name, {})
-    rows, keys, name = build(results), setting_keys(results.sweep), results.sweep.name
+    results, rows = read(folder)
+    keys, name = setting_keys(results.sweep), results.sweep.name
     return {"table.md": markdown(rows, keys, name, results.notes), "table.csv": csv_text(rows, keys), "table.tex": latex(rows, keys, name)}
 
 
@@ -49,7 +52,7 @@ def test_several_seeds_and_one_that_failed(runs):
     assert "lora.r=8, seed=2 (trial" in found["table.md"]
     assert "over seeds where a setting has several" in found["table.md"]
     last = list(csv.DictReader(io.StringIO(found["table.csv"])))[-1]
-    assert (last["n_seeds"], last["planned_seeds"], last["seeds"], last["status"]) == ("2", "3", "0 1", "evaluated in part; failed")
+    assert (last["n_seeds"], last["planned_seeds"], last["seeds"], last["status"]) == ("2", "3", "0 1", "evaluated; failed")
     assert float(last["perplexity_seed_min"]) < float(last["perplexity"]) < float(last["perplexity_seed_max"])
 
 
@@ -63,12 +66,26 @@ def test_models_are_not_ranked_by_perplexity(runs):
 
 
 def test_swept_data_stand_in_the_table(runs):
-    trials = [*(runs.base(data=one) for one in ("aaaaaaaaaaaa", "bbbbbbbbbbbb")), runs.adapter({"corpus": "a"}, data="aaaaaaaaaaaa"),
-              runs.adapter({"corpus": "b"}, data="bbbbbbbbbbbb")]  # fmt: skip
+    trials = [
+        *(runs.base(data=one) for one in ("aaaaaaaaaaaa", "bbbbbbbbbbbb")),
+        runs.adapter({"corpus": "a"}, data="aaaaaaaaaaaa"),
+        runs.adapter({"corpus": "b"}, data="bbbbbbbbbbbb"),
+    ]
     found = tables(runs.sweep(["corpus"], trials))
     assert "| data " in found["table.md"]
     assert found["table.md"].count("| bbbbbbbbbbbb |") == 6
     assert "Data differ between settings" in found["table.tex"]
+
+
+def test_swept_evaluations_are_not_ranked(runs):
+    key = "evaluation.max_new_tokens"
+    trials = [
+        entry for length in (8, 16) for entry in (runs.base(max_new_tokens=length), runs.adapter({key: length}, max_new_tokens=length))
+    ]
+    text = tables(runs.sweep([key], trials))["table.md"]
+    assert f"| {key} " in text
+    assert "**" not in text
+    assert "Evaluations differ between settings" in text
 
 
 def test_a_pipe_in_a_value_does_not_break_the_table(runs):
@@ -86,10 +103,7 @@ def test_nothing_evaluated(runs):
 
 
 def test_few_replies_are_warned_of(runs):
-    trial = runs.adapter({"lora.r": 8}, evaluated=False)
-    runs.evaluation(trial["trial_id"], "adapter", runs.items(level=4, count=10))
-    folder = runs.sweep(["lora.r"], [trial])
-    rows = build(load(runs.path, folder.name, {}))
+    rows = read(runs.sweep(["lora.r"], [runs.adapter({"lora.r": 8}, count=10)]))[1]
     assert "Fewer than 30 replies: intervals are too narrow." in caption(rows, "x")
     assert warning(rows) is None
 

@@ -15,7 +15,7 @@ from persona_exp.modeling.chat import encode
 
 END = "<|im_end|>"
 GOLDEN = Path(__file__).parents[1] / "golden" / "evaluation_metrics.json"
-NAMES = ["eval_id", "trial_id", "condition", "split", "settings", "metrics"]
+NAMES = ["eval_id", "trial_id", "condition", "split", "settings", "counts", "metrics"]
 
 
 def run(tiny: tuple[Any, Any], examples: list[dict[str, Any]], destination: Path, **changes: Any) -> dict[str, dict[str, Any]]:
@@ -97,8 +97,9 @@ def test_no_generated_items(tiny: tuple[Any, Any], examples: list[dict[str, Any]
 
 def test_caps_beyond_the_split_take_all_of_it(tiny: tuple[Any, Any], examples: list[dict[str, Any]], tmp_path: Path) -> None:
     run(tiny, examples, tmp_path, likelihood_items=100, generated_items=100)
-    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
-    assert settings["likelihood_items"] == settings["generated_items"] == settings["available_items"] == len(examples)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert (written["settings"]["likelihood_items"], written["settings"]["generated_items"]) == (100, 100)
+    assert [written["counts"][name] for name in ("available_items", "scored_items", "spoken_items")] == [len(examples)] * 3
 
 
 def test_a_cut_reply_counts_the_bytes_that_were_scored(tiny: tuple[Any, Any], examples: list[dict[str, Any]]) -> None:
@@ -125,9 +126,9 @@ def test_a_cut_reply_counts_the_bytes_that_were_scored(tiny: tuple[Any, Any], ex
 def test_cut_replies_are_counted(tiny: tuple[Any, Any], examples: list[dict[str, Any]], tmp_path: Path) -> None:
     longest = max(len(encode(tiny[1], example["messages"], 1024, "system", END).input_ids) for example in examples)
     metrics = run(tiny, examples, tmp_path, likelihood_items=100, max_length=longest - 60)
-    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
-    assert settings["shortened_prompts"] > 0
-    assert settings["cut_replies"] > 0
+    counts = json.loads((tmp_path / "metrics.json").read_text())["counts"]
+    assert counts["shortened_prompts"] > 0
+    assert counts["cut_replies"] > 0
     assert metrics["bits_per_byte"]["n"] < sum(len(example["messages"][-1]["content"].encode()) for example in examples)
 
 

@@ -16,8 +16,14 @@ def reference(model: Any, tokenizer: Any, prompt: list[dict[str, str]], stop: in
     import torch
 
     ids = torch.tensor([encode_prompt(tokenizer, prompt, 1024, "system")])
-    found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=max_new_tokens,
-                           eos_token_id=stop, pad_token_id=0)[0, ids.shape[1] :].tolist()
+    found = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stop,
+        pad_token_id=0,
+    )[0, ids.shape[1] :].tolist()
     return found[: found.index(stop)] if stop in found else found
 
 

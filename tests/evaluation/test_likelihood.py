@@ -77,8 +77,9 @@ def test_company_and_order_do_not_change_a_score(
     model, tokenizer = tiny
     picked = random.Random(seed).sample(range(len(texts)), size)
     alone = score(model, encoded, texts, end_id=end_id(tokenizer), batch_size=1)
-    together = score(model, [encoded[index] for index in picked], [texts[index] for index in picked], end_id=end_id(tokenizer),
-                     batch_size=batch_size)
+    together = score(
+        model, [encoded[index] for index in picked], [texts[index] for index in picked], end_id=end_id(tokenizer), batch_size=batch_size
+    )
     assert all(same(found, alone[index]) for found, index in zip(together, picked, strict=True))
 
 

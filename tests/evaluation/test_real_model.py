@@ -57,9 +57,7 @@ def test_likelihood_knows_english_and_the_question(smollm2: tuple[Any, Any]) -> 
 def test_generation_answers_and_stops(smollm2: tuple[Any, Any]) -> None:
     model, tokenizer = smollm2
     prompts = [[{"role": "user", "content": text}] for text in ("What is the capital of France?", "Say hello.")]
-    replies = generate(
-        model, tokenizer, prompts, max_length=512, system_role="system", end_of_turn=END, max_new_tokens=64, batch_size=2
-    )
+    replies = generate(model, tokenizer, prompts, max_length=512, system_role="system", end_of_turn=END, max_new_tokens=64, batch_size=2)
     assert "Paris" in replies[0]
     assert all(len(tokenizer(reply)["input_ids"]) < 64 for reply in replies), "no reply stopped at its end of turn"
     assert not any("<|im_" in reply or "assistant" in reply for reply in replies)

