@@ -1,7 +1,5 @@
 """Files that are whole or absent."""
 
-import os
-
 import pytest
 
 from persona_exp import files
@@ -28,7 +26,7 @@ def test_the_first_publication_wins(tmp_path):
     assert files.publish(tmp_path / "one", tmp_path / "final")
     assert not files.publish(tmp_path / "two", tmp_path / "final")
     assert (tmp_path / "final" / "result").read_text() == "one"
-    assert os.listdir(tmp_path) == ["final"]
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
 
 
 def test_a_publication_that_cannot_be_is_an_error(tmp_path):

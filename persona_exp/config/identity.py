@@ -16,6 +16,8 @@ GROUPS_READ = {
 
 # Where weights come from is no part of what they are: their digest is.
 MODEL_KEYS_REPLACED_BY_DIGEST = ("name", "source", "location", "revision", "sha256")
+# Defaults that lora and optim take up: they count there.
+MODEL_KEYS_READ_ELSEWHERE = ("target_modules", "lr")
 
 
 def identity_fields(group: Any) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def identity_fields(group: Any) -> dict[str, Any]:
 def identity(config: Config, *, model_digest: str, data_id: str, training_version: int) -> dict[str, Any]:
     """All that decides a trial's mathematics. `model_digest` names the base weights, `data_id` the built examples."""
     model = identity_fields(config.model)
-    for key in (*MODEL_KEYS_REPLACED_BY_DIGEST, "target_modules"):
+    for key in (*MODEL_KEYS_REPLACED_BY_DIGEST, *MODEL_KEYS_READ_ELSEWHERE):
         del model[key]
     what: dict[str, Any] = {
         "model": {"digest": model_digest, **model},

@@ -36,10 +36,10 @@ def add_lora(
     scale = int(alpha) if float(alpha).is_integer() else alpha  # PEFT's files write 32, not 32.0.
     config = LoraConfig(
         r=r,
-        lora_alpha=scale,
+        lora_alpha=scale,  # type: ignore[arg-type]
         lora_dropout=dropout,
         target_modules=list(target_modules),
-        use_rslora=rslora,  # type: ignore[arg-type]
+        use_rslora=rslora,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -78,10 +78,23 @@ def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
     except (ValueError, RuntimeError) as error:  # PEFT's words for an unknown target, torch's for a shape.
         raise UserError(f"The adapter in {folder} does not fit this base model: {str(error).splitlines()[0]}") from error
     with safe_open(file, framework="pt") as stored:
-        missing = set(get_peft_model_state_dict(adapted)) ^ set(stored.keys())
+        missing = set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) ^ set(stored.keys())
     if missing:  # PEFT only warns of these.
         raise UserError(f"The adapter in {folder} is another model's: {len(missing)} weights, {min(missing)} say, do not match.")
     return adapted.eval()
+
+
+def save_adapter(model: "PeftModel", folder: Path, base_model: str) -> None:
+    """Write the adapter to `folder` in PEFT's format, saying that it belongs to `base_model` (a hub repository or a folder).
+
+    The name it was loaded under is a folder of this machine's cache, of no use elsewhere.
+    """
+    (config,) = model.peft_config.values()
+    config.base_model_name_or_path = base_model
+    # "auto" would ask the hub for the base model's config.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    # PEFT's model card is an empty form around that same folder.
+    (folder / "README.md").unlink()
 
 
 def trainable_parameters(model: "torch.nn.Module") -> int:

@@ -52,6 +52,11 @@ def fetch(source: str, location: str, revision: str | None, sha256: str | None, 
     raise UserError(f"model.source={source} must be one of wheel, hub, path, tiny.")
 
 
+def published_name(source: str, location: str) -> str:
+    """What others call this base model: its hub repository, or the folder where it has none."""
+    return original(location) if source in ("hub", "wheel") else location
+
+
 def _pinned(sha256: str | None) -> str:
     if sha256 is None or len(sha256) != 64:
         raise UserError("model.source=wheel needs model.sha256, the wheel's SHA-256 of 64 hex digits.")

@@ -10,7 +10,7 @@ from persona_exp import files
 from persona_exp.config.schema import Config
 from persona_exp.evaluation.evaluate import evaluate, evaluation_id
 from persona_exp.modeling.cache import cache_folder
-from persona_exp.modeling.source import fetch
+from persona_exp.modeling.source import fetch, published_name
 from persona_exp.training.interruption import Interrupted, Interruption
 from persona_exp.trial.attempt import Attempt
 from persona_exp.trial.data import read_examples
@@ -53,7 +53,7 @@ def run_stages(config: Config, directory: Directory, data_id: str, attempt: Atte
 
 def _train(config: Config, directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, interruption: Interruption) -> None:
     from persona_exp.dataset.mix import draw
-    from persona_exp.modeling.adapter import add_lora
+    from persona_exp.modeling.adapter import add_lora, save_adapter
     from persona_exp.modeling.base import load_model, load_tokenizer
     from persona_exp.modeling.chat import encode, end_of_turn_id
     from persona_exp.training import checkpoint, labels
@@ -129,7 +129,10 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
     )
     attempt.note(training={"steps": summary.steps, "resumed_from_step": summary.resumed_from_step, "seconds": summary.seconds})
     staged = attempt.folder / "adapter"
-    model.save_pretrained(staged)
+    if config.method.name == "full":
+        model.save_pretrained(staged)
+    else:
+        save_adapter(model, staged, published_name(model_config.source, model_config.location))
     _publish(staged, directory.adapter, attempt)
     shutil.rmtree(attempt.folder / CHECKPOINTS, ignore_errors=True)
 

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from peft import get_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from persona_exp.errors import UserError
-from persona_exp.modeling.adapter import add_lora, initial_a, load_adapter, trainable_parameters
+from persona_exp.modeling.adapter import add_lora, initial_a, load_adapter, save_adapter, trainable_parameters
 from persona_exp.modeling.base import load_model
 
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -131,3 +132,10 @@ def test_another_models_adapter_is_refused(tiny: Path, tmp_path: Path) -> None:
             load_adapter(LlamaForCausalLM(LlamaConfig(**sizes | change)), tmp_path)
     with pytest.raises(UserError, match="holds no adapter"):
         load_adapter(LlamaForCausalLM(LlamaConfig(**sizes)), tmp_path / "nowhere")
+
+
+def test_a_saved_adapter_names_its_base_model_not_this_machine(tiny: Path, tmp_path: Path) -> None:
+    save_adapter(adapted(tiny), tmp_path, "someone/some-model")
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "someone/some-model"
+    assert not [path for path in tmp_path.iterdir() if str(tiny).encode() in path.read_bytes()]
+    load_adapter(load_model(tiny, "none", True, "float32", "sdpa"), tmp_path)

@@ -9,7 +9,7 @@ from persona_exp.training.schedule import plan
 
 
 def make(**changes):
-    given_ = dict(examples=195, epochs=3, max_steps=None, effective_batch_size=8, micro_batch_size=4, warmup_ratio=0.05)
+    given_ = {"examples": 195, "epochs": 3, "max_steps": None, "effective_batch_size": 8, "micro_batch_size": 4, "warmup_ratio": 0.05}
     return plan(**{**given_, **changes})
 
 

@@ -69,28 +69,28 @@ def run(folder, encoded, root, number, *, quantisation="none", stop_after=None, 
     attempt = root / f"{number:04}"
     attempt.mkdir(parents=True)
     log = attempt / "train.jsonl"
-    settings = dict(
-        schedule=plan(examples=len(encoded), epochs=3, max_steps=None, effective_batch_size=8, micro_batch_size=4, warmup_ratio=0.05),
-        seed=3,
-        optimizer="adamw_torch",
-        lr=1e-3,
-        lr_schedule="cosine",
-        weight_decay=0.01,
-        beta1=0.9,
-        beta2=0.999,
-        max_grad_norm=1.0,
-        gradient_checkpointing=False,
-        checkpoints=attempt / "checkpoints",
-        checkpoint_steps=5,
-        checkpoint_minutes=10,
-        keep_checkpoints=2,
-        resume_from=checkpoint.newest(sorted(root.glob("*/checkpoints"))),
-        log=log,
-        log_steps=1,
-        tracker="none",
-        run_name="test",
-        interruption=StopAfter(log, stop_after) if stop_after else Interruption(),
-    )
+    settings = {
+        "schedule": plan(examples=len(encoded), epochs=3, max_steps=None, effective_batch_size=8, micro_batch_size=4, warmup_ratio=0.05),
+        "seed": 3,
+        "optimizer": "adamw_torch",
+        "lr": 1e-3,
+        "lr_schedule": "cosine",
+        "weight_decay": 0.01,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "max_grad_norm": 1.0,
+        "gradient_checkpointing": False,
+        "checkpoints": attempt / "checkpoints",
+        "checkpoint_steps": 5,
+        "checkpoint_minutes": 10,
+        "keep_checkpoints": 2,
+        "resume_from": checkpoint.newest(sorted(root.glob("*/checkpoints"))),
+        "log": log,
+        "log_steps": 1,
+        "tracker": "none",
+        "run_name": "test",
+        "interruption": StopAfter(log, stop_after) if stop_after else Interruption(),
+    }
     summary = train(model, tokenizer, encoded, **{**settings, **changes})
     model.save_pretrained(attempt / "adapter")
     return summary, log, attempt / "adapter"

@@ -2,11 +2,11 @@
 
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from persona_exp.trial import attempt
 
@@ -40,7 +40,7 @@ def test_an_ended_attempt_makes_room_for_the_next(tmp_path):
 
 
 def test_a_killed_process_makes_room_at_once(tmp_path):
-    code = f"import sys, time; sys.path.insert(0, {os.getcwd()!r}); from pathlib import Path; from persona_exp.trial import attempt\n"
+    code = f"import sys, time; sys.path.insert(0, {str(Path.cwd())!r}); from pathlib import Path; from persona_exp.trial import attempt\n"
     code += f"attempt.claim(Path({str(tmp_path)!r})); print('claimed', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "claimed\n"
