@@ -26,5 +26,5 @@ fi
 
 "$python" -m venv "$venv"
 echo "Installing the locked packages into $venv (some minutes the first time)." >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.lock"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable "$here"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --requirement "$here/requirements.lock"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable "$here"

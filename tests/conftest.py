@@ -16,6 +16,9 @@ from persona_exp.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
 
+# Test workers share the cores: more threads than cores make every one of them wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def composed() -> Iterator[Callable[..., DictConfig]]:
