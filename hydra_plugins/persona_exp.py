@@ -20,7 +20,7 @@ class GridSweeper(Sweeper):
         self.context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
 
-    def sweep(self, arguments: list[str]) -> int:
+    def sweep(self, arguments: list[str]) -> None:
         from persona_exp.config.compose import resolve
         from persona_exp.launch.sweep import Request
         from persona_exp.search.grid import grid
@@ -35,7 +35,7 @@ class GridSweeper(Sweeper):
             loader=self.context.config_loader,
         )
         requests = [Request(resolve(point.config), point.overrides) for point in points]
-        return self.launcher.launch_sweep(arguments, swept, requests)
+        self.launcher.launch_sweep(arguments, swept, requests)
 
 
 class LocalLauncher(Launcher):
@@ -44,11 +44,14 @@ class LocalLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
 
-    def launch_sweep(self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any]) -> int:
-        """Run `requests` (persona_exp.launch.sweep.Request) as one sweep; the exit code."""
+    def launch_sweep(self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any]) -> None:
+        """Run `requests` (persona_exp.launch.sweep.Request) as one sweep. Raises SystemExit with its code unless all is well."""
         from persona_exp.launch.sweep import run_sweep
 
-        return run_sweep(arguments=arguments, swept=swept, requests=requests)
+        code = run_sweep(arguments=arguments, swept=swept, requests=requests)
+        if code:
+            # Hydra drops what a sweeper returns.
+            raise SystemExit(code)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For sweepers other than ours: one job a list of overrides, each composed here."""
@@ -59,9 +62,7 @@ class LocalLauncher(Launcher):
         for overrides in job_overrides:
             composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             requests.append(Request(resolve(composed), dict(line.split("=", 1) for line in overrides)))
-            returns.append(JobReturn(overrides=overrides, cfg=composed, status=JobStatus.COMPLETED))
+            returns.append(JobReturn(overrides=overrides, cfg=composed, status=JobStatus.COMPLETED, _return_value=0))
         swept = sorted({key for request in requests for key in request.overrides})
-        code = self.launch_sweep([line for overrides in job_overrides for line in overrides], swept, requests)
-        for job in returns:
-            job._return_value = code
+        self.launch_sweep([line for overrides in job_overrides for line in overrides], swept, requests)
         return returns

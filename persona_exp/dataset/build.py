@@ -93,8 +93,6 @@ def build(
     """
     if (destination / "manifest.json").exists():
         return read_manifest(destination)
-    if split == "book":
-        check_lists(list(books), validation, test)
     stems = Counter(Path(name).stem for name in books)
     if stems and stems.most_common(1)[0][1] > 1:
         raise UserError(f"Two of corpus.books are called {stems.most_common(1)[0][0]} before their ending; rename one of the files.")
@@ -102,6 +100,7 @@ def build(
     passages = {name: find_passages(book) for name, book in read.items()}
     every = [passage for of_book in passages.values() for passage in of_book]
     if split == "book":
+        check_lists(list(books), validation, test)
         split_of = by_book(every, {name: book.id for name, book in read.items()}, validation, test)
     else:
         split_of = by_chapter(every, validation_fraction, test_fraction)
