@@ -155,7 +155,7 @@ def test_a_novel_of_ones_own(run_py, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "empty"), (b"   \n\n  ", "empty"), (bytes(range(256)) * 50, "not text"), (None, "holds no file")],
+    [(b"", "empty"), (b"   \n\n  ", "empty"), (bytes(range(256)) * 50, "binary"), (None, "holds no file")],
 )
 def test_a_novel_that_cannot_be_read_is_one_sentence(run_py, tmp_path, content, says):
     books = tmp_path / "books"
