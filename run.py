@@ -34,6 +34,14 @@ def main() -> int:
             raise
         print(f"error: {error if isinstance(error, UserError) else sentence(error)}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if wants_traceback or error.filename is None:
+            raise
+        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped before anything ran.", file=sys.stderr)
+        return 75
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from persona_exp.trial.reader import Evaluation, Sweep, SweepTrial, Trial, has_t
 NOT_COMPARED = ("batch_size", "system_prompt")
 
 # Swept keys, and what begins with them, that change the text that is trained and tested on.
-TEXT_GROUPS = ("data", "corpus", "persona")
+TEXT_GROUPS = ("data", "corpus", "persona", "experiment")
 
 # What each attempt records of its surroundings.
 RECORDED = {

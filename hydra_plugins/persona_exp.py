@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from persona_exp.errors import UserError
 
 
 class GridSweeper(Sweeper):
@@ -54,15 +56,5 @@ class LocalLauncher(Launcher):
             raise SystemExit(code)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """For sweepers other than ours: one job a list of overrides, each composed here."""
-        from persona_exp.config.compose import resolve
-        from persona_exp.launch.sweep import Request
-
-        requests, returns = [], []
-        for overrides in job_overrides:
-            composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-            requests.append(Request(resolve(composed), dict(line.split("=", 1) for line in overrides)))
-            returns.append(JobReturn(overrides=overrides, cfg=composed, status=JobStatus.COMPLETED, _return_value=0))
-        swept = sorted({key for request in requests for key in request.overrides})
-        self.launch_sweep([line for overrides in job_overrides for line in overrides], swept, requests)
-        return returns
+        """Called by other sweepers, which know nothing of sealing or of base rows. Raises UserError."""
+        raise UserError("This launcher runs the sweeps of hydra/sweeper=grid alone: leave hydra/sweeper as it is.")

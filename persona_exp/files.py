@@ -66,7 +66,8 @@ def create_text(path: Path, text: str) -> bool:
     try:
         os.link(staged, path)
     except FileExistsError:
-        return False
+        # Over NFS the answer to a link that was made may be lost, and the call sent again: then the name is ours all the same.
+        return staged.stat().st_nlink == 2
     finally:
         staged.unlink()
     return True

@@ -20,6 +20,7 @@ def resolve(composed: DictConfig) -> Config:
     composed = composed.copy()
     OmegaConf.set_struct(composed, False)
     composed.pop("hydra", None)
+    _refuse_unknown(composed, OmegaConf.structured(Config), "")
     try:
         typed = OmegaConf.merge(OmegaConf.structured(Config), composed)
         OmegaConf.resolve(typed)
@@ -29,7 +30,24 @@ def resolve(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(sentence(error)) from error
     assert isinstance(config, Config)
+    if config.method.name == "full":
+        if config.method.quantisation != "none":
+            raise UserError("method=full trains the weights themselves, which 4 bits cannot hold: set method.quantisation=none.")
+        # In bf16 an update smaller than 1/256 of its weight is lost; the base row of the comparison is held to the same precision.
+        config.model.dtype = "float32"
     return config
+
+
+def _refuse_unknown(node: DictConfig, schema: DictConfig, prefix: str) -> None:
+    """Hydra's + adds any key; one that no code reads would make a trial that is not what it says."""
+    for key in map(str, node):
+        # A setting without a default is a key, though `in` denies it.
+        if key not in schema.keys():  # noqa: SIM118
+            raise UserError(_unknown(f"{prefix}{key}"))
+        inner, known = node._get_node(key), schema._get_node(key)
+        # An empty mapping in the schema is one whose keys are the user's own.
+        if isinstance(inner, DictConfig) and isinstance(known, DictConfig) and len(known):
+            _refuse_unknown(inner, known, f"{prefix}{key}.")
 
 
 def sentence(error: BaseException) -> str:
@@ -51,10 +69,13 @@ def _omegaconf_sentence(error: OmegaConfBaseException) -> str:
     first = str(error.msg or error).strip().splitlines()[0]
     unknown = re.match(r"Key '(\S+)' (?:is )?not in ", first)
     if unknown:
-        group, _, _ = key.rpartition(".")
-        known = _known_keys(group)
-        return f"There is no setting {key}: {group or 'the config'} has {', '.join(known)}."
+        return _unknown(key)
     return f"{key}: {first.rstrip('.')}."
+
+
+def _unknown(key: str) -> str:
+    group, _, _ = key.rpartition(".")
+    return f"There is no setting {key}: {group or 'the config'} has {', '.join(_known_keys(group))}."
 
 
 def _known_keys(group: str) -> list[str]:

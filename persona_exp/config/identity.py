@@ -30,16 +30,21 @@ def identity_fields(group: Any) -> dict[str, Any]:
     return kept
 
 
-def identity(config: Config, *, model_digest: str, data_id: str, training_version: int) -> dict[str, Any]:
-    """All that decides a trial's mathematics. `model_digest` names the base weights, `data_id` the built examples."""
+def identity(config: Config, *, model_digest: str, template_digest: str | None, data_id: str, training_version: int) -> dict[str, Any]:
+    """All that decides a trial's mathematics.
+
+    `model_digest` names the base weights and tokenizer, `template_digest` a chat template of ours, `data_id` the built examples.
+    """
     model = identity_fields(config.model)
     for key in (*MODEL_KEYS_REPLACED_BY_DIGEST, *MODEL_KEYS_READ_ELSEWHERE):
         del model[key]
     what: dict[str, Any] = {
-        "model": {"digest": model_digest, **model},
+        "model": {"digest": model_digest, **model, "chat_template": template_digest},
         "data_id": data_id,
         "method": identity_fields(config.method),
     }
+    if config.method.quantisation == "none":
+        del what["method"]["double_quantisation"]
     if config.method.name == "none":
         return what
     what["mix"] = {"weights": identity_fields(config.data.mix), "size": config.data.size, "seed": config.data.seed}
@@ -48,6 +53,8 @@ def identity(config: Config, *, model_digest: str, data_id: str, training_versio
     what["training_version"] = training_version
     for name in GROUPS_READ[config.method.name]:
         what[name] = identity_fields(getattr(config, name))
+    if "lora" in what:
+        what["lora"]["target_modules"] = sorted(what["lora"]["target_modules"])
     if what["train"]["max_steps"] is not None:
         del what["train"]["epochs"]
     return what

@@ -177,8 +177,8 @@ class Optim:
         one_of("optim.schedule", self.schedule, ("cosine", "linear", "constant", "constant_with_warmup"))
         between("optim.warmup_ratio", self.warmup_ratio, 0, 1)
         at_least("optim.weight_decay", self.weight_decay, 0)
-        between("optim.beta1", self.beta1, 0, 1)
-        between("optim.beta2", self.beta2, 0, 1)
+        between("optim.beta1", self.beta1, 0, 0.99999)
+        between("optim.beta2", self.beta2, 0, 0.99999)
         positive("optim.max_grad_norm", self.max_grad_norm)
         positive("optim.effective_batch_size", self.effective_batch_size)
 
@@ -288,3 +288,6 @@ class Config:
     cluster: Cluster = field(default_factory=Cluster)
     seed: int = 0
     runs: str = "runs"
+
+    def __post_init__(self) -> None:
+        between("seed", self.seed, 0, 2**32 - 1)

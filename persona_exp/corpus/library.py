@@ -23,7 +23,7 @@ def locate(directory: str | None, books: Sequence[str], gutenberg: Mapping[str, 
         unknown = [name for name in books if name not in gutenberg]
         if unknown:
             raise UserError(f"There is no place to read {unknown[0]} from; give the folder it is in as corpus.dir=PATH.")
-        return {name: download(gutenberg[name][0], cache / name, gutenberg[name][1]) for name in books}
+        return {name: download(gutenberg[name][0], cache / str(gutenberg[name][0]) / name, gutenberg[name][1]) for name in books}
     folder = _folder(directory)
     missing = [name for name in books if not (folder / name).is_file()]
     if missing:

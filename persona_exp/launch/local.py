@@ -15,7 +15,7 @@ from persona_exp.trial.seal import Sealed
 
 INTERRUPTED = 75
 
-# glibc would hand freed activations back to the kernel and fault them in again at every step: a sixth of a CPU step.
+# glibc would hand freed activations back to the kernel and fault them in again at every step.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 30)}
 
 
@@ -52,8 +52,15 @@ class _Child:
     def run(self, trial: Sealed) -> int:
         command = [sys.executable, "-m", "persona_exp.trial", "--parent", str(os.getpid()), str(trial.config.absolute())]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        with subprocess.Popen(command, env={**KEEP_MEMORY, **os.environ, "PYTHONPATH": path}) as process:
+        if self.signalled:
+            return INTERRUPTED
+        environment = {**KEEP_MEMORY, **os.environ, "PYTHONPATH": path}
+        # A trial computes on one GPU: with several in sight, transformers would multiply its batch by their number.
+        environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        with subprocess.Popen(command, env=environment) as process:
             self._process = process
+            if self.signalled:
+                process.terminate()
             code = process.wait()
         self._process = None
         if code < 0:

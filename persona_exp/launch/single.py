@@ -37,16 +37,16 @@ def _show(trial: Sealed, config: Config) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    asked = {one.eval_id for one in owed(config, trial.trial_id, data_id(trial))}
-    evaluations = [one for one in read_trial(Path(config.runs), trial.trial_id).evaluations if one.eval_id in asked]
+    found = {one.eval_id: one for one in read_trial(Path(config.runs), trial.trial_id).evaluations}
+    evaluations = [found[one.eval_id] for one in owed(config, trial.trial_id, data_id(trial))]
     table = Table(title=f"{config.persona.name}, {config.evaluation.split} split")
     table.add_column("metric")
     for one in evaluations:
         table.add_column(one.condition, justify="right")
     table.add_column("n", justify="right")
-    for name in evaluations[0].metrics:
-        metric = evaluations[0].metrics[name]
-        values = [f"{one.metrics[name]['value']:.3f}" for one in evaluations]
+    # A model that says no word has no period terms, so not every evaluation has every metric.
+    for name, metric in {name: metric for one in evaluations for name, metric in one.metrics.items()}.items():
+        values = [f"{one.metrics[name]['value']:.3f}" if name in one.metrics else "–" for one in evaluations]
         table.add_row(name, *values, f"{metric['n']} {metric['unit']}")
     console = Console()
     console.print(table)

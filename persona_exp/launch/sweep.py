@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from persona_exp import files
+from persona_exp.config.identity import GROUPS_READ
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.local import run_locally
@@ -83,8 +84,14 @@ def _rows(requests: Sequence[Request], command: str) -> list[_Row]:
     """Base models first, then the trials; what asks for the same evaluations of the same trial is there once."""
     bases = [replace(one.config, method=replace(one.config.method, name="none")) for one in requests]
     rows = [_row(base, "base", {}, command) for base in bases]
-    rows += [_row(one.config, "adapter", one.overrides, command) for one in requests if one.config.method.name != "none"]
+    rows += [_row(one.config, "adapter", _read(one), command) for one in requests if one.config.method.name != "none"]
     return list({tuple(row.evaluations.values()): row for row in reversed(rows)}.values())[::-1]
+
+
+def _read(request: Request) -> dict[str, Any]:
+    """The swept overrides that the trial's method reads: full fine-tuning has no rank, whatever the grid says."""
+    unread = {"lora", "optim", "train"} - set(GROUPS_READ[request.config.method.name])
+    return {key: value for key, value in request.overrides.items() if key.split(".")[0] not in unread}
 
 
 def _row(config: Config, role: str, overrides: dict[str, Any], command: str) -> _Row:

@@ -22,6 +22,15 @@ LANGUAGE_PART = {r"^language_model\.(model|lm_head)\.": r"\1.", r"^model\.langua
 QUIET_BYTES = 1 << 30  # Smaller models load before a progress bar says anything.
 
 
+def template_file(chat_template: str) -> Path:
+    """Where our chat template of that name is; UserError where there is none."""
+    file = TEMPLATES / f"{chat_template}.jinja"
+    if not file.is_file():
+        ours = ", ".join(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
+        raise UserError(f"model.chat_template={chat_template} must be one of {ours}, or null for the tokenizer's own.")
+    return file
+
+
 def load_tokenizer(folder: Path, chat_template: str | None) -> "PreTrainedTokenizerBase":
     """The tokenizer of `folder`, with its own chat template or with ours of that name (see templates/).
 
@@ -31,11 +40,7 @@ def load_tokenizer(folder: Path, chat_template: str | None) -> "PreTrainedTokeni
 
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if chat_template is not None:
-        file = TEMPLATES / f"{chat_template}.jinja"
-        if not file.is_file():
-            ours = ", ".join(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
-            raise UserError(f"model.chat_template={chat_template} must be one of {ours}, or null for the tokenizer's own.")
-        tokenizer.chat_template = file.read_text(encoding="utf-8")
+        tokenizer.chat_template = template_file(chat_template).read_text(encoding="utf-8")
     if not tokenizer.chat_template:
         raise UserError(f"The tokenizer in {folder} has no chat template: choose one with model.chat_template=plain.")
     if tokenizer.pad_token is None:

@@ -44,10 +44,28 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
+def adopt(folders: Iterable[Path], destination: Path) -> Path | None:
+    """A verified copy of the newest whole checkpoint, as `destination/step-…`, or None where there is none.
+
+    The copy is verified, not the original: an attempt that was thought dead may wake up and clear its own away.
+    """
+    for checkpoint in _newest_first(folders):
+        copy = destination / checkpoint.name
+        shutil.rmtree(copy, ignore_errors=True)
+        try:
+            shutil.copytree(checkpoint, copy)
+        except (OSError, shutil.Error) as error:
+            log.warning("The checkpoint %s cannot be copied (%s). The one before it is taken.", checkpoint, error)
+            continue
+        if newest([destination]) == copy:
+            return copy
+        shutil.rmtree(copy)
+    return None
+
+
 def newest(folders: Iterable[Path]) -> Path | None:
     """The whole checkpoint of the highest step in any of `folders`; damaged ones are passed over with a warning."""
-    candidates = [checkpoint for folder in folders for checkpoint in _named(folder)]
-    for checkpoint in sorted(candidates, key=lambda path: (path.name, path.parent), reverse=True):
+    for checkpoint in _newest_first(folders):
         reason = damage(checkpoint)
         if reason is None:
             return checkpoint
@@ -60,6 +78,11 @@ def step_of(checkpoint: Path) -> int:
     match = _NAME.search(checkpoint.name)
     assert match, checkpoint
     return int(match[1])
+
+
+def _newest_first(folders: Iterable[Path]) -> list[Path]:
+    candidates = [checkpoint for folder in folders for checkpoint in _named(folder)]
+    return sorted(candidates, key=lambda path: (path.name, path.parent), reverse=True)
 
 
 def _named(folder: Path) -> list[Path]:

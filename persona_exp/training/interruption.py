@@ -8,8 +8,11 @@ from types import FrameType
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 
 
-class Interrupted(Exception):
-    """The work stopped because it was asked to; it can be taken up again where it was."""
+class Interrupted(BaseException):
+    """The work stopped because it was asked to; it can be taken up again where it was.
+
+    No Exception, so that no library's catch-all takes the request for a fault of its own.
+    """
 
 
 class Interruption:

@@ -20,6 +20,7 @@ from transformers import (
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from persona_exp.errors import UserError
 from persona_exp.progress import Meter, progress
 from persona_exp.training import checkpoint
 from persona_exp.training.interruption import Interruption
@@ -103,6 +104,8 @@ def train(
         max_length=None,
         packing=False,
     )
+    if arguments.train_batch_size != schedule.micro_batch_size:
+        raise UserError("Several GPUs are in sight, which would multiply the batch: show one with CUDA_VISIBLE_DEVICES=0.")
     dataset = Dataset.from_dict({"input_ids": [e.input_ids for e in encoded], "labels": [e.labels for e in encoded]})
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     initial = {name: parameter.detach().clone().float() for name, parameter in trainable.items()}

@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import files
+from persona_exp.errors import UserError
+
+
+class Superseded(Exception):
+    """A later attempt was claimed: this one may publish nothing."""
+
 
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
@@ -92,7 +98,7 @@ def claim(attempts: Path, **facts: Any) -> Attempt | None:
     if not files.create_text(path, json.dumps(record, indent=2) + "\n"):
         return None
     attempt = Attempt(path, record)
-    attempt.folder.mkdir()
+    attempt.folder.mkdir(exist_ok=True)
     attempt.start()
     return attempt
 
@@ -136,5 +142,8 @@ def process_started(pid: int) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: remove it to let the trial go on.") from error
     return record

@@ -1,8 +1,8 @@
 """Run sealed trials in this process, each to its end or to the reason why not."""
 
 import json
-import logging
 import os
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from pathlib import Path
 from persona_exp.errors import UserError
 from persona_exp.training.interruption import Interrupted, Interruption
 from persona_exp.trial import attempt as attempts
+from persona_exp.trial.attempt import Superseded
 from persona_exp.trial.environment import hardware, versions
+from persona_exp.trial.provenance import code
 from persona_exp.trial.seal import read_sealed
 from persona_exp.trial.stages import done, run_stages
 
-FINISHED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 75
+FINISHED, FAILED, INTERRUPTED = 0, 1, 75
 POLL_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
 
 
 def run(sealed: Sequence[Path], interruption: Interruption) -> int:
@@ -26,12 +26,12 @@ def run(sealed: Sequence[Path], interruption: Interruption) -> int:
 
     A trial that is finished is skipped, one that runs elsewhere is waited for, one that was interrupted goes on from its checkpoint.
     """
-    code = FINISHED
+    worst = FINISHED
     for path in sealed:
-        code = max(code, _run_one(path, interruption))
+        worst = max(worst, _run_one(path, interruption))
         if interruption.requested:
             break
-    return code
+    return worst
 
 
 def _run_one(path: Path, interruption: Interruption) -> int:
@@ -51,8 +51,11 @@ def _run_one(path: Path, interruption: Interruption) -> int:
             continue
         try:
             _prepare_process(config.cluster.threads, attempt.folder, config.tracker.project)
-            attempt.note(versions=versions(), hardware=hardware(), threads=_threads(), config=path.name)
+            attempt.note(code=code()["digest"], versions=versions(), hardware=hardware(), threads=_threads(), config=path.name)
             run_stages(config, directory, data_id, attempt, interruption)
+        except Superseded:
+            attempt.end("interrupted", cause="superseded", message="a later attempt owns this trial")
+            continue
         except Interrupted as reason:
             attempt.end("interrupted", cause="signal", message=str(reason))
             print(f"Trial {trial.trial_id}: {reason}; the same command goes on from its last checkpoint.", flush=True)
@@ -61,8 +64,8 @@ def _run_one(path: Path, interruption: Interruption) -> int:
             cause = _cause(error)
             (attempt.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             attempt.end("failed", cause=cause, message=f"{error}")
-            where = "" if isinstance(error, UserError) else f" (traceback in {attempt.folder / 'traceback.txt'})"
-            print(f"error: trial {trial.trial_id} failed: {type(error).__name__ + ': ' if where else ''}{error}{where}", flush=True)
+            told = f"{error}" if isinstance(error, UserError) else f"{cause}: {error} (traceback in {attempt.folder / 'traceback.txt'})"
+            print(f"error: trial {trial.trial_id} failed: {told}", file=sys.stderr, flush=True)
             return FAILED
         attempt.end("finished")
     return FINISHED

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from persona_exp import files
 from persona_exp.config.identity import identity, trial_id
 from persona_exp.config.schema import Config
+from persona_exp.modeling.base import template_file
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import digest, fetch, resolve
 from persona_exp.training import TRAINING_VERSION
@@ -20,6 +22,9 @@ from persona_exp.trial.data import prepare
 from persona_exp.trial.directory import Directory, trial_directory
 
 log = logging.getLogger(__name__)
+
+# The trials of a sweep share their base model, and reading a large one takes minutes.
+_model_digest = cache(digest)
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,12 @@ def seal(config: Config, *, command: str) -> Sealed:
     runs, model = Path(config.runs), config.model
     config = replace(config, model=replace(model, revision=resolve(model.source, model.location, model.revision)))
     source = (model.source, model.location, config.model.revision, model.sha256)
-    model_digest = digest(*source)
+    model_digest = _model_digest(*source)
+    template_digest = files.file_digest(template_file(model.chat_template)) if model.chat_template else None
     data_id = prepare(config)
     # Jobs may run where nothing can be downloaded.
     fetch(*source, cache_folder())
-    what = identity(config, model_digest=model_digest, data_id=data_id, training_version=TRAINING_VERSION)
+    what = identity(config, model_digest=model_digest, template_digest=template_digest, data_id=data_id, training_version=TRAINING_VERSION)
     directory = trial_directory(runs, trial_id(what))
     text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
     files.create_text(directory.provenance, _provenance(what, data_id, model_digest, command))

@@ -11,9 +11,9 @@ from persona_exp.config.schema import Config
 from persona_exp.evaluation.evaluate import evaluate, evaluation_id
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch, published_name
-from persona_exp.training.interruption import Interrupted, Interruption
-from persona_exp.trial.attempt import Attempt
-from persona_exp.trial.data import read_examples
+from persona_exp.training.interruption import Interruption
+from persona_exp.trial.attempt import Attempt, Superseded
+from persona_exp.trial.data import evaluation_examples, training_examples
 from persona_exp.trial.directory import Directory
 
 CHECKPOINTS = "checkpoints"
@@ -52,7 +52,6 @@ def run_stages(config: Config, directory: Directory, data_id: str, attempt: Atte
 
 
 def _train(config: Config, directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, interruption: Interruption) -> None:
-    from persona_exp.dataset.mix import draw
     from persona_exp.modeling.adapter import add_lora, save_adapter
     from persona_exp.modeling.base import load_model, load_tokenizer
     from persona_exp.modeling.chat import encode, end_of_turn_id
@@ -62,13 +61,7 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
 
     model_config, optim, settings = config.model, config.optim, config.train
     with interruption.at_once():
-        mix = config.data.mix
-        examples = draw(
-            read_examples(Path(config.runs), data_id, "train"),
-            {"dialogue": mix.dialogue, "narrative": mix.narrative},
-            size=config.data.size,
-            seed=config.data.seed,
-        )
+        examples = training_examples(config, data_id)
         tokenizer = load_tokenizer(model_folder, model_config.chat_template)
         encoded = [
             encode(tokenizer, example.messages, settings.max_length, model_config.system_role, model_config.end_of_turn)
@@ -92,7 +85,7 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
                 rslora=lora.rslora,
                 seed=config.seed,
             )
-        resume_from = checkpoint.newest(sorted(directory.attempts.glob(f"*/{CHECKPOINTS}")))
+        resume_from = checkpoint.adopt(sorted(directory.attempts.glob(f"*/{CHECKPOINTS}")), attempt.folder / CHECKPOINTS / "resumed")
         schedule = plan(
             examples=len(encoded),
             epochs=settings.epochs,
@@ -101,7 +94,7 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
             micro_batch_size=settings.micro_batch_size or model_config.micro_batch_size,
             warmup_ratio=optim.warmup_ratio,
         )
-    attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from=resume_from and str(resume_from.relative_to(directory.path)))
+    attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from_step=resume_from and checkpoint.step_of(resume_from))
     summary = train(
         model,
         tokenizer,
@@ -134,7 +127,9 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
     else:
         save_adapter(model, staged, published_name(model_config.source, model_config.location))
     _publish(staged, directory.adapter, attempt)
-    shutil.rmtree(attempt.folder / CHECKPOINTS, ignore_errors=True)
+    # The adapter stands, so no attempt's checkpoints are of use any more.
+    for folder in directory.attempts.glob(f"*/{CHECKPOINTS}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _evaluate(config: Config, directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, missing: Sequence[Owed]) -> None:
@@ -144,7 +139,7 @@ def _evaluate(config: Config, directory: Directory, data_id: str, model_folder: 
     if not missing:
         return
     settings, model_config = config.evaluation, config.model
-    examples = [vars(example) for example in read_examples(Path(config.runs), data_id, settings.split) if example.kind == "dialogue"]
+    examples = [vars(example) for example in evaluation_examples(config, data_id)]
     tokenizer = load_tokenizer(model_folder, model_config.chat_template)
     model = _load_base(config, directory.adapter if config.method.name == "full" else model_folder, load_model)
     if config.method.name in ("lora", "qlora"):
@@ -173,13 +168,11 @@ def _evaluate(config: Config, directory: Directory, data_id: str, model_folder: 
 
 
 def _load_base(config: Config, folder: Path, load_model: Any) -> Any:
-    # All weights learn in fp32: in bf16 an update smaller than 1/256 of its weight is lost.
-    dtype = "float32" if config.method.name == "full" else config.model.dtype
     return load_model(
         folder,
         quantisation=config.method.quantisation,
         double_quantisation=config.method.double_quantisation,
-        dtype=dtype,
+        dtype=config.model.dtype,
         attention=config.model.attention,
     )
 
@@ -187,7 +180,7 @@ def _load_base(config: Config, folder: Path, load_model: Any) -> Any:
 def _publish(staged: Path, final: Path, attempt: Attempt) -> None:
     """Make a result the trial's, unless a later attempt owns the trial by now."""
     if attempt.superseded():
-        raise Interrupted("a later attempt owns this trial")
+        raise Superseded
     files.publish(staged, final)
 
 

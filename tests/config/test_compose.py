@@ -1,5 +1,6 @@
 """conf/ as a whole: every option composes, mistakes are one sentence, nothing heavy is imported."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,10 +64,14 @@ def test_preset_is_the_published_recipe(config):
         ("data.split=random", "data.split=random"),
         ("train.epochs=0", "train.epochs"),
         ("method.name=magic", "method.name=magic"),
+        ("seed=-1", "seed=-1"),
+        ("optim.beta1=1", "optim.beta1=1"),
+        ("+lora.rank=8", "There is no setting lora.rank"),
+        ("+colour=red", "There is no setting colour"),
     ],
 )
 def test_values_out_of_range_are_refused(config, override, names):
-    with pytest.raises(UserError, match=names.replace(".", r"\.")):
+    with pytest.raises(UserError, match=re.escape(names)):
         config(override)
 
 
@@ -91,6 +96,12 @@ def test_a_mistake_is_one_sentence(run_py, tmp_path, arguments, says):
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr + done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_full_fine_tuning_is_in_fp32_and_not_in_4_bits(config):
+    assert config("method=full").model.dtype == "float32"
+    with pytest.raises(UserError, match="quantisation=none"):
+        config("method=full", "method.quantisation=nf4")
 
 
 def test_cfg_job_shows_all(run_py):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from persona_exp.config.identity import identity, trial_id
 from persona_exp.files import canonical_json, digest
 
-GIVEN = {"model_digest": "m", "data_id": "d", "training_version": 1}
+GIVEN = {"model_digest": "m", "template_digest": None, "data_id": "d", "training_version": 1}
 
 OUTSIDE = [
     "evaluation.likelihood_items=7",
@@ -38,6 +38,7 @@ INSIDE = [
     "data.seed=3",
     "method=qlora",
     "method=full",
+    "lora.target_modules=[q_proj]",
     "model.dtype=float32",
     "model.attention=eager",
 ]
@@ -63,13 +64,22 @@ def test_the_base_model_reads_no_training_setting(config, override):
     assert ident(config, *base, override) == ident(config, *base)
 
 
-@pytest.mark.parametrize("given", [{"model_digest": "x"}, {"data_id": "x"}, {"training_version": 2}])
+@pytest.mark.parametrize("given", [{"model_digest": "x"}, {"template_digest": "x"}, {"data_id": "x"}, {"training_version": 2}])
 def test_weights_data_and_version_are_inside(config, given):
     assert trial_id(identity(config(), **{**GIVEN, **given})) != ident(config)
 
 
 def test_epochs_do_not_matter_where_max_steps_rules(config):
     assert ident(config, "train.max_steps=5", "train.epochs=1") == ident(config, "train.max_steps=5", "train.epochs=9")
+
+
+def test_the_order_of_targets_does_not_matter(config):
+    assert ident(config, "lora.target_modules=[q_proj,v_proj]") == ident(config, "lora.target_modules=[v_proj,q_proj]")
+
+
+def test_double_quantisation_is_read_only_where_there_is_quantisation(config):
+    assert ident(config, "method.double_quantisation=false") == ident(config)
+    assert ident(config, "method=qlora", "method.double_quantisation=false") != ident(config, "method=qlora")
 
 
 def test_trial_id_is_twelve_hex_digits(config):

@@ -60,6 +60,16 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path, harm, caplog)
     assert "damaged" in caplog.text
 
 
+def test_adopting_copies_and_verifies(tmp_path):
+    before = save(tmp_path / "0001", 1)
+    last = save(tmp_path / "0001", 2)
+    (last / "adapter.safetensors").write_bytes(b"")
+    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "0002" / "resumed")
+    assert adopted == tmp_path / "0002" / "resumed" / before.name
+    assert checkpoint.damage(adopted) is None
+    assert checkpoint.adopt([tmp_path / "0003"], tmp_path / "0002" / "resumed") is None
+
+
 def test_a_save_cut_short_leaves_nothing_that_looks_whole(tmp_path):
     staged(tmp_path / ".staging" / "checkpoint-3")
     assert checkpoint.newest([tmp_path]) is None
