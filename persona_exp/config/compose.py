@@ -58,6 +58,9 @@ def sentence(error: BaseException) -> str:
             return _omegaconf_sentence(cause)
         cause = cause.__cause__ or cause.__context__
     text = str(error).strip()
+    several = re.match(r"Ambiguous value for argument '([^']+)'", text)
+    if several:
+        return f"{several[1]} gives several values: add -m to sweep over them, or write [..] for a list."
     option = re.search(r"Could not find '([^']+)/([^']+)'\s+Available options in '[^']+':\s+(.*?)\s+Config search path", text, re.DOTALL)
     if option:
         return f"{option[1]}={option[2]} does not exist: choose one of {', '.join(option[3].split())}."

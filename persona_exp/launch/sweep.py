@@ -58,7 +58,8 @@ def run_sweep(*, arguments: Sequence[str], swept: Sequence[str], requests: Seque
     command = shlex.join(["python", "run.py", "-m", *arguments])
     rows = _rows(requests, command)
     runs = Path(requests[0].config.runs)
-    name = sweep_name(arguments, [eval_id for row in rows for eval_id in row.evaluations.values()])
+    named = [argument for argument in arguments if argument.split("=")[0].lstrip("+~") in swept]
+    name = sweep_name(named, [eval_id for row in rows for eval_id in row.evaluations.values()])
     folder = runs / "sweeps" / name
     files.create_text(folder / "sweep.yaml", _description(name, command, swept, rows))
     waiting = [row for row in rows if not finished(row.trial, row.config)]

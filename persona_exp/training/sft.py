@@ -183,17 +183,18 @@ class _Reporting(TrainerCallback):
 
     def __init__(self, meter: Meter, log: Path) -> None:
         self._meter, self._log = meter, log
-        self._note = ""
+        self._shown: int | None = None
         self._started = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._meter.advance(note=self._note)
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._shown = state.global_step
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         logs: dict[str, float] = given["logs"]
         if "loss" not in logs:
             return
-        self._note = f"loss {logs['loss']:.3f}"
+        self._meter.advance(state.global_step - (self._shown or 0), note=f"loss {logs['loss']:.3f}")
+        self._shown = state.global_step
         line = {"step": state.global_step, **{key: logs[key] for key in self.KEYS if key in logs}}
         line["seconds"] = round(time.monotonic() - self._started, 3)
         with self._log.open("a", encoding="utf-8") as file:

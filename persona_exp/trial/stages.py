@@ -95,6 +95,8 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
             warmup_ratio=optim.warmup_ratio,
         )
     attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from_step=resume_from and checkpoint.step_of(resume_from))
+    if resume_from:
+        print(f"Going on from step {checkpoint.step_of(resume_from)} of {schedule.max_steps}.", flush=True)
     summary = train(
         model,
         tokenizer,

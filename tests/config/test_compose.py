@@ -85,7 +85,7 @@ def test_values_out_of_range_are_refused(config, override, names):
         (["model=gpt9"], "model=gpt9 does not exist: choose one of "),
         (["-m", "lora.r=8,-3"], "lora.r=-3 must be above 0."),
         (["-m", "lora.rank=8,16"], "There is no setting lora.rank"),
-        (["lora.r=8,16"], "ambiguous"),
+        (["lora.r=8,16"], "lora.r=8,16 gives several values: add -m"),
         (["lora.r"], "lora.r"),
     ],
 )
