@@ -73,7 +73,11 @@ def _unicode(data: bytes, name: str) -> str:
     try:
         return _undo_double_encoding(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        pass
+        return _one_byte(data)
+
+
+def _one_byte(data: bytes) -> str:
+    """Text in an encoding of one byte a character: the one whose reading looks most like a book."""
     candidates = [data.decode("cp1252", errors="replace"), data.decode("mac_roman")]
     best = max(candidates, key=_plausibility)
     # Bytes that Windows-1252 leaves undefined are Latin-1's control characters, which is what the file then means.
