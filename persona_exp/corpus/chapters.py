@@ -25,11 +25,12 @@ MIN_FRONT_WORDS = 300
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's body, `text[start:end]`, without its heading."""
+    """A chapter's body, `text[start:end]`, without its heading; `part` is the heading of the part of the book that it stands in."""
 
     title: str
     start: int
     end: int
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ SENTENCE = re.compile(rf"(?:^|(?<=[.!?;”\"])\s*|(?<=[.!?;])[”\"]?\s+)(?P<sub
 
 @dataclass(frozen=True)
 class Character:
-    """Somebody who may speak: `aliases` are the other forms of the name that narration uses; the `narrator` is its "I"."""
+    """Somebody who may speak: `aliases` are the other forms of the name that narration uses; the `narrator` is its "I";
+    `gender` is "male", "female" or None where nothing tells."""
 
     name: str
     aliases: tuple[str, ...] = ()
     narrator: bool = False
+    gender: str | None = None
 
 
 def attribute(quotes: Sequence[Quote], text: str, paragraphs: Sequence[Paragraph], cast: Sequence[Character]) -> list[Quote]:

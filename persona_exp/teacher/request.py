@@ -1,0 +1,68 @@
+"""What a teacher is asked and what it answers, whichever teacher it is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Whose voice an answer is in.
+
+    `pronoun` is "he", "she" or "they"; `narrator`: the "I" of the narration is this persona; `evasions` are ways in which this persona
+    says that it does not know.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    pronoun: str
+    narrator: bool
+    period: str
+    system_prompt: str
+    evasions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing to ask about one passage.
+
+    `task` is one of: "narrative" (the passage as the persona tells it), "qa" (`count` questions and answers from the passage),
+    "transformed" (`user` and `reply` are a real exchange: the same content in other words), "hypothetical" (`reply` is a real utterance: a
+    new scene in its tone), "contrast" (a question that the persona cannot answer: `about` is "absent" where it was not there, "other"
+    where only somebody else knows what the passage tells, else the name of a later invention, without a passage).
+
+    `passage` is all that an answer may draw on; `narrator` is who says "I" in its narration, when it is not the persona; `others` are the
+    names of the other characters.
+    """
+
+    task: str
+    voice: Voice
+    passage: str
+    narrator: str | None
+    others: tuple[str, ...]
+    user: str = ""
+    reply: str = ""
+    about: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One exchange that a teacher proposes, not yet checked."""
+
+    user: str
+    assistant: str
+
+
+class Teacher(Protocol):
+    """Writes drafts for the `tasks` it knows; the same request gives the same drafts."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks it can write."""
+
+    def drafts(self, request: Request) -> tuple[Draft, ...]:
+        """Drafts for `request`, none where it finds nothing to say."""
