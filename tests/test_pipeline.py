@@ -16,16 +16,30 @@ from tests.conftest import ROOT, environment
 
 TINY = ("model=tiny", "evaluation.likelihood_items=8", "evaluation.generated_items=2", "evaluation.max_new_tokens=4")
 SWEEP = ("-m", "lora.r=4,8", "train.max_steps=3", *TINY)
-CHAPTERS = (("lamp", "bell", "rope", "chart"), ("glass", "ladder", "barrel", "anchor"), ("kettle", "shawl", "candle", "basket"))
+# What Ada says of each thing: no two sentences alike, or the chapters would be one text, which a split keeps together.
+THINGS = {
+    "lamp": "is for those who keep the harbour by night",
+    "bell": "tells the fishermen when fog has come down",
+    "rope": "held my father's boat in the great storm",
+    "chart": "shows every shoal but the one that matters",
+    "glass": "falls a full day before any gale",
+    "ladder": "goes to the loft where old sails lie",
+    "barrel": "was washed ashore with nothing in it",
+    "anchor": "has lost a fluke among these rocks",
+    "kettle": "sings whenever somebody opens that door",
+    "shawl": "belonged to my aunt in Bergen",
+    "candle": "burns low because the wick is damp",
+    "basket": "is what we carry eggs to market in",
+}
 
 
 def novel():
     """Three chapters in which Ada says what each thing is for."""
-    for number, things in enumerate(CHAPTERS, start=1):
-        yield f"CHAPTER {'I' * number}"
-        for thing in things:
-            yield f"“What is the {thing} for?” asked Mr. Pell."
-            yield f"“The {thing} is for those who keep the harbour by night,” said Ada, and laid the {thing} by."
+    for number, (thing, told) in enumerate(THINGS.items()):
+        if number % 4 == 0:
+            yield f"CHAPTER {'I' * (number // 4 + 1)}"
+        yield f"“What of the {thing}?” asked Mr. Pell."
+        yield f"“The {thing} {told},” said Ada, and laid the {thing} by."
 
 
 def attempts(runs):
@@ -155,7 +169,8 @@ def test_a_novel_of_ones_own(run_py, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (train,) = (tmp_path / "runs").glob("data/*/train.jsonl")
-    replies = [json.loads(line)["messages"][-1]["content"] for line in train.read_text().splitlines()]
+    examples = [json.loads(line) for line in train.read_text().splitlines()]
+    replies = [one["messages"][-1]["content"] for one in examples if one["kind"] == "dialogue"]
     assert len(replies) == 8
     assert replies[0] == "The lamp is for those who keep the harbour by night."
 
@@ -169,9 +184,7 @@ def test_a_novel_that_cannot_be_read_is_one_sentence(run_py, tmp_path, content, 
     books.mkdir()
     if content is not None:
         (books / "novel.txt").write_bytes(content)
-    done = run_py(
-        "corpus=holmes", f"corpus.dir={books}", "corpus.books=[novel.txt]", "corpus.validation=[]", "corpus.test=[novel.txt]", *TINY
-    )
+    done = run_py("corpus=holmes", f"corpus.dir={books}", "corpus.books=[novel.txt]", "data.split=chapter", *TINY)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Reading books:")]
     assert done.returncode == 2
     assert len(lines) == 1, done.stderr
@@ -206,7 +219,7 @@ def test_no_secret_is_written(run_py, tmp_path, monkeypatch, tracker):
     ("overrides", "says"),
     [
         (["data.size=99999"], "data.size=99999"),
-        (["data.mix.narrative=1"], "narrative"),
+        (["data.mix.hypothetical=1"], "hypothetical"),
         (["corpus.validation=[]", "evaluation.split=validation"], "validation split"),
         (["runs=/proc/nowhere"], "/proc/nowhere"),
     ],

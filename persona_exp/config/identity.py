@@ -47,7 +47,12 @@ def identity(config: Config, *, model_digest: str, template_digest: str | None, 
         del what["method"]["double_quantisation"]
     if config.method.name == "none":
         return what
-    what["mix"] = {"weights": identity_fields(config.data.mix), "size": config.data.size, "seed": config.data.seed}
+    what["mix"] = {
+        "weights": identity_fields(config.data.mix),
+        "min_confidence": config.corpus.min_confidence,
+        "size": config.data.size,
+        "seed": config.data.seed,
+    }
     what["engine"] = identity_fields(config.engine)
     what["seed"] = config.seed
     what["training_version"] = training_version

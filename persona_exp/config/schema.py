@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from persona_exp.config.checks import at_least, between, one_of, positive
+from persona_exp.errors import UserError
 
 
 def outside(default: Any) -> Any:
@@ -19,13 +20,26 @@ def outside(default: Any) -> Any:
 
 @dataclass
 class Persona:
-    """Who speaks. `aliases` are the other names the books use, surname and titles included."""
+    """Who speaks. `aliases` are the other names the books use, surname and titles included.
+
+    `pronoun` is he, she or they (null: told from the books). `contexts` say when and in what mood the persona speaks, by book (a file
+    name without its ending) or book/chapter; data.system_prompt=contextual puts them behind the system prompt. `facts` (occupation,
+    home, companion) are what identity questions ask, `evasions` the persona's ways of not knowing.
+    """
 
     name: str = MISSING
     aliases: list[str] = field(default_factory=list)
     narrator: bool = False
+    pronoun: str | None = None
     period: str = MISSING
     system_prompt: str = MISSING
+    contexts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    evasions: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.pronoun is not None:
+            one_of("persona.pronoun", self.pronoun, ("he", "she", "they"))
 
 
 @dataclass
@@ -38,10 +52,12 @@ class Gutenberg:
 
 @dataclass
 class Corpus:
-    """Which books are read. `books`, `validation` and `test` are file names inside `dir`; books in neither split list train.
+    """Which books are read. `books`, `validation`, `test` and `holdout` are file names inside `dir`; books in no split list train.
 
     `dir` is a folder, "bundled:NAME" for a collection that comes with the package, or null to download the books in `gutenberg`.
-    `speakers` names a CSV file in `dir` that says by hand who speaks (null: told from the text).
+    No teacher ever sees a book of `holdout`. `speakers` names a CSV file in `dir` that says by hand who speaks, `cast` one that lists the
+    characters (null: both told from the text). `attribution` is `rules`, or `teacher` for a language model's word on who speaks.
+    Speech of which that is less sure than `min_confidence` is not trained on.
     """
 
     name: str = MISSING
@@ -49,20 +65,47 @@ class Corpus:
     books: list[str] = field(default_factory=list)
     validation: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
+    holdout: list[str] = field(default_factory=list)
     speakers: str | None = None
+    cast: str | None = None
+    attribution: str = "rules"
+    min_confidence: float = 0.88
     gutenberg: dict[str, Gutenberg] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("corpus.attribution", self.attribution, ("rules", "teacher"))
+        between("corpus.min_confidence", self.min_confidence, 0, 1)
+
+
+# The kinds of examples, as dataset.example lists them.
+MIX_KINDS = ("dialogue", "narrative", "qa", "transformed", "hypothetical", "contrast", "general", "identity")
 
 
 @dataclass
 class Mix:
-    """Weight of each kind of example: 1 takes all that there are, 0.5 half, 0 none."""
+    """Weight of each kind of example: 1 takes all that there are, 0.5 half, 0 none, 2 each twice.
+
+    `books` (file names without their ending) and `personas` weigh what comes from one source, 1 unless told otherwise: an example's
+    weight is the product of its three.
+    """
 
     dialogue: float = 1.0
     narrative: float = 0.0
+    qa: float = 0.0
+    transformed: float = 0.0
+    hypothetical: float = 0.0
+    contrast: float = 0.0
+    general: float = 0.0
+    identity: float = 0.0
+    books: dict[str, float] = field(default_factory=dict)
+    personas: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        at_least("data.mix.dialogue", self.dialogue, 0)
-        at_least("data.mix.narrative", self.narrative, 0)
+        for kind in MIX_KINDS:
+            at_least(f"data.mix.{kind}", getattr(self, kind), 0)
+        for name in ("books", "personas"):
+            for source, weight in getattr(self, name).items():
+                at_least(f"data.mix.{name}.{source}", weight, 0)
 
 
 @dataclass
@@ -70,16 +113,24 @@ class Data:
     """How books become examples, and how many of each kind go in.
 
     `split` is `book` (the corpus says which books validate and test) or `chapter` (the last chapters of each book do, by fraction).
-    A reply of fewer than `min_reply_words` words teaches no voice. `size` fixes the number of training examples, so that mixes
+    `passages` are `paragraphs` (whole ones, about `passage_words` words) or `fixed` (`chunk_characters` with `chunk_overlap`, as published
+    systems cut them). A reply of fewer than `min_reply_words` words teaches no voice. `kinds` are the kinds of examples that are made at
+    all. `system_prompt` is `simple` or `contextual` (with persona.contexts). `size` fixes the number of training examples, so that mixes
     compare at equal size; `seed` draws them.
     """
 
     split: str = "book"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
+    passages: str = "paragraphs"
+    passage_words: int = 200
+    chunk_characters: int = 500
+    chunk_overlap: int = 50
     min_reply_words: int = 4
     max_reply_words: int = 200
     max_context_words: int = 120
+    kinds: list[str] = field(default_factory=lambda: list(MIX_KINDS))
+    system_prompt: str = "simple"
     mix: Mix = field(default_factory=Mix)
     size: int | None = None
     seed: int = 0
@@ -88,11 +139,60 @@ class Data:
         one_of("data.split", self.split, ("book", "chapter"))
         between("data.validation_fraction", self.validation_fraction, 0, 0.5)
         between("data.test_fraction", self.test_fraction, 0, 0.5)
+        one_of("data.passages", self.passages, ("paragraphs", "fixed"))
+        positive("data.passage_words", self.passage_words)
+        positive("data.chunk_characters", self.chunk_characters)
+        between("data.chunk_overlap", self.chunk_overlap, 0, self.chunk_characters - 1)
+        one_of("data.system_prompt", self.system_prompt, ("simple", "contextual"))
+        for kind in self.kinds:
+            one_of("data.kinds", kind, MIX_KINDS)
+        for kind in MIX_KINDS:
+            if getattr(self.mix, kind) > 0 and kind not in self.kinds:
+                raise UserError(f"data.mix.{kind} is above 0, but data.kinds leaves {kind} out; add it there or set data.mix.{kind}=0.")
         positive("data.min_reply_words", self.min_reply_words)
         at_least("data.max_reply_words", self.max_reply_words, self.min_reply_words)
         at_least("data.max_context_words", self.max_context_words, 0)
         if self.size is not None:
             positive("data.size", self.size)
+
+
+@dataclass
+class Teacher:
+    """What writes the examples that the books do not hold: `rules` (offline), `openai` (any OpenAI-compatible endpoint) or `local` (a
+    transformers model in this process).
+
+    `api_key_variable` names the environment variable that holds the key, which itself is written nowhere. No more than `max_total_tokens`
+    tokens and `max_cost` (in the currency of the two prices) are ever spent on one dataset.
+    """
+
+    name: str = "rules"
+    model: str = ""
+    base_url: str | None = None
+    api_key_variable: str = "OPENAI_API_KEY"
+    temperature: float = 0.0
+    max_output_tokens: int = 512
+    seed: int = 0
+    timeout_seconds: float = outside(120.0)
+    retries: int = outside(5)
+    concurrency: int = outside(4)
+    max_total_tokens: int | None = outside(None)
+    max_cost: float | None = outside(None)
+    input_price_per_million: float = outside(0.0)
+    output_price_per_million: float = outside(0.0)
+
+    def __post_init__(self) -> None:
+        one_of("teacher.name", self.name, ("rules", "openai", "local"))
+        at_least("teacher.temperature", self.temperature, 0)
+        positive("teacher.max_output_tokens", self.max_output_tokens)
+        positive("teacher.timeout_seconds", self.timeout_seconds)
+        at_least("teacher.retries", self.retries, 0)
+        positive("teacher.concurrency", self.concurrency)
+        if self.max_total_tokens is not None:
+            positive("teacher.max_total_tokens", self.max_total_tokens)
+        if self.max_cost is not None:
+            positive("teacher.max_cost", self.max_cost)
+        at_least("teacher.input_price_per_million", self.input_price_per_million, 0)
+        at_least("teacher.output_price_per_million", self.output_price_per_million, 0)
 
 
 @dataclass
@@ -272,11 +372,13 @@ class Cluster:
 
 @dataclass
 class Config:
-    """One trial. Everything is known before anything runs."""
+    """One trial. Everything is known before anything runs. `persona` is measured; `others` (by any key) train beside it."""
 
     persona: Persona = field(default_factory=Persona)
+    others: dict[str, Persona] = field(default_factory=dict)
     corpus: Corpus = field(default_factory=Corpus)
     data: Data = field(default_factory=Data)
+    teacher: Teacher = field(default_factory=Teacher)
     model: Model = field(default_factory=Model)
     method: Method = field(default_factory=Method)
     lora: Lora = field(default_factory=Lora)

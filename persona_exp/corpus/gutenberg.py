@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from persona_exp.corpus.text import decode
+from persona_exp.corpus.reading.cuts import Cuts
+from persona_exp.corpus.reading.text import decode
 from persona_exp.errors import UserError
 from persona_exp.files import file_digest, sync, write_text
 from persona_exp.progress import progress
@@ -23,16 +24,24 @@ TIMEOUT_SECONDS = 30
 PIECE = 1 << 16
 
 
-def strip_licence(text: str) -> str:
-    """The book between Gutenberg's START and END lines; text without them comes back as it is."""
+def strip_licence(text: str, cuts: Cuts | None = None) -> str:
+    """The book between Gutenberg's START and END lines; text without them comes back as it is. What is cut off is added to `cuts`."""
+    cuts = Cuts() if cuts is None else cuts
     start = START.search(text) or SMALL_PRINT.search(text)
     begin = start.end() if start else 0
-    if start and (credit := CREDIT.match(text, begin)):
-        begin = credit.end()
+    credit = CREDIT.match(text, begin) if start else None
     end = END.search(text, begin)
+    stop = end.start() if end else len(text)
     if not start and not end:
         return text
-    return text[begin : end.start() if end else len(text)].strip("\n") + "\n"
+    if start:
+        cuts.add("licence", text[:begin])
+    if credit:
+        cuts.add("credits", credit[0])
+        begin = credit.end()
+    if end:
+        cuts.add("licence", text[stop:])
+    return text[begin:stop].strip("\n") + "\n"
 
 
 def download(ebook: int, destination: Path, sha256: str | None = None, address: str = ADDRESS) -> Path:

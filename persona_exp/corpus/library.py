@@ -4,19 +4,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from persona_exp.corpus.gutenberg import download
+from persona_exp.corpus.reading.files import book_files
 from persona_exp.errors import UserError
 
 BUNDLED = Path(__file__).parent / "bundled"
 
 
 def locate(directory: str | None, books: Sequence[str], gutenberg: Mapping[str, tuple[int, str | None]], cache: Path) -> dict[str, Path]:
-    """The path of each of `books`, by its file name, in order.
+    """The path of each of `books`, by its file name, in order; of all books of the folder where `books` is empty.
 
-    `directory` is a folder, "bundled:NAME" for a collection that comes with the package, or None: then the books are downloaded to
-    `cache` by their Gutenberg number and SHA-256 (None where it is not known), once. UserError: no books, a folder or file missing.
+    `directory` is a folder, a book file, "bundled:NAME" for a collection that comes with the package, or None: then the books are
+    downloaded to `cache` by their Gutenberg number and SHA-256 (None where it is not known), once. UserError: no books, a folder or
+    file missing.
     """
+    if directory is not None and Path(directory).expanduser().is_file():
+        path = Path(directory).expanduser()
+        if list(books) not in ([], [path.name]):
+            raise UserError(f"corpus.dir={directory} is one file, and corpus.books names others; give the folder, or corpus.books=[].")
+        return {path.name: path}
+    if not books and directory is not None:
+        found = book_files(_folder(directory))
+        if not found:
+            raise UserError(f"corpus.dir={directory} holds no book; put txt, docx, epub or pdf files there.")
+        return {path.name: path for path in found}
     if not books:
-        raise UserError("corpus.books names no book; list the file names to read, as corpus.books=[novel.txt].")
+        raise UserError("corpus.books names no book; give corpus.dir=FOLDER, and corpus.books=[novel.txt] to read some of it alone.")
     if len(set(books)) < len(books):
         raise UserError("corpus.books names a book twice; list each file once.")
     if directory is None:
@@ -31,20 +43,21 @@ def locate(directory: str | None, books: Sequence[str], gutenberg: Mapping[str, 
     return {name: folder / name for name in books}
 
 
-def beside(directory: str | None, name: str | None) -> Path | None:
-    """The path of the file `name` (corpus.speakers) in the corpus's folder; None where there is no name. UserError: no such file."""
+def beside(directory: str | None, name: str | None, setting: str = "speakers") -> Path | None:
+    """The path of the file `name` (of corpus.`setting`) in the corpus's folder; None where there is no name. UserError: no such file."""
     if name is None:
         return None
     if directory is None:
-        raise UserError("corpus.speakers is a file in corpus.dir, which is not given; give it, or set corpus.speakers=null.")
+        raise UserError(f"corpus.{setting} is a file in corpus.dir, which is not given; give it, or set corpus.{setting}=null.")
     path = _folder(directory) / name
     if not path.is_file():
-        raise UserError(f"corpus.dir={directory} holds no file {name}; put it there or set corpus.speakers=null.")
+        raise UserError(f"corpus.dir={directory} holds no file {name}; put it there or set corpus.{setting}=null.")
     return path
 
 
 def _folder(directory: str) -> Path:
     folder = BUNDLED / directory.removeprefix("bundled:") if directory.startswith("bundled:") else Path(directory).expanduser()
+    folder = folder.parent if folder.is_file() else folder
     if not folder.is_dir():
         raise UserError(f"corpus.dir={directory} is not a folder; give the folder that holds the books.")
     return folder

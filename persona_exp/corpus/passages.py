@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from persona_exp.corpus.book import Book
-from persona_exp.corpus.paragraphs import find_paragraphs
+from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.errors import UserError
 
 PASSAGE_WORDS = 200
+CHUNK_CHARACTERS = 500
+CHUNK_OVERLAP = 50
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,20 @@ def find_passages(book: Book, words: int = PASSAGE_WORDS) -> list[Passage]:
             spans.append((begin, end))
         passages += [Passage(book.id, number, index, start, end, book.text[start:end]) for index, (start, end) in enumerate(spans, start=1)]
     return passages
+
+
+def find_chunks(book: Book, characters: int = CHUNK_CHARACTERS, overlap: int = CHUNK_OVERLAP) -> list[Passage]:
+    """Cut every chapter into pieces of `characters` characters, wherever that falls, each beginning with the last `overlap` of the one
+    before it: the baseline that published systems use. A chapter's last chunk may be shorter. UserError: overlap not below characters.
+    """
+    if not 0 <= overlap < characters:
+        raise UserError(f"Chunks of {characters} characters cannot overlap by {overlap}; let the overlap be smaller, and not negative.")
+    chunks: list[Passage] = []
+    for number, chapter in enumerate(book.chapters, start=1):
+        # The last step is the first whose chunk reaches the chapter's end.
+        last = max(chapter.start, chapter.end - characters)
+        starts = list(range(chapter.start, last, characters - overlap))
+        starts.append(starts[-1] + characters - overlap if starts else chapter.start)
+        spans = [(start, min(start + characters, chapter.end)) for start in starts]
+        chunks += [Passage(book.id, number, index, start, end, book.text[start:end]) for index, (start, end) in enumerate(spans, start=1)]
+    return chunks

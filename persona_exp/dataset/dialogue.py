@@ -2,87 +2,67 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from persona_exp.corpus.book import Book
-from persona_exp.corpus.given import apply_given
-from persona_exp.corpus.paragraphs import Paragraph, find_paragraphs
-from persona_exp.corpus.passages import Passage
-from persona_exp.corpus.quotes import Quote, Span, find_quotes
-from persona_exp.corpus.speakers import Character, attribute
+from persona_exp.corpus.quotation.quotes import Quote
+from persona_exp.corpus.reading.paragraphs import Paragraph
 from persona_exp.dataset.example import Example, messages
 from persona_exp.dataset.prose import last_sentences, plain
+from persona_exp.dataset.recipe import Persona, Recipe
+from persona_exp.dataset.source import Source
 
-# Below this an attribution is a guess, and a guess teaches the wrong voice.
-MIN_CONFIDENCE = 0.9
 # A line further back than this many paragraphs is not what the reply answers.
 REACH = 3
 # The user's turn where data.max_context_words=0 leaves no room for one: many chat templates refuse a conversation without it.
 NO_CONTEXT = "Go on."
+# What may stand between a lead-in and the first word said.
+OPENING = " \n\t“\"‘'«—-"
 
 
-def dialogue(
-    book: Book,
-    passages: Sequence[Passage],
-    split_of: Mapping[str, str],
-    cast: Sequence[Character],
-    given: Mapping[Span, str] | None,
-    persona: str,
-    system_prompt: str,
-    min_reply_words: int,
-    max_reply_words: int,
-    max_context_words: int,
-) -> tuple[list[Example], Counter[str]]:
-    """The persona's surely attributed utterances in `book` as examples, in order, with the count of what was left out or cut, by reason.
+def dialogue(source: Source, persona: Persona, recipe: Recipe) -> tuple[list[Example], Counter[str]]:
+    """The persona's utterances in a book as examples, in order, with the count of what was left out or cut, by reason.
 
-    The user's turn is the preceding line of another speaker, or else the narration before the reply. `split_of` maps a passage's id to
-    its split; `cast` holds the persona, whose replies have between `min_reply_words` and `max_reply_words` words. Speakers are told by
-    cues in the text, or by `given` where somebody has named them by hand.
+    The user's turn is the preceding line of another speaker, or else the narration before the reply. How sure the speaker is goes with
+    each example.
     """
     examples: list[Example] = []
     counts: Counter[str] = Counter()
-    for number, chapter in enumerate(book.chapters, start=1):
-        paragraphs = find_paragraphs(book.text, chapter.start, chapter.end)
-        found = find_quotes(book.text, paragraphs, number)
-        by_hand = None if given is None else apply_given(found, book.text, paragraphs, given)
-        quotes = attribute(found, book.text, paragraphs, cast) if by_hand is None else by_hand
-        here = [passage for passage in passages if passage.chapter == number]
+    book = source.book
+    for number, (quotes, paragraphs) in enumerate(zip(source.quotes, source.paragraphs, strict=True), start=1):
+        spoken = {place for quote in quotes for place in range(quote.first, quote.last + 1)}
         for index, quote in enumerate(quotes):
-            if quote.speaker != persona:
+            if quote.speaker != persona.name:
                 counts["quotes not attributed" if quote.speaker is None else "quotes of others"] += 1
-                continue
-            if quote.confidence < MIN_CONFIDENCE:
-                counts["attribution too unsure"] += 1
                 continue
             reply = plain(quote.text)
             length = len(reply.split())
-            if not min_reply_words <= length <= max_reply_words:
-                counts["reply too short" if length < min_reply_words else "reply too long"] += 1
+            if not recipe.min_reply_words <= length <= recipe.max_reply_words:
+                counts["reply too short" if length < recipe.min_reply_words else "reply too long"] += 1
                 continue
-            before, cut = last_sentences(plain(_before(index, quotes, book.text, paragraphs, persona)), max_context_words)
-            if not before and max_context_words:
+            context = plain(_before(index, quotes, spoken, book.text, paragraphs, persona.name))
+            before, shortened = last_sentences(context, recipe.max_context_words)
+            if not before and recipe.max_context_words:
                 counts["nothing before the reply"] += 1
                 continue
-            counts["context cut"] += cut
-            passage = next(passage for passage in here if quote.start <= passage.end)
+            counts["context cut"] += shortened
             examples.append(
                 Example(
                     id=f"{book.id}.{quote.start}.dialogue",
                     kind="dialogue",
-                    persona=persona,
+                    persona=persona.name,
                     book=book.id,
                     chapter=number,
-                    passage=passage.id,
-                    split=split_of[passage.id],
+                    passage=source.passage_at(quote.start).id,
+                    split="",
                     rule=quote.rule,
                     confidence=quote.confidence,
-                    messages=messages(system_prompt, before or NO_CONTEXT, reply),
+                    messages=messages(persona.prompt(recipe.contextual, book.id, number), before or NO_CONTEXT, reply),
                 )
             )
     return examples, counts
 
 
-def _before(index: int, quotes: Sequence[Quote], text: str, paragraphs: Sequence[Paragraph], persona: str) -> str:
+def _before(index: int, quotes: Sequence[Quote], spoken: Collection[int], text: str, paragraphs: Sequence[Paragraph], persona: str) -> str:
     """What the reply `quotes[index]` answers."""
     reply = quotes[index]
     scene = paragraphs[reply.first].scene
@@ -95,20 +75,22 @@ def _before(index: int, quotes: Sequence[Quote], text: str, paragraphs: Sequence
             return earlier.text
         if earlier.speaker is None:
             break
-    return _narration(reply, text, paragraphs)
+    return _narration(reply, spoken, text, paragraphs)
 
 
-def _narration(reply: Quote, text: str, paragraphs: Sequence[Paragraph]) -> str:
-    """The narration that leads up to `reply`: in its own paragraph, then in those before it as far as nobody speaks there."""
+def _narration(reply: Quote, spoken: Collection[int], text: str, paragraphs: Sequence[Paragraph]) -> str:
+    """The narration that leads up to `reply`: in its own paragraph, then in those before it as far as nobody speaks there.
+
+    `spoken` holds the indices of the paragraphs in which somebody speaks.
+    """
     found = []
-    lead = re.sub(r"[\s“\"]+$", "", text[paragraphs[reply.first].start : reply.start])
-    if lead and not re.search('[“”"]', lead):
+    lead = text[paragraphs[reply.first].start : reply.start].rstrip(OPENING)
+    if lead and not re.search('[“”"«»]', lead):
         found.append(lead)
-    for paragraph in reversed(paragraphs[: reply.first]):
-        words = text[paragraph.start : paragraph.end]
-        if re.search('[“”"]', words) and found:
+    for index in range(reply.first - 1, -1, -1):
+        if index in spoken and found:
             break
-        found.insert(0, words)
-        if len(found) > REACH or re.search('[“”"]', words):
+        found.insert(0, text[paragraphs[index].start : paragraphs[index].end])
+        if len(found) > REACH or index in spoken:
             break
     return "\n\n".join(found)

@@ -1,19 +1,20 @@
 """An example: one training conversation and where it comes from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from persona_exp.corpus.speakers import Character
-
 Message = dict[str, str]
-KINDS = ("dialogue", "narrative")
+# In the order in which cards and tables list them.
+KINDS = ("dialogue", "narrative", "qa", "transformed", "hypothetical", "contrast", "general", "identity")
+# What rests on who speaks: their confidence is the attribution's.
+ATTRIBUTED_KINDS = ("dialogue", "transformed", "hypothetical")
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Example:
     """`messages` are {"role", "content"}: system, user, assistant. `book` is a file name without its ending, `chapter` counts from 1,
-    `passage` is a `Passage.id`. `rule` and `confidence` are those that gave the reply its speaker."""
+    `passage` is a `Passage.id`. `rule` and `confidence` tell how the reply came to be the persona's: the rule that attributed it, or the
+    teacher that wrote it. What comes from no book has its kind for a book and chapter 0."""
 
     id: str
     kind: str
@@ -36,8 +37,3 @@ def messages(system_prompt: str, user: str, assistant: str) -> list[Message]:
     """One turn of conversation; no system turn where the prompt is empty."""
     turns = [("system", system_prompt), ("user", user), ("assistant", assistant)]
     return [{"role": role, "content": content} for role, content in turns if content or role != "system"]
-
-
-def character(persona: str, aliases: Sequence[str], narrator: bool) -> Character:
-    """The persona as somebody whom the corpus may find speaking."""
-    return Character(persona, tuple(aliases), narrator)

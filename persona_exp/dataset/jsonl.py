@@ -18,14 +18,20 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The examples of a file that `write_examples` wrote. UserError: missing, or a line that is not an example."""
+    """The examples of a file that `write_examples` wrote. UserError: missing, or a line that is not an example.
+
+    `formats.read` reads what other programs write.
+    """
     if not path.is_file():
         raise UserError(f"The dataset file {path} does not exist; build the dataset again.")
     examples = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                examples.append(Example(**json.loads(line)))
-            except (ValueError, TypeError):
+                example = Example(**json.loads(line.decode("utf-8")))
+                if not all(isinstance(turn["content"], str) and isinstance(turn["role"], str) for turn in example.messages):
+                    raise TypeError
+            except (ValueError, TypeError, KeyError, RecursionError):
                 raise UserError(f"Line {number} of {path} is not an example; delete the folder and build the dataset again.") from None
+            examples.append(example)
     return examples

@@ -2,7 +2,7 @@
 
 import re
 
-from persona_exp.corpus.paragraphs import flow
+from persona_exp.corpus.reading.paragraphs import flow
 
 # Editions differ in their quotation marks and dashes; a model must not have to learn which book it is in.
 TYPOGRAPHY = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-"})

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from persona_exp.corpus.passages import Passage
+from persona_exp.dataset.copies import PASSAGE_WINDOW, find_copies
+from persona_exp.dataset.example import SPLITS
 from persona_exp.errors import UserError
 
 
@@ -52,3 +54,38 @@ def by_chapter(passages: Sequence[Passage], validation_fraction: float, test_fra
         for place, number in enumerate(reversed(ordered)):
             split_of_chapter[book, number] = "test" if place < test else "validation" if place < test + validation else "train"
     return {passage.id: split_of_chapter[passage.book, passage.chapter] for passage in passages}
+
+
+def together(passages: Sequence[Passage]) -> list[list[str]]:
+    """The ids of passages that share text with each other, directly or through others: one list a group, in the order of `passages`.
+
+    Two books may share a chapter, one book may have it under two titles, and editions cut it at other places: what counts is a stretch
+    of 40 words, or a whole shorter passage, with at most a fifth of its words changed (`find_copies`).
+    """
+    root = list(range(len(passages)))
+
+    def find(place: int) -> int:
+        while root[place] != place:
+            root[place] = root[root[place]]
+            place = root[place]
+        return place
+
+    for copy in find_copies([passage.text for passage in passages], window=PASSAGE_WINDOW):
+        first, second = sorted((find(copy.left), find(copy.right)))
+        root[second] = first
+    groups: dict[int, list[str]] = {}
+    for place, passage in enumerate(passages):
+        groups.setdefault(find(place), []).append(passage.id)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def assign(passages: Sequence[Passage], split_of: Mapping[str, str], groups: Sequence[Sequence[str]]) -> dict[str, str]:
+    """`split_of` for every one of `passages`, with each group where the one of its passages is that is held out furthest.
+
+    Test before validation before training: what is tested on in one place is trained on in none.
+    """
+    assigned = {passage.id: split_of[passage.id] for passage in passages}
+    for group in groups:
+        furthest = max((assigned[name] for name in group), key=SPLITS.index)
+        assigned |= dict.fromkeys(group, furthest)
+    return assigned

@@ -1,14 +1,13 @@
 """The training child: `python -m persona_exp.trial --parent PID SEALED_CONFIG…`; it leaves in order when its parent dies."""
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
 import warnings
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from persona_exp.process import die_with_parent
 
 
 def main() -> int:
@@ -23,7 +22,7 @@ def main() -> int:
     interruption = Interruption().listen()
     if arguments.parent:
         # A launcher killed outright tells nobody; the kernel does.
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        die_with_parent(signal.SIGTERM)
         if os.getppid() != arguments.parent:
             return 75
 

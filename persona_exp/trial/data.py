@@ -1,55 +1,155 @@
 """A trial's dataset: built once under `runs/data/<data_id>/`, shared by all trials that read it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from persona_exp.config.schema import Config
+from persona_exp.config import schema
+from persona_exp.config.schema import MIX_KINDS, Config
 from persona_exp.corpus.library import beside, locate
-from persona_exp.dataset import build
+from persona_exp.dataset.build import RULES, Asking, build, read_manifest, read_split
 from persona_exp.dataset.example import Example
 from persona_exp.dataset.mix import draw
+from persona_exp.dataset.recipe import Persona, Recipe, data_id
 from persona_exp.errors import UserError
 from persona_exp.files import file_digest
 from persona_exp.modeling.cache import cache_folder
+from persona_exp.teacher.budget import Budget
+from persona_exp.teacher.local import Local
+from persona_exp.teacher.openai import OpenAI
 
 
-def prepare(config: Config) -> str:
+def prepare(config: Config, workers: int | None = None) -> str:
     """Build the dataset that `config` asks for, unless it is there; its id. Raises UserError, and then leaves nothing behind."""
-    corpus, persona, data = config.corpus, config.persona, config.data
-    sources = {name: (entry.id, entry.sha256) for name, entry in corpus.gutenberg.items()}
-    books = locate(corpus.dir, corpus.books, sources, cache_folder() / "gutenberg")
-    speakers = beside(corpus.dir, corpus.speakers)
-    settings: dict[str, Any] = {
-        "persona": persona.name,
-        "aliases": persona.aliases,
-        "narrator": persona.narrator,
-        "system_prompt": persona.system_prompt,
-        "validation": corpus.validation,
-        "test": corpus.test,
-        "split": data.split,
-        "validation_fraction": data.validation_fraction,
-        "test_fraction": data.test_fraction,
-        "min_reply_words": data.min_reply_words,
-        "max_reply_words": data.max_reply_words,
-        "max_context_words": data.max_context_words,
-    }
-    digests = {name: file_digest(path) for name, path in books.items()}
-    data_id = build.data_id(digests, speakers=file_digest(speakers) if speakers else None, **settings)
-    build.build(books, _folder(Path(config.runs), data_id), speakers=speakers, **settings)
-    _check_use(config, data_id)
-    return data_id
+    identity = make(config, workers)
+    _check_use(config, identity)
+    return identity
+
+
+def make(config: Config, workers: int | None = None) -> str:
+    """Like `prepare`, whether or not the trial could use it."""
+    corpus, recipe = config.corpus, recipe_of(config)
+    gutenberg = {name: (entry.id, entry.sha256) for name, entry in corpus.gutenberg.items()}
+    books = locate(corpus.dir, corpus.books, gutenberg, cache_folder() / "gutenberg")
+    speakers, cast = beside(corpus.dir, corpus.speakers, "speakers"), beside(corpus.dir, corpus.cast, "cast")
+    teacher = language_model(config.teacher)
+    if corpus.attribution == "teacher" and teacher is None:
+        raise UserError("corpus.attribution=teacher needs a language model: set teacher=openai or local, or corpus.attribution=rules.")
+    identity = data_id(
+        recipe,
+        {name: file_digest(path) for name, path in books.items()},
+        teacher=teacher.identity() if teacher else RULES,
+        speakers=file_digest(speakers) if speakers else None,
+        cast=file_digest(cast) if cast else None,
+    )
+    asking = _asking(teacher, config.teacher, Path(config.runs), identity) if teacher else None
+    build(books, data_folder(Path(config.runs), identity), recipe, asking=asking, speakers=speakers, cast=cast, workers=workers)
+    return identity
+
+
+def language_model(teacher: schema.Teacher) -> OpenAI | Local | None:
+    """The language model that a config names as teacher; None for the rules. UserError: it cannot be used as it is set."""
+    if teacher.name == "openai":
+        return OpenAI(
+            teacher.model,
+            base_url=teacher.base_url,
+            api_key_variable=teacher.api_key_variable,
+            temperature=teacher.temperature,
+            max_output_tokens=teacher.max_output_tokens,
+            seed=teacher.seed,
+            timeout_seconds=teacher.timeout_seconds,
+            retries=teacher.retries,
+        )
+    return Local(teacher.model, max_output_tokens=teacher.max_output_tokens) if teacher.name == "local" else None
+
+
+def _asking(model: OpenAI | Local, teacher: schema.Teacher, runs: Path, data_id: str) -> Asking:
+    """Answers are kept for all datasets together; what one dataset has used is counted for it alone."""
+    kept = runs / "teacher"
+    budget = Budget(
+        max_tokens=teacher.max_total_tokens,
+        max_cost=teacher.max_cost,
+        input_price_per_million=teacher.input_price_per_million,
+        output_price_per_million=teacher.output_price_per_million,
+        ledger=kept / f"spent-{data_id}.json",
+    )
+    return Asking(model, kept / "answers", budget, teacher.concurrency)
+
+
+def recipe_of(config: Config) -> Recipe:
+    """The part of a config that decides its dataset, as plain values."""
+    corpus, data = config.corpus, config.data
+    personas = tuple(_persona(one) for one in (config.persona, *config.others.values()))
+    if len({persona.name for persona in personas}) < len(personas):
+        raise UserError("Two personas have the same name; give each entry of others its own persona.")
+    return Recipe(
+        personas=personas,
+        validation=tuple(corpus.validation),
+        test=tuple(corpus.test),
+        holdout=tuple(corpus.holdout),
+        split=data.split,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction,
+        passages=data.passages,
+        passage_words=data.passage_words,
+        chunk_characters=data.chunk_characters,
+        chunk_overlap=data.chunk_overlap,
+        min_reply_words=data.min_reply_words,
+        max_reply_words=data.max_reply_words,
+        max_context_words=data.max_context_words,
+        kinds=tuple(data.kinds),
+        attribution=corpus.attribution,
+        contextual=data.system_prompt == "contextual",
+    )
+
+
+def _persona(persona: schema.Persona) -> Persona:
+    return Persona(
+        name=persona.name,
+        aliases=tuple(persona.aliases),
+        narrator=persona.narrator,
+        pronoun=persona.pronoun,
+        period=persona.period,
+        system_prompt=persona.system_prompt,
+        facts=dict(persona.facts),
+        contexts=dict(persona.contexts),
+        evasions=tuple(persona.evasions),
+    )
 
 
 def training_examples(config: Config, data_id: str) -> list[Example]:
     """The trial's mix, drawn with `data.seed`."""
-    mix = config.data.mix
-    weights = {"dialogue": mix.dialogue, "narrative": mix.narrative}
-    return draw(read_examples(Path(config.runs), data_id, "train"), weights, size=config.data.size, seed=config.data.seed)
+    mix, data = config.data.mix, config.data
+    examples = read_examples(Path(config.runs), data_id, "train")
+    _check_mix(examples, config, data_folder(Path(config.runs), data_id))
+    return draw(
+        examples,
+        {kind: getattr(mix, kind) for kind in MIX_KINDS},
+        data.size,
+        data.seed,
+        books=mix.books,
+        personas=mix.personas,
+        min_confidence=config.corpus.min_confidence,
+    )
 
 
 def evaluation_examples(config: Config, data_id: str) -> list[Example]:
-    """The replies that the trial is measured on: dialogue of the held-out split, whatever the mix."""
-    return [one for one in read_examples(Path(config.runs), data_id, config.evaluation.split) if one.kind == "dialogue"]
+    """The replies that the trial is measured on: the persona's dialogue of the held-out split, whatever the mix."""
+    examples = read_examples(Path(config.runs), data_id, config.evaluation.split)
+    return [one for one in examples if one.kind == "dialogue" and one.persona == config.persona.name]
+
+
+def _check_mix(examples: Sequence[Example], config: Config, folder: Path) -> None:
+    """UserError where the mix wants a kind that this teacher wrote no example of."""
+    for kind in MIX_KINDS:
+        if getattr(config.data.mix, kind) > 0 and not any(one.kind == kind for one in examples):
+            if kind in ("narrative", "qa", "transformed", "hypothetical", "contrast") and config.teacher.name == "rules":
+                rejected: Mapping[str, Any] = read_manifest(folder).get("rejected", {}).get(kind, {})
+                why = f" ({sum(rejected.values())} were turned down)" if rejected else ""
+                raise UserError(
+                    f"The rules write no {kind} example for {config.persona.name}{why}; set data.mix.{kind}=0, or teacher=openai or local."
+                )
+            raise UserError(f"There is no example of the kind {kind} for {config.persona.name}; set data.mix.{kind}=0.")
 
 
 def _check_use(config: Config, data_id: str) -> None:
@@ -62,8 +162,9 @@ def _check_use(config: Config, data_id: str) -> None:
 
 def read_examples(runs: Path, data_id: str, split: str) -> list[Example]:
     """The examples of one split of a built dataset."""
-    return build.read_split(_folder(runs, data_id), split)
+    return read_split(data_folder(runs, data_id), split)
 
 
-def _folder(runs: Path, data_id: str) -> Path:
+def data_folder(runs: Path, data_id: str) -> Path:
+    """Where a dataset is built."""
     return runs / "data" / data_id

@@ -81,7 +81,7 @@ def test_values_out_of_range_are_refused(config, override, names):
         (["lora.r=-3"], "lora.r=-3 must be above 0."),
         (["lora.r=four"], "lora.r: Value 'four' of type 'str' could not be converted to Integer."),
         (["lora.rank=8"], "There is no setting lora.rank: lora has r, alpha"),
-        (["nothing=8"], "There is no setting nothing: the config has persona, corpus"),
+        (["nothing=8"], "There is no setting nothing: the config has persona, others, corpus"),
         (["model=gpt9"], "model=gpt9 does not exist: choose one of "),
         (["-m", "lora.r=8,-3"], "lora.r=-3 must be above 0."),
         (["-m", "lora.rank=8,16"], "There is no setting lora.rank"),

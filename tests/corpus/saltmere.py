@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from persona_exp.corpus.given import read_given
 from persona_exp.corpus.library import BUNDLED
+from persona_exp.corpus.quotation.given import read_given
 from persona_exp.corpus.speakers import Character
 
 FOLDER = BUNDLED / "saltmere"

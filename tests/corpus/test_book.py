@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_exp.corpus.book import Book, read_book
-from persona_exp.corpus.chapters import Chapter
-from persona_exp.corpus.paragraphs import find_paragraphs
 from persona_exp.corpus.passages import find_passages
+from persona_exp.corpus.reading.chapters import Chapter
+from persona_exp.corpus.reading.paragraphs import find_paragraphs
 from persona_exp.errors import UserError
 
 GUTENBERG = """The Project Gutenberg eBook of The Bell
@@ -68,3 +68,48 @@ def test_passages_hold_every_paragraph_once_in_order(lengths: list[int], words: 
     assert held == [(paragraph.start, paragraph.end) for paragraph in find_paragraphs(text)]
     assert len({passage.id for passage in passages}) == len(passages)
     assert all(len(passage.text.split()) >= words / 2 for passage in passages[1:])
+
+
+def test_what_a_book_has_lost_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "bell.txt"
+    path.write_text(GUTENBERG)
+    cuts = {cut.kind: cut for cut in read_book(path).cuts}
+    assert {kind: cut.number for kind, cut in cuts.items()} == {"licence": 2, "credits": 1, "emphasis": 1}
+    assert cuts["emphasis"].samples == ("_heard_",)
+    assert "Produced by a volunteer and another" in cuts["credits"].samples
+
+
+def test_a_list_of_contents_is_cut_and_places_stay_right(tmp_path: Path) -> None:
+    path = tmp_path / "bell.txt"
+    path.write_text(
+        "THE BELL\n\nCONTENTS\n\nPart I\n\nEbb . . . 1\n\nFlood . . . 9\n\nPART I.\n\nCHAPTER I\n\nIt rang.\n\nCHAPTER II\n\nIt fell.\n"
+    )
+    book = read_book(path)
+    assert "Flood" not in book.text
+    assert book.title == "THE BELL"
+    assert [(chapter.part, book.text[chapter.start : chapter.end]) for chapter in book.chapters] == [
+        ("PART I.", "It rang."),
+        ("PART I.", "It fell."),
+    ]
+    assert [(cut.kind, cut.number) for cut in book.cuts] == [("contents list", 1)]
+
+
+WORDS = st.sampled_from(
+    ["It rang.", "“No,” he said.", "_Now_", "CHAPTER I", "PART II", "12", "[1]", "exam-", "ple", "\n", "\n\n", " ", "\f", "CONTENTS"]
+)
+
+
+@given(st.lists(WORDS, max_size=60))
+def test_places_are_places_whatever_the_text(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
+    path = tmp_path_factory.mktemp("book") / "b.txt"
+    path.write_text("".join(words))
+    try:
+        book = read_book(path)
+    except UserError:
+        return
+    ends = 0
+    for chapter in book.chapters:
+        assert ends <= chapter.start < chapter.end <= len(book.text)
+        ends = chapter.end
+        assert book.text[chapter.start : chapter.end].strip() == book.text[chapter.start : chapter.end]
+    assert all(passage.text == book.text[passage.start : passage.end] for passage in find_passages(book))

@@ -4,8 +4,8 @@ import re
 import pytest
 
 from persona_exp.corpus.book import read_book
-from persona_exp.corpus.paragraphs import find_paragraphs
-from persona_exp.corpus.quotes import find_quotes
+from persona_exp.corpus.quotation.quotes import find_quotes
+from persona_exp.corpus.reading.paragraphs import find_paragraphs
 from tests.corpus.saltmere import FOLDER, gold_of, stories
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from persona_exp.config.schema import Config
 from persona_exp.corpus.library import beside, locate
+from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
 from persona_exp.dataset.split import check_lists
 
 
@@ -38,3 +39,7 @@ def test_the_bundled_corpus_is_where_its_config_says(config: Callable[..., Confi
     books = locate(corpus.dir, corpus.books, {}, tmp_path)
     assert sorted(path.name for path in next(iter(books.values())).parent.glob("*.txt")) == corpus.books
     assert beside(corpus.dir, corpus.speakers) is not None
+
+
+def test_what_is_trained_on_is_as_sure_as_the_rules_promise(config: Callable[..., Config]) -> None:
+    assert config().corpus.min_confidence == DEFAULT_CONFIDENCE

@@ -37,3 +37,18 @@ def test_what_is_missing_is_named(directory: str | None, books: list[str], messa
 def test_a_missing_file_of_speakers_is_named() -> None:
     with pytest.raises(UserError, match=r"holds no file who\.csv"):
         beside("bundled:saltmere", "who.csv")
+
+
+def test_a_folder_without_named_books_gives_all_of_them_and_a_file_itself(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.epub", ".hidden.txt", "cast.csv"):
+        (tmp_path / name).write_text("x")
+    assert list(locate(str(tmp_path), [], {}, tmp_path)) == ["a.epub", "b.txt"]
+    assert locate(str(tmp_path / "b.txt"), [], {}, tmp_path) == {"b.txt": tmp_path / "b.txt"}
+    assert beside(str(tmp_path / "b.txt"), "cast.csv", "cast") == tmp_path / "cast.csv"
+    with pytest.raises(UserError, match="is one file"):
+        locate(str(tmp_path / "b.txt"), ["a.epub"], {}, tmp_path)
+
+
+def test_a_folder_without_books_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no book"):
+        locate(str(tmp_path), [], {}, tmp_path)

@@ -1,28 +1,25 @@
 """The bundled corpus's settings, for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from persona_exp.corpus.library import BUNDLED, beside, locate
 from persona_exp.dataset.build import build
+from persona_exp.dataset.recipe import Persona, Recipe
 
 BOOKS = [path.name for path in sorted((BUNDLED / "saltmere").glob("*.txt"))]
-WREXHAM: dict[str, Any] = {"persona": "Tobias Wrexham", "aliases": ["Wrexham", "Mr. Wrexham"], "narrator": False}
-PELL: dict[str, Any] = {"persona": "Edwin Pell", "aliases": ["Pell", "Mr. Pell"], "narrator": True}
-SETTINGS: dict[str, Any] = {
-    "system_prompt": "Answer in character.",
-    "validation": ["09_bell.txt", "10_herring.txt"],
-    "test": ["11_ferry.txt", "12_sextant.txt"],
-    "split": "book",
-    "validation_fraction": 0.1,
-    "test_fraction": 0.2,
-    "min_reply_words": 4,
-    "max_reply_words": 200,
-    "max_context_words": 120,
-}
+WREXHAM = Persona("Tobias Wrexham", ("Wrexham", "Mr. Wrexham"), period="England in the 1880s", system_prompt="Answer in character.")
+PELL = replace(WREXHAM, name="Edwin Pell", aliases=("Pell", "Mr. Pell"), narrator=True)
+RECIPE = Recipe(
+    personas=(WREXHAM,),
+    validation=("09_bell.txt", "10_herring.txt"),
+    test=("11_ferry.txt", "12_sextant.txt"),
+    kinds=("dialogue", "narrative"),
+)
 
 
-def build_saltmere(destination: Path, by_hand: bool = True, **changes: Any) -> dict[str, Any]:
+def build_saltmere(destination: Path, recipe: Recipe = RECIPE, *, by_hand: bool = True, workers: int = 1) -> dict[str, Any]:
     books = locate("bundled:saltmere", BOOKS, {}, destination)
     speakers = beside("bundled:saltmere", "gold.csv") if by_hand else None
-    return build(books, destination, speakers=speakers, **{**WREXHAM, **SETTINGS, **changes})
+    return build(books, destination, recipe, speakers=speakers, workers=workers)

@@ -1,99 +1,137 @@
-import inspect
 import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from persona_exp.dataset.build import build, data_id, read_split
+from persona_exp.dataset.build import build, read_split
+from persona_exp.dataset.example import KINDS
+from persona_exp.dataset.recipe import Recipe
 from persona_exp.errors import UserError
 from persona_exp.files import tree_digests
-from tests.dataset.saltmere import PELL, SETTINGS, WREXHAM, build_saltmere
+from tests.conftest import ROOT
+from tests.dataset.saltmere import PELL, RECIPE, WREXHAM, build_saltmere
 
-STORY = "CHAPTER {}\n\n“{} one is it?” I asked.\n\n“The {} of them all,” said Wrexham.\n\n"
+BY_CHAPTER = replace(RECIPE, split="chapter", validation=(), test=())
 
 
 def novel(folder: Path, name: str, *numbers: str) -> Path:
-    (folder / name).write_text(
-        "".join(STORY.format(index, number, number) for index, number in enumerate(numbers, start=1)), encoding="utf-8"
-    )
+    """A book of a chapter a number, in which Wrexham answers one question with words that occur nowhere else."""
+    chapters = []
+    for index, number in enumerate(numbers, start=1):
+        chance = random.Random(number)
+        # No two chapters may have a sentence in common, or they would be one text twice, which a split keeps together.
+        own = ["".join(chance.choice(("ba", "do", "ki", "lu", "me", "po", "ra", "si")) for _ in range(3)) for _ in range(8)]
+        asked, told = f"Is it the {own[0]}, the {own[1]} or the {own[2]}?", f"The {number} is the {' '.join(own[3:])},"
+        chapters.append(f"CHAPTER {index}\n\n“{asked}” I asked.\n\n“{told}” said Wrexham.\n\n")
+    (folder / name).write_text("".join(chapters), encoding="utf-8")
     return folder / name
 
 
 def make(folder: Path, books: dict[str, Path], **changes: Any) -> dict[str, Any]:
-    return build(books, folder / "data", **{**WREXHAM, **SETTINGS, "validation": [], "test": [], "split": "chapter", **changes})
+    return build(books, folder / "data" / "d", replace(BY_CHAPTER, **changes))
 
 
 def test_splits_are_whole_books_and_counts_are_those_of_the_files(tmp_path: Path) -> None:
-    manifest = build_saltmere(tmp_path / "d", **PELL)
+    manifest = build_saltmere(tmp_path / "d", replace(RECIPE, personas=(PELL,)))
     for split, books in (("validation", {"09_bell", "10_herring"}), ("test", {"11_ferry", "12_sextant"})):
         assert {example.book for example in read_split(tmp_path / "d", split)} == books
     train = read_split(tmp_path / "d", "train")
     assert len({example.book for example in train}) == 8
     for kind in ("dialogue", "narrative"):
-        assert sum(manifest["counts"]["train"][kind].values()) == sum(example.kind == kind for example in train) > 0
+        counted = manifest["counts"]["train"][kind]["Edwin Pell"]
+        assert sum(counted.values()) == sum(example.kind == kind for example in train) > 0
     assert all(example.messages[0]["content"] == "Answer in character." for example in train)
 
 
-def test_the_same_bytes_again_and_another_id_for_anything_that_matters(tmp_path: Path) -> None:
-    first, second = build_saltmere(tmp_path / "a"), build_saltmere(tmp_path / "b")
+def test_the_same_bytes_again_with_any_number_of_workers(tmp_path: Path) -> None:
+    every = replace(RECIPE, kinds=KINDS)
+    first, second = build_saltmere(tmp_path / "a" / "d", every), build_saltmere(tmp_path / "b" / "d", every, workers=2)
     assert tree_digests(tmp_path / "a") == tree_digests(tmp_path / "b")
     assert first == second
-    arguments: dict[str, Any] = {"books": {"a.txt": "1"}, "speakers": None, **WREXHAM, **SETTINGS}
-    changes: list[dict[str, Any]] = [
-        {"books": {"a.txt": "2"}},
-        {"speakers": "1"},
-        {"persona": "X"},
-        {"aliases": []},
-        {"narrator": True},
-        {"system_prompt": ""},
-        {"validation": []},
-        {"test": []},
-        {"split": "chapter"},
-        {"min_reply_words": 5},
-        {"max_reply_words": 201},
-        {"max_context_words": 121},
-    ]
-    ids = [data_id(**{**arguments, **change}) for change in [{}, *changes]]
-    assert len(set(ids)) == len(ids)
-    assert {name for change in changes for name in change} == set(inspect.signature(data_id).parameters) - {
-        "validation_fraction",
-        "test_fraction",
-    }
-    by_chapter = {**arguments, "split": "chapter"}
-    assert data_id(**{**by_chapter, "test_fraction": 0.3}) != data_id(**by_chapter) != data_id(**{**by_chapter, "validation_fraction": 0.3})
+
+
+def test_a_changed_input_rebuilds_only_what_it_touches(tmp_path: Path) -> None:
+    books = {name: novel(tmp_path, name, *(f"{name[0]}{number}" for number in range(3))) for name in ("m.txt", "n.txt")}
+    make(tmp_path, books)
+    parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data" / "parts").iterdir()}
+    assert len(parts) == 2
+    novel(tmp_path, "n.txt", "fourth", "fifth", "sixth")
+    build(books, tmp_path / "data" / "e", BY_CHAPTER)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data" / "parts").iterdir()}
+    assert len(after) == 3
+    assert {name: after[name] for name in parts} == parts
+
+
+def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
+    books = {"n.txt": novel(tmp_path, "n.txt", "first", "second", "third")}
+    make(tmp_path, books)
+    (part,) = (tmp_path / "data" / "parts").iterdir()
+    whole = part.read_bytes()
+    part.write_bytes(whole[:50])
+    build(books, tmp_path / "data" / "e", BY_CHAPTER)
+    assert part.read_bytes() == whole
+    assert tree_digests(tmp_path / "data" / "d") == tree_digests(tmp_path / "data" / "e")
 
 
 def test_the_rules_decide_where_no_speakers_are_given(tmp_path: Path) -> None:
     by_hand, by_rules = build_saltmere(tmp_path / "a"), build_saltmere(tmp_path / "b", by_hand=False)
-    given = {example.id: example.reply for example in read_split(tmp_path / "a", "train")}
-    found = read_split(tmp_path / "b", "train")
     assert by_hand["data_id"] != by_rules["data_id"]
-    assert 20 < len(found) < len(given)
-    assert {example.rule for example in found} <= {"verb-subject", "subject-verb", "introduced"}
-    assert {example.id for example in found} <= set(given)
+    given = {example.id for example in read_split(tmp_path / "a", "train")}
+    sure = [example for example in read_split(tmp_path / "b", "train") if example.confidence >= 0.9]
+    assert len(sure) > 30
+    assert sum(example.id in given for example in sure) > 0.9 * len(sure)
 
 
 def test_split_by_chapter(tmp_path: Path) -> None:
-    manifest = make(tmp_path, {"n.txt": novel(tmp_path, "n.txt", "first", "second", "third", "fourth")})
-    assert [example.reply for example in read_split(tmp_path / "data", "test")] == ["The fourth of them all."]
-    assert sum(manifest["counts"]["train"]["dialogue"].values()) == 2
+    path = novel(tmp_path, "n.txt", "first", "second", "third", "fourth")
+    replies = [f"{told}." for told in re.findall("“(The .*),”", path.read_text())]
+    manifest = make(tmp_path, {"n.txt": path})
+    assert [example.reply for example in read_split(tmp_path / "data" / "d", "test")] == [replies[3]]
+    assert manifest["counts"]["train"]["dialogue"]["Tobias Wrexham"] == {"n": 2}
+
+
+def test_several_personas_each_with_its_own_prompt_and_context(tmp_path: Path) -> None:
+    wrexham = replace(WREXHAM, system_prompt="You are Wrexham.", contexts={"01_clock": "It is spring.", "02_ballast/1": "You are ill."})
+    pell = replace(PELL, system_prompt="You are Pell.")
+    build_saltmere(tmp_path / "d", replace(RECIPE, personas=(wrexham, pell), contextual=True))
+    prompts = {(one.persona, one.book, one.chapter): one.messages[0]["content"] for one in read_split(tmp_path / "d", "train")}
+    assert prompts["Tobias Wrexham", "01_clock", 1] == "You are Wrexham. It is spring."
+    assert prompts["Tobias Wrexham", "02_ballast", 1] == "You are Wrexham. You are ill."
+    assert prompts["Tobias Wrexham", "03_almanack", 1] == "You are Wrexham."
+    assert prompts["Edwin Pell", "01_clock", 1] == "You are Pell."
+
+
+def test_a_holdout_book_is_never_shown_to_a_teacher(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, kinds=KINDS, holdout=("11_ferry.txt",))
+    build_saltmere(tmp_path / "d", recipe)
+    held = [example for example in read_split(tmp_path / "d", "test") if example.book == "11_ferry"]
+    assert {example.kind for example in held} == {"dialogue"}
+    assert {example.kind for example in read_split(tmp_path / "d", "test") if example.book == "12_sextant"} > {"dialogue"}
 
 
 @pytest.mark.parametrize(
     ("numbers", "changes", "message"),
     [
-        (("first", "second", "third"), {"persona": "Nobody", "aliases": []}, "No quotation in the books is surely Nobody's"),
+        (("first", "second", "third"), {"personas": (replace(WREXHAM, name="Nobody", aliases=()),)}, "No quotation in the books is surely"),
         (("first", "second"), {}, "too few"),
         (("first", "second", "third"), {"test_fraction": 0.0}, "No test item is left"),
-        (("first", "second", "first"), {"validation_fraction": 0.0}, "1 of 2 training examples"),
+        (("first", "second", "third"), {"holdout": ("m.txt",)}, "corpus.holdout names m.txt"),
     ],
 )
-def test_what_cannot_be_built_leaves_nothing(tmp_path: Path, numbers: tuple[str, ...], changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_built_leaves_no_dataset(tmp_path: Path, numbers: tuple[str, ...], changes: dict[str, Any], message: str) -> None:
     books = {"n.txt": novel(tmp_path, "n.txt", *numbers)}
     with pytest.raises(UserError, match=message):
         make(tmp_path, books, **changes)
-    assert [path.name for path in tmp_path.iterdir()] == ["n.txt"]
+    assert not [path for path in (tmp_path / "data").glob("*") if path.name != "parts"]
 
 
 def test_books_whose_names_differ_in_the_ending_only_are_refused(tmp_path: Path) -> None:
@@ -107,20 +145,46 @@ def test_a_finished_build_stands_and_a_changed_file_is_noticed(tmp_path: Path) -
     first = make(tmp_path, books)
     novel(tmp_path, "n.txt", "fourth", "fifth", "sixth")
     assert make(tmp_path, books) == first
-    with (tmp_path / "data" / "train.jsonl").open("a") as file:
+    with (tmp_path / "data" / "d" / "train.jsonl").open("a") as file:
         file.write("\n")
     with pytest.raises(UserError, match="has changed since it was built"):
-        read_split(tmp_path / "data", "train")
+        read_split(tmp_path / "data" / "d", "train")
 
 
 def test_two_processes_that_build_at_once_end_with_one_good_copy(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=build_saltmere, args=(tmp_path / "d",)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert [path.name for path in tmp_path.iterdir()] == ["d"]
-    build_saltmere(tmp_path / "alone")
-    assert tree_digests(tmp_path / "d") == tree_digests(tmp_path / "alone")
+    processes = [context.Process(target=build_saltmere, args=(tmp_path / "both" / "d",)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {"d", "parts"}
+    build_saltmere(tmp_path / "alone" / "d")
+    assert tree_digests(tmp_path / "both") == tree_digests(tmp_path / "alone")
+
+
+def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    build_saltmere(tmp_path / "alone" / "d", replace(RECIPE, kinds=KINDS))
+    script = (
+        "import sys\nfrom dataclasses import replace\nfrom pathlib import Path\nfrom persona_exp.dataset.example import KINDS\n"
+        "from tests.dataset.saltmere import RECIPE, build_saltmere\n"
+        "if __name__ == '__main__':\n    build_saltmere(Path(sys.argv[1]), replace(RECIPE, kinds=KINDS), workers=2)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "killed" / "d")]
+    pauses = random.Random(0)
+    for attempt in range(4):
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+        if attempt < 3:
+            time.sleep(1 + 3 * pauses.random())
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == 0
+    assert tree_digests(tmp_path / "killed") == tree_digests(tmp_path / "alone")
+
+
+def test_a_recipe_without_books_to_train_on_is_refused(tmp_path: Path) -> None:
+    books = {"n.txt": novel(tmp_path, "n.txt", "first", "second", "third")}
+    with pytest.raises(UserError, match="none is left to train on"):
+        build(books, tmp_path / "data" / "d", Recipe((WREXHAM,), test=("n.txt",)))

@@ -1,19 +1,19 @@
 from pathlib import Path
 
-from persona_exp.corpus.book import read_book
-from persona_exp.corpus.passages import find_passages
 from persona_exp.dataset.dialogue import NO_CONTEXT, dialogue
-from persona_exp.dataset.example import Example, character
+from persona_exp.dataset.example import Example
+from persona_exp.dataset.recipe import Persona, Recipe
+from persona_exp.dataset.source import read_source
 
-CAST = [character("Tobias Wrexham", ["Wrexham"], narrator=False)]
+WREXHAM = Persona("Tobias Wrexham", ("Wrexham",), system_prompt="Be Wrexham.")
 
 
 def examples(tmp_path: Path, *paragraphs: str, words: tuple[int, int, int] = (1, 200, 120)) -> tuple[list[Example], dict[str, int]]:
     path = tmp_path / "story.txt"
     path.write_text("The Bell\n\n" + "\n\n".join(paragraphs) + "\n", encoding="utf-8")
-    book = read_book(path)
-    passages = find_passages(book)
-    found, counts = dialogue(book, passages, {one.id: "train" for one in passages}, CAST, None, "Tobias Wrexham", "Be Wrexham.", *words)
+    shortest, longest, context = words
+    recipe = Recipe((WREXHAM,), min_reply_words=shortest, max_reply_words=longest, max_context_words=context)
+    found, counts = dialogue(read_source(path, recipe, [WREXHAM.character]), WREXHAM, recipe)
     return found, {reason: count for reason, count in counts.items() if count}
 
 
@@ -64,13 +64,12 @@ def test_context_is_cut_at_sentences_and_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
-    text = ("“At once,” said Wrexham.", "“Never,” said Crane.", "“Go.”", "“No,” said Wrexham.", "“It is a very long story,” said Wrexham.")
+    text = ("“At once,” said Wrexham.", "“Never,” said Crane.", "“No,” said Wrexham.", "“It is a very long story,” said Wrexham.")
     found, counts = examples(tmp_path, *text, words=(2, 4, 120))
     assert found == []
     assert counts == {
         "nothing before the reply": 1,
         "quotes of others": 1,
-        "quotes not attributed": 1,
         "reply too short": 1,
         "reply too long": 1,
     }

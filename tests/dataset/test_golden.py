@@ -1,29 +1,33 @@
 """The bundled corpus's datasets, byte for byte. When one of these changes on purpose, raise DATA_VERSION and write the new digests here."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from persona_exp.dataset.build import DATA_VERSION
+from persona_exp.dataset.example import KINDS
+from persona_exp.dataset.recipe import DATA_VERSION, Recipe
 from persona_exp.files import digest
-from tests.dataset.saltmere import PELL, build_saltmere
+from tests.dataset.saltmere import PELL, RECIPE, build_saltmere
 
 GOLDEN = {
-    1: {
-        "wrexham": "f3ab7744fbab13df9aa3c9e85092dfa068bbab4daa1855825623f6f255d7657a",
-        "wrexham by rules": "1de05afee829d0162e9fefab7a417dbadafb12dde7e6ea1c57dc0e0b7f2c0af6",
-        "pell by chapter": "b49a0ed9f1630eb94d7e57a5c9b412620f008887f6e81549e051903685a68adf",
+    2: {
+        "wrexham": "146fdd0fa802b32d4b17a35555f09eaac19a012e476142addbf873e747706a95",
+        "wrexham by rules": "a89758d308d915495431d48479f5f8fc34bceb49fed0c7081a953ccfd53c1aa3",
+        "pell by chapter": "a90d1552b08f3e7ee2af8f667f8f0a65ba9a9ef4131d94c5a25d940699301832",
+        "wrexham, all kinds": "90bcc76ce63cec0ecf1a8452b5aae03e3b04d45762b27aac15a4cc36412c8353",
     },
 }
-CASES: dict[str, dict[str, Any]] = {
-    "wrexham": {},
-    "wrexham by rules": {"by_hand": False},
-    "pell by chapter": {**PELL, "by_hand": False, "split": "chapter", "validation": [], "test": []},
+CASES: dict[str, tuple[Recipe, bool]] = {
+    "wrexham": (RECIPE, True),
+    "wrexham by rules": (RECIPE, False),
+    "pell by chapter": (replace(RECIPE, personas=(PELL,), split="chapter"), False),
+    "wrexham, all kinds": (replace(RECIPE, kinds=KINDS), True),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_output_changes_only_with_the_version(tmp_path: Path, name: str) -> None:
-    manifest = build_saltmere(tmp_path / "d", **CASES[name])
+    recipe, by_hand = CASES[name]
+    manifest = build_saltmere(tmp_path / "d", recipe, by_hand=by_hand)
     assert digest(manifest["files"]) == GOLDEN[DATA_VERSION][name]

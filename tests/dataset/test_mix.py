@@ -1,4 +1,6 @@
 import random
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -64,3 +66,71 @@ def test_the_order_of_the_examples_does_not_matter_and_the_seed_does() -> None:
 def test_what_cannot_be_drawn_is_refused(weights: dict[str, float], size: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw(pool(3, 0), weights, size, 0)
+
+
+def corpus() -> list[Example]:
+    """Two personas in three books: 7, 5 and 4 of dialogue each, and as many of qa."""
+    sizes = {"a": 7, "b": 5, "c": 4}
+    return [
+        replace(example(kind, number), id=f"{book}.{number}.{kind}.{persona}", persona=persona, book=book)
+        for kind in ("dialogue", "qa")
+        for persona in ("P", "Q")
+        for book, size in sizes.items()
+        for number in range(size)
+    ]
+
+
+WEIGHTS = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0])
+
+
+@given(WEIGHTS, WEIGHTS, WEIGHTS, WEIGHTS)
+def test_weights_of_kinds_personas_and_books_multiply(qa: float, persona: float, one: float, other: float) -> None:
+    weights = {"dialogue": 1.0, "qa": qa}
+    drawn = draw(corpus(), weights, None, 0, books={"a": one, "b": other}, personas={"Q": persona})
+    counts = Counter((example.kind, example.persona, example.book) for example in drawn)
+    for (kind, who, book), available in Counter((example.kind, example.persona, example.book) for example in corpus()).items():
+        weight = round(100 * weights[kind]) * round(100 * {"Q": persona}.get(who, 1)) * round(100 * {"a": one, "b": other}.get(book, 1))
+        assert counts[kind, who, book] == (2 * weight * available + 100**3) // (2 * 100**3)
+
+
+def test_counts_of_a_kind_are_exact_over_the_books_that_are_not_named() -> None:
+    drawn = draw(corpus(), {"dialogue": 0.5, "qa": 0}, None, 0)
+    assert Counter(one.persona for one in drawn) == {"P": 8, "Q": 8}
+    # 0.15 is a little less in binary; what was written counts.
+    assert len(draw(pool(10, 0), {"dialogue": 0.15}, None, 0)) == 2
+
+
+@given(st.integers(1, 64))
+def test_size_is_shared_out_between_cells(size: int) -> None:
+    every = Counter(one.persona for one in draw(corpus(), {"dialogue": 1, "qa": 1}, size, 0, personas={"P": 0.5, "Q": 1.5}))
+    assert sum(every.values()) == size
+    assert abs(every["P"] - size / 4) <= 2
+
+
+def test_what_is_attributed_too_unsurely_is_not_available() -> None:
+    unsure = [replace(one, confidence=0.4) if one.book == "a" else one for one in corpus()]
+    drawn = draw(unsure, {"dialogue": 1, "qa": 1}, None, 0, min_confidence=0.5)
+    assert Counter((one.kind, one.book) for one in drawn if one.book == "a") == {("qa", "a"): 14}
+    assert draw(unsure, {"dialogue": 1, "qa": 1}, None, 0, min_confidence=0.4) == draw(
+        corpus_with(unsure), {"dialogue": 1, "qa": 1}, None, 0
+    )
+    with pytest.raises(UserError, match=r"No example of the kind dialogue is as sure as 0\.5"):
+        draw([one for one in unsure if one.book == "a"], {"dialogue": 1}, None, 0, min_confidence=0.5)
+
+
+def corpus_with(examples: list[Example]) -> list[Example]:
+    return random.Random(1).sample(examples, len(examples))
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"books": {"z": 1.0}}, r"data\.mix\.books names z, .* the books there are a, b, c\."),
+        ({"personas": {"Z": 0.5}}, r"data\.mix\.personas names Z, .* the personas there are P, Q\."),
+        ({"books": {"a": -1.0}}, r"data\.mix\.books\.a=-1 is no weight"),
+        ({"personas": {"P": float("nan")}}, r"data\.mix\.personas\.P=nan is no weight"),
+    ],
+)
+def test_unknown_names_and_weights_that_are_none(named: dict[str, dict[str, float]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        draw(corpus(), {"dialogue": 1}, None, 0, **named)  # type: ignore[arg-type]

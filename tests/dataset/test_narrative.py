@@ -1,8 +1,10 @@
 from pathlib import Path
 
-from persona_exp.corpus.book import read_book
-from persona_exp.corpus.passages import find_passages
 from persona_exp.dataset.narrative import narrative
+from persona_exp.dataset.recipe import Persona, Recipe
+from persona_exp.dataset.source import read_source
+
+PELL = Persona("Edwin Pell", narrator=True)
 
 TOLD = "I went down to the quay with my lantern, and I saw the boat. "
 THIRD = "She went down to the quay with her lantern, and saw the boat. "
@@ -11,9 +13,8 @@ THIRD = "She went down to the quay with her lantern, and saw the boat. "
 def replies(tmp_path: Path, text: str) -> list[tuple[str, str]]:
     path = tmp_path / "story.txt"
     path.write_text(text, encoding="utf-8")
-    book = read_book(path)
-    passages = find_passages(book)
-    found, _ = narrative(book, passages, {one.id: "train" for one in passages}, "Edwin Pell", "", 4, 200, 120)
+    recipe = Recipe((PELL,))
+    found, _ = narrative(read_source(path, recipe, [PELL.character]), PELL, recipe)
     return [(one.messages[0]["content"], one.reply) for one in found]
 
 

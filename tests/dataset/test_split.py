@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_exp.corpus.passages import Passage
-from persona_exp.dataset.split import by_book, by_chapter
+from persona_exp.dataset.example import SPLITS
+from persona_exp.dataset.split import assign, by_book, by_chapter, together
 from persona_exp.errors import UserError
 
 
@@ -45,3 +46,31 @@ def test_the_last_chapters_test_and_whole_chapters_stay_together(chapters: int, 
 def test_a_book_of_too_few_chapters_is_refused() -> None:
     with pytest.raises(UserError, match="b has 2 chapters, too few"):
         by_chapter(passages(2), 0.1, 0.1)
+
+
+def test_passages_that_share_text_are_together_whatever_their_chapters() -> None:
+    words = [f"word{number}" for number in range(200)]
+    texts = {
+        ("a", 1, 1): words[:150],
+        ("b", 3, 1): ["The", "Same", "Again", *words[:60]],
+        ("b", 3, 2): words[60:190],
+        ("c", 1, 1): [f"other{number}" for number in range(100)],
+        ("c", 2, 1): [*words[:10], "and", "more"],
+        ("d", 1, 1): [f"other{number}" for number in range(3, 100)],
+    }
+    found = together([Passage(*place, 0, 1, " ".join(text)) for place, text in texts.items()])
+    assert found == [["a/1/1", "b/3/1", "b/3/2", "c/2/1"], ["c/1/1", "d/1/1"]]
+
+
+@given(st.lists(st.sampled_from(SPLITS), min_size=6, max_size=6), st.lists(st.integers(0, 5), min_size=2, max_size=4, unique=True))
+def test_a_group_is_where_its_passage_held_out_furthest_is(splits: list[str], members: list[int]) -> None:
+    every = passages(3)
+    split_of = {passage.id: split for passage, split in zip(every, splits, strict=True)}
+    group = [every[place].id for place in members]
+    assigned = assign(every, split_of, [group])
+    furthest = max(members, key=lambda place: SPLITS.index(splits[place]))
+    assert {assigned[name] for name in group} == {splits[furthest]}
+    assert {name: split for name, split in assigned.items() if name not in group} == {
+        name: split for name, split in split_of.items() if name not in group
+    }
+    assert list(assigned) == [passage.id for passage in every]

@@ -1,0 +1,1 @@
+"""The `persona-exp` command: one module a noun."""

@@ -1,0 +1,160 @@
+"""`persona-exp data …`: build a dataset and look at it."""
+
+import argparse
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+
+
+def add_commands(nouns: Any) -> None:
+    """Add the noun `data` and its verbs."""
+    verbs = nouns.add_parser("data", help="build datasets and look at them").add_subparsers(required=True, metavar="VERB")
+    build = verbs.add_parser("build", help="build the dataset of a config and print its card")
+    build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for run.py: corpus=holmes corpus.dir=PATH persona=watson")
+    build.add_argument("--workers", type=int, help="processes that read books (default: one a core)")
+    _verb(verbs, "card", "print a dataset's card", _card)
+    audit = _verb(verbs, "audit", "look for text of validation and test in train", _audit)
+    audit.add_argument("--format", help="format of the files (default: told from their content)")
+    sample = _verb(verbs, "sample", "print some examples", _sample)
+    sample.add_argument("--kind", help="only this kind of example")
+    sample.add_argument("--split", default="train", choices=("train", "validation", "test"))
+    sample.add_argument("-n", type=int, default=5, help="how many (default 5)")
+    sample.add_argument("--seed", type=int, default=0, help="which ones")
+    export = _verb(verbs, "export", "write a dataset in another format", _export)
+    export.add_argument("--format", default="messages", help="messages, prompt-completion, sharegpt, alpaca or mistral")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
+    build.add_argument("--json", action="store_true", help="print JSON")
+    build.set_defaults(run=_build)
+
+
+def _verb(verbs: Any, name: str, what: str, run: Any) -> Any:
+    parser = verbs.add_parser(name, help=what)
+    parser.add_argument("data", help="a dataset's id, the beginning of one, or a folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _build(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from persona_exp.cli.compose import compose_config
+    from persona_exp.trial.data import data_folder, make
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UserError(f"--workers={arguments.workers} must be at least 1.")
+    config = compose_config(arguments.overrides)
+    folder = data_folder(Path(config.runs), make(config, arguments.workers))
+    if not arguments.json:
+        _print_card(folder)
+    return 0, {"path": str(folder), "card": _read_card(folder)}
+
+
+def _card(arguments: argparse.Namespace) -> tuple[int, Any]:
+    folder = find(arguments.data)
+    if not arguments.json:
+        _print_card(folder)
+    return 0, _read_card(folder)
+
+
+def _audit(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from persona_exp.dataset.audit import audit_folder
+
+    report = audit_folder(find(arguments.data), arguments.format).report
+    if not arguments.json:
+        _print_audit(report)
+    return int(any(part["dropped"] for part in report["totals"].values())), report
+
+
+def _print_audit(report: Any) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    for split, part in report["totals"].items():
+        console.print(f"{split}: {part['dropped']} of {part['examples']} examples leak ({part['fraction']:.1%})")
+        for reason, count in report["dropped"][split].items():
+            console.print(f"  {reason}: {count}")
+    for one in report["samples"]:
+        console.print(f"  {one['split']} {one['id']} = {one['other']}  ({one['reason']})  {one['text']}", style="dim", markup=False)
+
+
+def _sample(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from dataclasses import asdict
+
+    from persona_exp.dataset.build import read_split
+
+    examples = [one for one in read_split(find(arguments.data), arguments.split) if arguments.kind in (None, one.kind)]
+    if not examples:
+        raise UserError(f"There is no {arguments.kind or ''} example in the {arguments.split} split; ask for another kind or split.")
+    drawn = random.Random(arguments.seed).sample(examples, min(arguments.n, len(examples)))
+    if not arguments.json:
+        _print_examples(drawn)
+    return 0, [asdict(example) for example in drawn]
+
+
+def _print_examples(examples: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    colours = {"system": "dim", "user": "cyan", "assistant": "green"}
+    for example in examples:
+        console.rule(f"{example.kind} · {example.persona} · {example.passage} · {example.rule} {example.confidence:.2f}", align="left")
+        for message in example.messages:
+            console.print(Text(f"{message['role']}: {message['content']}", style=colours[message["role"]]))
+
+
+def _export(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from persona_exp.dataset.build import read_manifest, read_split
+    from persona_exp.dataset.example import SPLITS
+    from persona_exp.dataset.formats import write
+
+    folder = find(arguments.data)
+    read_manifest(folder)
+    written = {}
+    for split in SPLITS:
+        examples = read_split(folder, split)
+        path = arguments.to / f"{split}.jsonl"
+        write(examples, path, arguments.format)
+        written[str(path)] = len(examples)
+    if not arguments.json:
+        for name, count in written.items():
+            print(f"{name}: {count} examples")
+    return 0, written
+
+
+def find(named: str) -> Path:
+    """The folder of a dataset: a folder as it is, else the one under runs/data whose id begins so. UserError: none, or several."""
+    if Path(named).is_dir():
+        return Path(named)
+    data = Path(os.environ.get("PERSONA_EXP_RUNS", "runs")) / "data"
+    found = sorted(path for path in data.glob(f"{named}*") if (path / "manifest.json").exists()) if named and "/" not in named else []
+    if len(found) != 1:
+        what = "Several datasets' ids begin with" if found else f"{data} holds no dataset"
+        raise UserError(
+            f"{what} {named}; `persona-exp data build` prints the ids." if not found else f"{what} {named}; give more of the id."
+        )
+    return found[0]
+
+
+def _print_card(folder: Path) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    text = (folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else None
+    if text is None:
+        raise UserError(f"{folder} has no card.md; build the dataset again.")
+    console = Console()
+    console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal)
+    console.print(f"{folder}", soft_wrap=True)
+
+
+def _read_card(folder: Path) -> Any:
+    import json
+
+    try:
+        return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{folder} has no card.json; build the dataset again.") from None

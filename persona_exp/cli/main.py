@@ -1,0 +1,44 @@
+"""`persona-exp NOUN VERB …`: everything beside training, which is run.py's."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from persona_exp.cli import corpus, data
+from persona_exp.errors import UserError
+
+# What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
+Command = Callable[[argparse.Namespace], Any]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
+    parser = argparse.ArgumentParser(prog="persona-exp", description="Datasets and books of persona experiments; run.py trains.")
+    nouns = parser.add_subparsers(title="commands", required=True, metavar="NOUN")
+    corpus.add_commands(nouns)
+    data.add_commands(nouns)
+    parsed = parser.parse_args(arguments)
+    try:
+        code, answer = parsed.run(parsed)
+        if parsed.json:
+            json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+            print()
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from what is done.", file=sys.stderr)
+        return 75
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Names to people: every form by which narration may call somebody of the cast, listed or derived ("Holmes" from "Mr. Sherlock Holmes")."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from persona_exp.corpus.attribution.words import (
+    DETERMINERS,
+    FEMALE_NOUNS,
+    FEMALE_TITLES,
+    MALE_NOUNS,
+    MALE_TITLES,
+    PEOPLE_NOUNS,
+    TITLES,
+    TOKEN,
+)
+from persona_exp.corpus.cast.character import Character
+from persona_exp.corpus.cast.given_names import FEMALE, MALE, SHORT
+
+# A form's standing: listed in the cast; derived from full names; a common noun that may mean others too.
+LISTED, DERIVED, SHORTENED = 3, 2, 1
+# Nouns that tell nobody from another.
+GENERIC = frozenset(
+    (
+        "man",
+        "woman",
+        "gentleman",
+        "lady",
+        "boy",
+        "girl",
+        "person",
+        "voice",
+        "other",
+        "one",
+        "fellow",
+        "friend",
+        "mr",
+        "mrs",
+        "miss",
+        "sir",
+        "old",
+        "young",
+    )
+)
+FEW_PARTICLES = frozenset(("de", "du", "la", "le", "von", "van", "der", "of", "the", "in", "at", "to", "on"))
+
+
+def key(token: str) -> str:
+    """A token as names are compared: small, without the full stop of a title."""
+    return token.rstrip(".").lower()
+
+
+def split(name: str) -> tuple[str, ...]:
+    """The tokens of a name that count in a comparison."""
+    return tuple(key(token) for token in TOKEN.findall(name) if token[0].isalnum())
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way of calling somebody: `tokens`, and the `people` (indices into the cast) it may mean. `common`: small letters will do,
+    behind an article ("the beadle")."""
+
+    tokens: tuple[str, ...]
+    people: tuple[int, ...]
+    common: bool
+
+
+class Lexicon:
+    """Finds the people of a cast in a run of tokens."""
+
+    def __init__(self, cast: Sequence[Character]) -> None:
+        self.cast = tuple(cast)
+        self.genders = [gender_of(character) for character in cast]
+        self.surnames = [_surname(character.name) for character in cast]
+        self.houses = [frozenset(_surname(name) for name in (character.name, *character.aliases)) - {""} for character in cast]
+        self.givens = [_given(character) for character in cast]
+        self.families: dict[str, list[int]] = {}
+        for index, surname in enumerate(self.surnames):
+            self.families.setdefault(surname, []).append(index)
+        self.heads: dict[str, list[int]] = {}
+        for index, character in enumerate(cast):
+            for head in _heads(character):
+                self.heads.setdefault(head, []).append(index)
+        standing: dict[tuple[tuple[str, ...], bool], dict[int, int]] = {}
+        for index, character in enumerate(cast):
+            for tokens, common, rank in _forms(character, self.genders[index]):
+                owners = standing.setdefault((tokens, common), {})
+                owners[index] = max(owners.get(index, 0), rank)
+        self.by_first: dict[str, list[Form]] = {}
+        for (tokens, common), owners in standing.items():
+            best = max(owners.values())
+            people = tuple(index for index, rank in owners.items() if rank == best or self._is_stub(tokens, owners))
+            if len(people) > 1 and len(tokens) == 1:
+                # A bare surname is a man's.
+                people = (
+                    tuple(index for index in people if self.genders[index] != "female" or tokens[0] not in self.houses[index]) or people
+                )
+            self.by_first.setdefault(tokens[0], []).append(Form(tokens, people, common))
+        for forms in self.by_first.values():
+            forms.sort(key=lambda form: (-len(form.tokens), form.common))
+
+    def _is_stub(self, tokens: tuple[str, ...], owners: dict[int, int]) -> bool:
+        """Whether the one listed under a bare surname is nothing but that name, so that a fuller name may be the same person."""
+        listed = [index for index, rank in owners.items() if rank == LISTED]
+        if len(tokens) > 1 or len(listed) != 1 or self.genders[listed[0]]:
+            return False
+        return all(split(name) == tokens for name in (self.cast[listed[0]].name, *self.cast[listed[0]].aliases))
+
+    def at(self, lows: Sequence[str], words: Sequence[str], place: int) -> Form | None:
+        """The longest form that begins at token `place`; `lows` are the tokens' keys, `words` the tokens as written. A common one counts
+        only behind a determiner."""
+        for form in self.by_first.get(lows[place], ()):
+            length = len(form.tokens)
+            if length > 1 and tuple(lows[place : place + length]) != form.tokens:
+                continue
+            if form.common:
+                if place and lows[place - 1] in DETERMINERS:
+                    return form
+                continue
+            if not words[place][0].isupper() or not (length == 1 or words[place + length - 1][0].isupper()):
+                continue
+            if length == 1 and lows[place] in TITLES and place + 1 < len(words) and words[place + 1][0].isupper():
+                continue
+            return form
+        return None
+
+    def namesake(self, words: Sequence[str]) -> tuple[int, ...]:
+        """People whom a name that is no form of theirs may mean: same surname, given name alike ("Charles Bates" for "Charley")."""
+        title, core = (words[0], words[1:]) if words[0] in TITLES else ("", words)
+        found = []
+        for index in self.families.get(core[-1], ()) if core else ():
+            given = self.givens[index]
+            if (title in MALE_TITLES and self.genders[index] == "female") or (title in FEMALE_TITLES and self.genders[index] == "male"):
+                continue
+            if len(core) > 1 and not (given and (given[:4] == core[0][:4] or SHORT.get(given) == core[0] or SHORT.get(core[0]) == given)):
+                continue
+            found.append(index)
+        return tuple(found)
+
+
+def _surname(name: str) -> str:
+    core = [token for token in split(name) if token not in TITLES]
+    return core[-1] if core else ""
+
+
+def _given(character: Character) -> str:
+    for alias in (character.name, *character.aliases):
+        core = [token for token in split(alias) if token not in TITLES]
+        if len(core) > 1 and not _is_common(split(alias)):
+            return core[0]
+    return ""
+
+
+def _heads(character: Character) -> list[str]:
+    """The nouns by which the cast describes somebody: "officer" of "The Police Officer", "inspector" of "Inspector Crane"."""
+    found = []
+    for alias in (character.name, *character.aliases):
+        tokens = split(alias)
+        if tokens and _is_common(tokens):
+            cut = next((place for place, token in enumerate(tokens) if place and token in FEW_PARTICLES), len(tokens))
+            if tokens[cut - 1] not in GENERIC:
+                found.append(tokens[cut - 1])
+        elif len(tokens) > 1 and (tokens[0] in PEOPLE_NOUNS or tokens[0] == "dr"):
+            found.append("doctor" if tokens[0] == "dr" else tokens[0])
+    return sorted(set(found))
+
+
+def _is_common(tokens: tuple[str, ...]) -> bool:
+    """Whether a name is a description: "the gentleman in the white waistcoat", "inspector in uniform"."""
+    if tokens[0] in DETERMINERS:
+        return True
+    core = [token for token in tokens if token not in TITLES]
+    return any(token in PEOPLE_NOUNS for token in core[-1:]) and not (tokens[0] in TITLES and len(tokens) == 2)
+
+
+def _forms(character: Character, gender: str | None) -> list[tuple[tuple[str, ...], bool, int]]:
+    found: list[tuple[tuple[str, ...], bool, int]] = []
+    seen_titles: set[str] = set()
+    for position, alias in enumerate((character.name, *character.aliases)):
+        tokens = split(alias)
+        if not tokens:
+            continue
+        if _is_common(tokens):
+            bare = tokens[1:] if tokens[0] in DETERMINERS and len(tokens) > 1 else tokens
+            found.append((bare, True, LISTED))
+            found.append((bare, False, LISTED))
+            if position == 0 or len(bare) <= 3:
+                cut = next((place for place, token in enumerate(bare) if place and token in FEW_PARTICLES), len(bare))
+                found.append((bare[cut - 1 : cut], False, DERIVED))
+            continue
+        found.append((tokens, False, LISTED))
+        title = tokens[0] if tokens[0] in TITLES else ""
+        seen_titles.add(title)
+        core = tuple(token for token in tokens if token not in TITLES)
+        if not core or any(token in FEW_PARTICLES for token in core[:1]):
+            continue
+        found.append((core, False, DERIVED if len(core) > 1 or title else LISTED))
+        found += _derived(core, title, gender)
+    return found
+
+
+def _derived(core: tuple[str, ...], title: str, gender: str | None) -> list[tuple[tuple[str, ...], bool, int]]:
+    """Given name and surname alone, and the surname behind a title that fits."""
+    found: list[tuple[tuple[str, ...], bool, int]] = []
+    surname = core[-1:]
+    if len(core) > 1:
+        found.append((core[:1], False, DERIVED))
+        found.append((surname, False, DERIVED if gender == "male" else SHORTENED))
+        if len(core) > 2:
+            found.append(((core[0], core[-1]), False, DERIVED))
+        titles = ("mr",) if gender == "male" else ("miss", "mrs") if gender == "female" else ("mr", "mrs", "miss")
+        found += [((one, *surname), False, SHORTENED) for one in titles]
+        found += [((one, core[0]), False, SHORTENED) for one in ("sir", "lady", "miss", "master", "mr") if not title or one == title]
+        if core[0] in SHORT:
+            found.append(((SHORT[core[0]],), False, SHORTENED))
+    if title:
+        found.append(((title, *surname), False, DERIVED))
+    return found
+
+
+def gender_of(character: Character) -> str | None:
+    """The stated gender, else what titles, given name or noun tell; None where nothing does."""
+    if character.gender:
+        return character.gender
+    for alias in (character.name, *character.aliases):
+        tokens = split(alias)
+        for token in tokens[:-1]:
+            if token in FEMALE_TITLES:
+                return "female"
+            if token in MALE_TITLES:
+                return "male"
+    for alias in (character.name, *character.aliases):
+        core = [token for token in split(alias) if token not in TITLES]
+        if core and core[0] in MALE and core[0] not in FEMALE:
+            return "male"
+        if core and core[0] in FEMALE and core[0] not in MALE:
+            return "female"
+    for alias in (character.name, *character.aliases):
+        for token in split(alias):
+            if token in MALE_NOUNS:
+                return "male"
+            if token in FEMALE_NOUNS:
+                return "female"
+    return None

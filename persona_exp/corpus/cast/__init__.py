@@ -1,0 +1,1 @@
+"""Who is in a book: names, aliases, genders, and the narrator."""

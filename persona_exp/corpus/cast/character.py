@@ -1,0 +1,16 @@
+"""Characters: the people who may speak."""
+
+from dataclasses import dataclass
+
+NARRATOR = "the narrator"
+
+
+@dataclass(frozen=True)
+class Character:
+    """Somebody who may speak: `aliases` are the other forms of the name that narration uses; the `narrator` is its "I";
+    `gender` is "male", "female" or None where nothing tells."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    narrator: bool = False
+    gender: str | None = None

@@ -1,0 +1,1 @@
+"""Where speech stands in a text."""

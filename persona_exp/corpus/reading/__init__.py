@@ -1,0 +1,1 @@
+"""A book file to cleaned text, its chapters and its paragraphs."""

@@ -1,0 +1,50 @@
+"""Files that hold books: which of a folder's, and their bytes, read without waiting for a pipe or a device."""
+
+import os
+import stat
+from pathlib import Path
+
+from persona_exp.errors import UserError
+
+ENDINGS = (".txt", ".docx", ".epub", ".pdf")
+
+
+def book_files(folder: Path) -> list[Path]:
+    """The book files (txt, docx, epub, pdf) in `folder`, by name; hidden files and all others left out. UserError: not a folder."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:
+        raise UserError(f"{folder} is not a folder that can be read; give the folder that holds the books.") from None
+    return [path for path in inside if path.suffix.lower() in ENDINGS and not path.name.startswith((".", "~$")) and path.is_file()]
+
+
+def file_size(path: Path) -> int:
+    """The size in bytes of the regular file at `path`. UserError: missing, a folder, a pipe or device, may not be read, empty."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+        if stat.S_ISDIR(found.st_mode):
+            raise UserError(f"The book {path} is a folder; name a file in corpus.books.")
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"The book {path} is a pipe or a device, not a file; give a file.")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise UserError(f"The book {path} does not exist; correct corpus.dir or corpus.books.") from None
+    except PermissionError:
+        raise UserError(f"The book {path} may not be read; give this user permission to read it.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"The book {path} cannot be read ({error}); give another file.") from None
+    if found.st_size == 0:
+        raise UserError(f"The book {path} is empty; give a text file.")
+    return found.st_size
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """All bytes of the file at `path`. UserError as in `file_size`, or more than `limit` bytes."""
+    size = file_size(path)
+    if size > limit:
+        raise UserError(f"The book {path} is {size >> 20} MiB, more than any novel ({limit >> 20} MiB); give one file a book.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The book {path} cannot be read ({error}); give another file.") from None

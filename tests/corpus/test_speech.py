@@ -1,0 +1,39 @@
+from persona_exp.corpus.book import Book
+from persona_exp.corpus.reading.chapters import Chapter
+from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.corpus.speakers import Character
+from persona_exp.corpus.speech import LOST_MARK, find_speech
+
+ONE = "“Sound it,” said Tobias Wrexham.\n\n“It is deep,” said Edwin Pell.\n\nThey waited for the tide."
+TWO = "The fog came down.\n\n“Here, said Wrexham.\n\nNobody spoke.\n\n“Ah,” said Pell."
+
+
+def book() -> Book:
+    text = f"{ONE}\n\n{TWO}"
+    chapters = (Chapter("One", 0, len(ONE)), Chapter("Two", len(ONE) + 2, len(text)))
+    return Book("fog", "Fog", text, chapters, "0" * 64)
+
+
+def test_each_quotation_has_its_chapter_paragraph_and_speaker() -> None:
+    speech = find_speech(book())
+    assert [(quote.chapter, quote.first, quote.text, quote.speaker) for quote in speech.quotes] == [
+        (1, 0, "Sound it.", "Tobias Wrexham"),
+        (1, 1, "It is deep.", "Edwin Pell"),
+        (2, 1, "Here.", "Tobias Wrexham"),
+        (2, 3, "Ah.", "Edwin Pell"),
+    ]
+    for quote in speech.quotes:
+        chapter = book().chapters[quote.chapter - 1]
+        paragraph = find_paragraphs(book().text, chapter.start, chapter.end)[quote.first]
+        assert paragraph.start <= quote.start <= quote.end <= paragraph.end
+
+
+def test_who_speaks_where_a_mark_was_lost_is_trusted_less() -> None:
+    confidence = {quote.text: quote.confidence for quote in find_speech(book()).quotes}
+    assert confidence["Here."] <= LOST_MARK < confidence["Sound it."]
+
+
+def test_given_characters_give_their_names_to_the_speakers() -> None:
+    speech = find_speech(book(), [Character("Captain Wrexham", ("Wrexham", "Tobias Wrexham"))])
+    assert speech.characters[0].name == "Captain Wrexham"
+    assert [quote.speaker for quote in speech.quotes] == ["Captain Wrexham", "Edwin Pell"] * 2
