@@ -40,6 +40,17 @@ def test_every_config_opens_with_the_command_that_runs_it(group, option):
     assert first.startswith("# python run.py")
 
 
+def test_a_key_of_ones_own_is_added_with_a_plus(config, run_py):
+    assert config("+data.mix.books.adventures=0.5").data.mix.books == {"adventures": 0.5}
+    assert "write +data.mix.books.adventures=VALUE" in run_py("data.mix.books.adventures=0.5").stderr
+
+
+def test_several_personas(config):
+    together = config("experiment=holmes_and_watson")
+    assert (together.persona.name, together.others["watson"].name) == ("Sherlock Holmes", "John Watson")
+    assert config("+persona@others.crane=crane").others["crane"].name == "Lucius Crane"
+
+
 def test_a_corpus_names_its_default_persona(config):
     assert config().persona.name == "Tobias Wrexham"
     assert config("corpus=holmes").persona.name == "Sherlock Holmes"
