@@ -41,6 +41,8 @@ from persona_exp.teacher.speakers import ask_speakers
 
 log = logging.getLogger(__name__)
 
+# What the rules' answers depend on is this code, which DATA_VERSION stands for.
+RULES: Mapping[str, Any] = {"name": "rules"}
 # What is measured on must be surely the persona's, whatever a trial trains on.
 HELD_OUT_CONFIDENCE = DEFAULT_CONFIDENCE
 
@@ -75,8 +77,7 @@ def build(
     if (destination / "manifest.json").exists():
         return read_manifest(destination)
     _check_recipe(books, recipe)
-    characters = [persona.character for persona in recipe.personas] + (read_cast(cast) if cast else [])
-    materials = _materials(books, recipe, characters, speakers)
+    materials = _materials(books, recipe, cast, speakers)
     if recipe.attribution == "teacher" and asking is not None:
         materials = _with_speakers(materials, recipe, asking)
     teacher = asking.teacher.identity() if asking else RULES
@@ -117,9 +118,6 @@ def build(
     return read_manifest(destination)
 
 
-RULES: Mapping[str, Any] = {"name": "rules"}
-
-
 def _check_recipe(books: Mapping[str, Path], recipe: Recipe) -> None:
     stems = Counter(Path(name).stem for name in books)
     if stems and stems.most_common(1)[0][1] > 1:
@@ -134,12 +132,30 @@ def _check_recipe(books: Mapping[str, Path], recipe: Recipe) -> None:
                 raise UserError(f"corpus.holdout names {name}, which trains; name it in corpus.test too.")
 
 
-def _materials(books: Mapping[str, Path], recipe: Recipe, cast: Sequence[Character], speakers: Path | None) -> list[Material]:
+def _materials(books: Mapping[str, Path], recipe: Recipe, cast: Path | None, speakers: Path | None) -> list[Material]:
     given = read_given(speakers) if speakers else None
+    personas = [persona.character for persona in recipe.personas]
     return [
-        Material(path, file_digest(path), name not in recipe.holdout, tuple(cast), None if given is None else given.get(name, {}))
+        Material(
+            path,
+            file_digest(path),
+            shown=name not in recipe.holdout,
+            cast=_cast(personas, read_cast(cast, name) if cast else ()),
+            speakers=None if given is None else given.get(name, {}),
+        )
         for name, path in books.items()
     ]
+
+
+def _cast(personas: Sequence[Character], listed: Sequence[Character]) -> tuple[Character, ...]:
+    """The personas, with what the file of characters knows of them, then the others that it lists."""
+    known = {one.name: one for one in listed}
+    together = []
+    for persona in personas:
+        also = known.pop(persona.name, Character(persona.name))
+        aliases = tuple(dict.fromkeys((*persona.aliases, *also.aliases)))
+        together.append(Character(persona.name, aliases, persona.narrator or also.narrator, persona.gender or also.gender))
+    return (*together, *known.values())
 
 
 def _parts(
@@ -205,20 +221,20 @@ def _unsure(example: Example) -> bool:
 
 
 def _check(examples: Sequence[Example], recipe: Recipe) -> None:
+    if "dialogue" not in recipe.kinds:
+        return
+    lists = {"validation": recipe.validation, "test": recipe.test} if recipe.split == "book" else {}
+    needed = ["train", "test", *(["validation"] if lists.get("validation") else [])]
     for persona in recipe.personas:
         said = [example for example in examples if example.persona == persona.name and example.kind == "dialogue"]
-        if not said and "dialogue" in recipe.kinds:
+        if not said:
             raise UserError(
                 f"No quotation in the books is surely {persona.name}'s; correct persona.name and persona.aliases, or the books (speech "
                 "must stand in quotation marks)."
             )
-        by_book = recipe.split == "book"
-        for split, names in (("train", ()), ("validation", recipe.validation), ("test", recipe.test)):
-            wanted = bool(names) if by_book else True
-            if split == "validation" and not (wanted and by_book):
-                continue
-            if "dialogue" in recipe.kinds and not any(example.split == split for example in said):
-                where = f" in {', '.join(names)}" if names and by_book else ""
+        for split in needed:
+            if not any(example.split == split for example in said):
+                where = f" in {', '.join(lists[split])}" if lists.get(split) else ""
                 raise UserError(
                     f"No {split} item is left{where}: {persona.name} is never surely quoted there; choose other books or chapters."
                 )

@@ -110,6 +110,14 @@ def test_several_personas_each_with_its_own_prompt_and_context(tmp_path: Path) -
     assert prompts["Edwin Pell", "01_clock", 1] == "You are Pell."
 
 
+def test_a_given_cast_adds_to_what_the_persona_is_called(tmp_path: Path) -> None:
+    path = novel(tmp_path, "n.txt", "first", "second", "third")
+    path.write_text(path.read_text().replace("Wrexham", "the Deacon"))
+    (tmp_path / "cast.csv").write_text("name,aliases,gender\nTobias Wrexham,the Deacon,M\nOther,,F\n")
+    manifest = build({"n.txt": path}, tmp_path / "data" / "d", BY_CHAPTER, cast=tmp_path / "cast.csv")
+    assert manifest["counts"]["train"]["dialogue"]["Tobias Wrexham"] == {"n": 1}
+
+
 def test_a_holdout_book_is_never_shown_to_a_teacher(tmp_path: Path) -> None:
     recipe = replace(RECIPE, kinds=KINDS, holdout=("11_ferry.txt",))
     build_saltmere(tmp_path / "d", recipe)

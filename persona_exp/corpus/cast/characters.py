@@ -203,6 +203,6 @@ def read_cast(path: Path, book: str | None = None) -> list[Character]:
                 )
     except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(f"The cast {path} cannot be read; give a CSV file in UTF-8.") from None
-    if not found:
+    if not found and book is None:
         raise UserError(f"The cast {path} lists nobody; write a line for each character.")
     return list(found.values())
