@@ -197,7 +197,7 @@ def test_a_novel_that_cannot_be_read_is_one_sentence(run_py, tmp_path, content, 
 def test_a_folder_that_is_not_there_is_one_sentence(run_py, tmp_path):
     done = run_py("corpus=holmes", "corpus.dir=/nonexistent")
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: corpus.dir=/nonexistent is not a folder; give the folder that holds the books."
+    assert done.stderr.strip() == "error: corpus.dir=/nonexistent does not exist; give the folder that holds the books, or one book file."
     assert not (tmp_path / "runs").exists()
 
 

@@ -12,6 +12,48 @@ def add_commands(nouns: Any) -> None:
     inspect.add_argument("file", type=Path, nargs="+", help="book files (txt, docx, epub, pdf)")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.set_defaults(run=_inspect)
+    cast = verbs.add_parser("cast", help="who speaks in a book, and how often: names for persona.name and persona.aliases")
+    cast.add_argument("file", type=Path, help="a book file")
+    cast.add_argument("--json", action="store_true", help="print JSON")
+    cast.set_defaults(run=_cast)
+
+
+def _cast(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from collections import Counter
+
+    from persona_exp.corpus.book import read_book
+    from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
+    from persona_exp.corpus.speech import find_speech
+
+    speech = find_speech(read_book(arguments.file))
+    said = Counter(quote.speaker for quote in speech.quotes)
+    sure = Counter(quote.speaker for quote in speech.quotes if quote.confidence >= DEFAULT_CONFIDENCE)
+    people = [
+        {
+            "name": one.name,
+            "aliases": list(one.aliases),
+            "gender": one.gender,
+            "narrator": one.narrator,
+            "quotations": said[one.name],
+            "sure": sure[one.name],
+        }
+        for one in sorted(speech.characters, key=lambda one: (-said[one.name], one.name))
+        if said[one.name]
+    ]
+    if not arguments.json:
+        _print_people(people)
+    return 0, people
+
+
+def _print_people(people: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "also called", "gender", "quotations", "sure", box=None)
+    for one in people:
+        name = f"{one['name']} (narrator)" if one["narrator"] else one["name"]
+        table.add_row(name, ", ".join(one["aliases"]), one["gender"] or "–", f"{one['quotations']:,}", f"{one['sure']:,}")
+    Console().print(table)
 
 
 def _inspect(arguments: argparse.Namespace) -> tuple[int, Any]:

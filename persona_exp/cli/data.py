@@ -16,6 +16,9 @@ def add_commands(nouns: Any) -> None:
     build = verbs.add_parser("build", help="build the dataset of a config and print its card")
     build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for run.py: corpus=holmes corpus.dir=PATH persona=watson")
     build.add_argument("--workers", type=int, help="processes that read books (default: one a core)")
+    listing = verbs.add_parser("list", help="the datasets that are built")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=_list)
     _verb(verbs, "card", "print a dataset's card", _card)
     audit = _verb(verbs, "audit", "look for text of validation and test in train", _audit)
     audit.add_argument("--format", help="format of the files (default: told from their content)")
@@ -26,6 +29,10 @@ def add_commands(nouns: Any) -> None:
     sample.add_argument("--seed", type=int, default=0, help="which ones")
     export = _verb(verbs, "export", "write a dataset in another format", _export)
     export.add_argument("--format", default="messages", help="messages, prompt-completion, sharegpt, alpaca or mistral")
+    export.add_argument("--kind", action="append", help="only this kind of example (may be given again; default: all)")
+    export.add_argument(
+        "--min-confidence", type=float, help="only replies whose speaker is as sure (default: that of corpus.min_confidence)"
+    )
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     build.add_argument("--json", action="store_true", help="print JSON")
     build.set_defaults(run=_build)
@@ -41,15 +48,30 @@ def _verb(verbs: Any, name: str, what: str, run: Any) -> Any:
 
 def _build(arguments: argparse.Namespace) -> tuple[int, Any]:
     from persona_exp.cli.compose import compose_config
-    from persona_exp.trial.data import data_folder, make
+    from persona_exp.trial.data import data_folder, make, training_examples
 
     if arguments.workers is not None and arguments.workers < 1:
         raise UserError(f"--workers={arguments.workers} must be at least 1.")
     config = compose_config(arguments.overrides)
-    folder = data_folder(Path(config.runs), make(config, arguments.workers))
+    identity = make(config, arguments.workers)
+    # A mix that cannot be drawn is better known now than when a trial wants it.
+    drawn = len(training_examples(config, identity))
+    folder = data_folder(Path(config.runs), identity)
     if not arguments.json:
         _print_card(folder)
-    return 0, {"path": str(folder), "card": _read_card(folder)}
+        print(f"With these settings a trial trains on {drawn:,} of the training examples (data.mix, data.size, corpus.min_confidence).")
+    return 0, {"path": str(folder), "drawn": drawn, "card": _read_card(folder)}
+
+
+def _list(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from persona_exp.dataset.build import read_manifest
+
+    found = [{"data_id": path.parent.name, **read_manifest(path.parent)} for path in sorted(_data().glob("*/manifest.json"))]
+    rows = [{name: one[name] for name in ("data_id", "personas", "books", "counts") if name in one} for one in found]
+    if not arguments.json:
+        for row in rows:
+            print(f"{row['data_id']}  {', '.join(row.get('personas', []))}  ({', '.join(row.get('books', []))})")
+    return 0, rows
 
 
 def _card(arguments: argparse.Namespace) -> tuple[int, Any]:
@@ -85,6 +107,8 @@ def _sample(arguments: argparse.Namespace) -> tuple[int, Any]:
 
     from persona_exp.dataset.build import read_split
 
+    if arguments.n < 1:
+        raise UserError(f"-n {arguments.n} must be at least 1.")
     examples = [one for one in read_split(find(arguments.data), arguments.split) if arguments.kind in (None, one.kind)]
     if not examples:
         raise UserError(f"There is no {arguments.kind or ''} example in the {arguments.split} split; ask for another kind or split.")
@@ -98,24 +122,35 @@ def _print_examples(examples: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
+
     console = Console()
     colours = {"system": "dim", "user": "cyan", "assistant": "green"}
     for example in examples:
-        console.rule(f"{example.kind} · {example.persona} · {example.passage} · {example.rule} {example.confidence:.2f}", align="left")
+        mark = "" if example.confidence >= DEFAULT_CONFIDENCE else " (too unsure to train on by default)"
+        where = f"{example.kind} · {example.persona} · {example.passage}"
+        console.rule(f"{where} · {example.rule} {example.confidence:.2f}{mark}", align="left")
         for message in example.messages:
             console.print(Text(f"{message['role']}: {message['content']}", style=colours[message["role"]]))
 
 
 def _export(arguments: argparse.Namespace) -> tuple[int, Any]:
+    from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
     from persona_exp.dataset.build import read_manifest, read_split
-    from persona_exp.dataset.example import SPLITS
+    from persona_exp.dataset.example import ATTRIBUTED_KINDS, KINDS, SPLITS
     from persona_exp.dataset.formats import write
 
     folder = find(arguments.data)
     read_manifest(folder)
+    for kind in arguments.kind or ():
+        if kind not in KINDS:
+            raise UserError(f"--kind {kind} must be one of {', '.join(KINDS)}.")
+    kinds = arguments.kind or KINDS
+    least = DEFAULT_CONFIDENCE if arguments.min_confidence is None else arguments.min_confidence
     written = {}
     for split in SPLITS:
-        examples = read_split(folder, split)
+        every = read_split(folder, split)
+        examples = [one for one in every if one.kind in kinds and (one.kind not in ATTRIBUTED_KINDS or one.confidence >= least)]
         path = arguments.to / f"{split}.jsonl"
         write(examples, path, arguments.format)
         written[str(path)] = len(examples)
@@ -127,9 +162,9 @@ def _export(arguments: argparse.Namespace) -> tuple[int, Any]:
 
 def find(named: str) -> Path:
     """The folder of a dataset: a folder as it is, else the one under runs/data whose id begins so. UserError: none, or several."""
-    if Path(named).is_dir():
+    if named and Path(named).is_dir():
         return Path(named)
-    data = Path(os.environ.get("PERSONA_EXP_RUNS", "runs")) / "data"
+    data = _data()
     found = sorted(path for path in data.glob(f"{named}*") if (path / "manifest.json").exists()) if named and "/" not in named else []
     if len(found) != 1:
         what = "Several datasets' ids begin with" if found else f"{data} holds no dataset"
@@ -137,6 +172,10 @@ def find(named: str) -> Path:
             f"{what} {named}; `persona-exp data build` prints the ids." if not found else f"{what} {named}; give more of the id."
         )
     return found[0]
+
+
+def _data() -> Path:
+    return Path(os.environ.get("PERSONA_EXP_RUNS", "runs")) / "data"
 
 
 def _print_card(folder: Path) -> None:

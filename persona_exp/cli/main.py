@@ -34,6 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from what is done.", file=sys.stderr)
         return 75

@@ -38,6 +38,8 @@ class Persona:
     evasions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.name.strip() or not all(alias.strip() for alias in self.aliases):
+            raise UserError("persona.name and each of persona.aliases must hold a name.")
         if self.pronoun is not None:
             one_of("persona.pronoun", self.pronoun, ("he", "she", "they"))
 
@@ -161,14 +163,14 @@ class Teacher:
     """What writes the examples that the books do not hold: `rules` (offline), `openai` (any OpenAI-compatible endpoint) or `local` (a
     transformers model in this process).
 
-    `api_key_variable` names the environment variable that holds the key, which itself is written nowhere. No more than `max_total_tokens`
-    tokens and `max_cost` (in the currency of the two prices) are ever spent on one dataset.
+    `api_key_variable` names the environment variable that holds the key (null: none is sent), which itself is written nowhere. No more
+    than `max_total_tokens` tokens and `max_cost` (in the currency of the two prices) are ever spent on one dataset.
     """
 
     name: str = "rules"
     model: str = ""
     base_url: str | None = None
-    api_key_variable: str = "OPENAI_API_KEY"
+    api_key_variable: str | None = "OPENAI_API_KEY"
     temperature: float = 0.0
     max_output_tokens: int = 512
     seed: int = 0
@@ -182,6 +184,8 @@ class Teacher:
 
     def __post_init__(self) -> None:
         one_of("teacher.name", self.name, ("rules", "openai", "local"))
+        if self.name != "rules" and not self.model.strip():
+            raise UserError("teacher.model must name the language model that is to be asked.")
         at_least("teacher.temperature", self.temperature, 0)
         positive("teacher.max_output_tokens", self.max_output_tokens)
         positive("teacher.timeout_seconds", self.timeout_seconds)

@@ -59,5 +59,6 @@ def _folder(directory: str) -> Path:
     folder = BUNDLED / directory.removeprefix("bundled:") if directory.startswith("bundled:") else Path(directory).expanduser()
     folder = folder.parent if folder.is_file() else folder
     if not folder.is_dir():
-        raise UserError(f"corpus.dir={directory} is not a folder; give the folder that holds the books.")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"corpus.dir={directory} {what}; give the folder that holds the books, or one book file.")
     return folder

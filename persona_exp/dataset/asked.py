@@ -19,6 +19,9 @@ QUESTIONS = 2
 AWAY = 3
 # Speech is heard by whoever is there, so only what is mostly narration can be unknown to an absent persona.
 MOSTLY_NARRATED = 0.7
+# In a chapter that never names the persona nobody's speech reaches it, unless the chapter is a tale that is told to it: then nearly all of
+# it is speech.
+HARDLY_NARRATED = 0.35
 # A shorter utterance shows no tone that a new scene could be written in.
 MIN_SAMPLE_WORDS = 20
 INVENTIONS = "inventions"
@@ -104,11 +107,25 @@ def _about_replies(
 
 
 def _elsewhere(source: Source, persona: Persona, there: Sequence[bool], narrated: Sequence[bool]) -> list[bool]:
-    """For each passage whether it is narration of what happened where the persona was not."""
+    """For each passage whether it is narration of what happened where the persona was not, or stands in a chapter without the persona."""
+    without = _chapters_without(source, there)
     away = []
     for index, passage in enumerate(source.passages):
         near = range(max(0, index - AWAY), min(len(there), index + AWAY + 1))
         named = any(there[other] and source.passages[other].chapter == passage.chapter for other in near)
         hears = persona.narrator and narrated[passage.chapter - 1]
-        away.append(not named and not hears and source.narrated_share(passage) >= MOSTLY_NARRATED)
+        unheard = passage.chapter in without or source.narrated_share(passage) >= MOSTLY_NARRATED
+        away.append(not named and not hears and unheard)
     return away
+
+
+def _chapters_without(source: Source, there: Sequence[bool]) -> set[int]:
+    """The chapters that never name the persona and are no tale that somebody tells."""
+    told: dict[int, float] = {}
+    length: dict[int, int] = {}
+    for passage in source.passages:
+        size = len(passage.text)
+        told[passage.chapter] = told.get(passage.chapter, 0.0) + source.narrated_share(passage) * size
+        length[passage.chapter] = length.get(passage.chapter, 0) + size
+    named = {passage.chapter for passage, here in zip(source.passages, there, strict=True) if here}
+    return {chapter for chapter in told if chapter not in named and told[chapter] >= HARDLY_NARRATED * length[chapter]}

@@ -1,5 +1,6 @@
 """The leak audit: nothing that is tested on may be trained on, nor chosen by."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from persona_exp.progress import Meter, progress
 
 # Raise by one whenever the same examples give another report.
 AUDIT_VERSION = 1
+# The file in which a build lists its passages.
+PASSAGES = "passages.jsonl"
 # A larger part is no self-quotation, but a wrong split.
 MAX_LEAK = 0.05
 # A kind of example stops the build by itself only from so many: of twelve examples one leak says nothing.
@@ -115,8 +118,8 @@ def audit(
 def audit_folder(folder: Path, format: str | None = None) -> Audit:
     """The audit of any folder with train and validation or test files, in a format of `formats` (None: told from the file); never refuses.
 
-    Where examples say which passage and which split they come from, lineage is checked too. UserError: no such files, or one of them
-    cannot be read.
+    Where examples say which passage and which split they come from, or the build's list of passages is there, lineage is checked too.
+    UserError: no such files, or one of them cannot be read.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".json")) if folder.is_dir() else []
     files = [(path, split_of_file(path)) for path in paths if split_of_file(path)]
@@ -124,13 +127,32 @@ def audit_folder(folder: Path, format: str | None = None) -> Audit:
     if "train" not in splits or len(splits) < 2:
         raise UserError(f"{folder} holds no two splits to compare; name its files train.jsonl and validation.jsonl or test.jsonl.")
     examples: list[Example] = []
-    moved: dict[str, str] = {}
+    texts, split_of = _passages(folder / PASSAGES)
     for path, split in files:
         for one in read(path, format):
             examples.append(replace(one, split=split))
             if one.passage and one.split != split and one.split in SPLITS:
-                moved[one.passage] = max(one.split, moved.get(one.passage, one.split), key=SPLITS.index)
-    return audit(examples, {}, moved, max_leak=None)
+                split_of[one.passage] = max(one.split, split_of.get(one.passage, one.split), key=SPLITS.index)
+    return audit(_with_stock(examples), texts, split_of, max_leak=None)
+
+
+def _with_stock(examples: Sequence[Example]) -> list[Example]:
+    """`examples` with those told apart that give one answer to many questions, where a format has lost what kind they are."""
+    questions: dict[str, set[str]] = {}
+    for one in examples:
+        questions.setdefault(one.reply, set()).add(one.messages[-2]["content"] if len(one.messages) > 1 else "")
+    return [replace(one, kind=STOCK[0]) if not one.kind and len(questions[one.reply]) > FORMULA else one for one in examples]
+
+
+def _passages(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The text and the split of each passage, by its id, as a build wrote them; nothing where there is no such file."""
+    if not path.is_file():
+        return {}, {}
+    try:
+        passages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {one["id"]: one["text"] for one in passages}, {one["id"]: one["split"] for one in passages}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged; build the dataset again, or delete the file to audit without it.") from None
 
 
 def normalised(text: str) -> str:

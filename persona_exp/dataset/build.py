@@ -17,7 +17,7 @@ from persona_exp.corpus.quotation.given import read_given
 from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE, Character
 from persona_exp.dataset.asked import Asked, ask_about_inventions
 from persona_exp.dataset.attribution import scenes, told
-from persona_exp.dataset.audit import Audit, audit
+from persona_exp.dataset.audit import PASSAGES, Audit, audit
 from persona_exp.dataset.card import write_card
 from persona_exp.dataset.derived import Rejected, count, derive, examples_of
 from persona_exp.dataset.example import ATTRIBUTED_KINDS, KINDS, SPLITS, Example
@@ -29,7 +29,7 @@ from persona_exp.dataset.recipe import DATA_VERSION, Recipe, data_id, recipe_fie
 from persona_exp.dataset.source import read_source
 from persona_exp.dataset.split import assign, by_book, by_chapter, check_lists, together
 from persona_exp.errors import UserError
-from persona_exp.files import digest, file_digest, publish, write_json
+from persona_exp.files import canonical_json, digest, file_digest, publish, write_json, write_text
 from persona_exp.process import die_with_parent
 from persona_exp.progress import track
 from persona_exp.teacher.ask import ask_all
@@ -77,6 +77,9 @@ def build(
     if (destination / "manifest.json").exists():
         return read_manifest(destination)
     _check_recipe(books, recipe)
+    # The order in which settings list things is no part of the identity, so it may not show in the bytes.
+    books = dict(sorted(books.items()))
+    recipe = replace(recipe, kinds=tuple(kind for kind in KINDS if kind in recipe.kinds))
     materials = _materials(books, recipe, cast, speakers)
     if recipe.attribution == "teacher" and asking is not None:
         materials = _with_speakers(materials, recipe, asking)
@@ -97,7 +100,8 @@ def build(
     left_out["held-out reply too unsure"] += len(unsure)
     examples = [one for one in examples if not _unsure(one)]
     _check(examples, recipe)
-    audited = audit(examples, {passage.id: passage.text for part in parts for passage in part.passages}, split_of)
+    passages = [passage for part in parts for passage in part.passages]
+    audited = audit(examples, {passage.id: passage.text for passage in passages}, split_of)
     digests = {name: part.sha256 for name, part in zip(books, parts, strict=True)}
     by_hand = {"speakers": file_digest(speakers) if speakers else None, "cast": file_digest(cast) if cast else None}
     manifest = {
@@ -114,7 +118,8 @@ def build(
         "books": {name: _about(part) for name, part in zip(books, parts, strict=True)},
         **by_hand,
     }
-    _write(destination, [*books.values(), *filter(None, [speakers, cast])], audited, manifest)
+    places = [{"id": one.id, "split": split_of[one.id], "start": one.start, "end": one.end, "text": one.text} for one in passages]
+    _write(destination, [*books.values(), *filter(None, [speakers, cast])], audited, places, manifest)
     return read_manifest(destination)
 
 
@@ -125,6 +130,8 @@ def _check_recipe(books: Mapping[str, Path], recipe: Recipe) -> None:
     for name in recipe.holdout:
         if name not in books:
             raise UserError(f"corpus.holdout names {name}, which is not in corpus.books; add it there or correct the name.")
+    if recipe.contextual and not any(persona.contexts for persona in recipe.personas):
+        raise UserError("data.system_prompt=contextual needs contexts: write +persona.contexts.BOOK=SENTENCE, or set it to simple.")
     if recipe.split == "book":
         check_lists(list(books), recipe.validation, recipe.test)
         for name in recipe.holdout:
@@ -229,8 +236,8 @@ def _check(examples: Sequence[Example], recipe: Recipe) -> None:
         said = [example for example in examples if example.persona == persona.name and example.kind == "dialogue"]
         if not said:
             raise UserError(
-                f"No quotation in the books is surely {persona.name}'s; correct persona.name and persona.aliases, or the books (speech "
-                "must stand in quotation marks)."
+                f"No quotation in the books is surely {persona.name}'s; correct persona.name and persona.aliases (`persona-exp corpus cast "
+                "FILE` lists who speaks), or the books."
             )
         for split in needed:
             if not any(example.split == split for example in said):
@@ -253,7 +260,9 @@ def _about(part: Part) -> dict[str, Any]:
     return {"title": part.title, "sha256": part.sha256, "chapters": part.chapters, "words": part.words, "passages": len(part.passages)}
 
 
-def _write(destination: Path, sources: Iterable[Path], audited: Audit, manifest: dict[str, Any]) -> None:
+def _write(
+    destination: Path, sources: Iterable[Path], audited: Audit, passages: Iterable[dict[str, Any]], manifest: dict[str, Any]
+) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(destination)
     staged = destination.with_name(f".{destination.name}.{os.uname().nodename}.{os.getpid()}")
@@ -261,6 +270,7 @@ def _write(destination: Path, sources: Iterable[Path], audited: Audit, manifest:
     try:
         for split in SPLITS:
             write_examples(staged / f"{split}.jsonl", (example for example in audited.kept if example.split == split))
+        write_text(staged / PASSAGES, "".join(f"{canonical_json(passage)}\n" for passage in passages))
         # What was read stays with what was made of it, whatever becomes of the reader's own copy.
         (staged / "books").mkdir()
         for source in sources:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
 from persona_exp.dataset.audit import ORDER
 from persona_exp.dataset.example import ATTRIBUTED_KINDS, KINDS, SPLITS, Example
 from persona_exp.dataset.jsonl import read_examples
@@ -138,6 +139,7 @@ def _attribution(examples: Sequence[Example]) -> dict[str, Any]:
     return {
         "rules": {rule: {"examples": len(found), "mean_confidence": round(sum(found) / len(found), 4)} for rule, found in ordered},
         "confidence": {_bin(low): bins[low] for low in CONFIDENCE_BINS if bins[low]},
+        "sure": {"at_least": DEFAULT_CONFIDENCE, "examples": sum(one.confidence >= DEFAULT_CONFIDENCE for one in examples)},
     }
 
 
@@ -232,7 +234,10 @@ def _who_speaks(attribution: Mapping[str, Any]) -> list[str]:
     if not attribution["rules"]:
         return ["Nothing here rests on who speaks in the books."]
     rules = [[rule, of["examples"], f"{of['mean_confidence']:.2f}"] for rule, of in attribution["rules"].items()]
+    sure = attribution["sure"]
     return [
+        f"{sure['examples']:,} of {sum(attribution['confidence'].values()):,} are as sure as corpus.min_confidence wants by default "
+        f"({sure['at_least']:g}): only those are trained on unless it is lowered.",
         "By the rule that gave the reply its speaker:",
         _table(["rule", "examples", "mean confidence"], rules),
         "By confidence:",

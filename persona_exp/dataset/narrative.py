@@ -50,7 +50,7 @@ def narrative(source: Source, persona: Persona, recipe: Recipe) -> tuple[list[Ex
             counts["context cut"] += shortened
             examples.append(
                 Example(
-                    id=f"{book.id}.{paragraph.start}.narrative",
+                    id=f"{book.id}.{paragraph.start}.narrative.{persona.name}",
                     kind="narrative",
                     persona=persona.name,
                     book=book.id,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from persona_exp.corpus.speakers import Character
+from persona_exp.dataset.audit import AUDIT_VERSION
 from persona_exp.dataset.example import KINDS
 from persona_exp.files import digest
 
@@ -93,7 +94,6 @@ def recipe_fields(recipe: Recipe) -> dict[str, Any]:
         if name in what:
             what[name] = sorted(what[name])
     for persona in what["personas"]:
-        persona["aliases"] = sorted(persona["aliases"])
         if not recipe.contextual:
             del persona["contexts"]
     return what
@@ -107,5 +107,5 @@ def data_id(
     `books` maps each file name to its SHA-256; `speakers` and `cast` are those of the files of speakers and of characters given by hand,
     if there are any; `teacher` says what changes its answers.
     """
-    what = {"version": DATA_VERSION, "books": dict(books), "speakers": speakers, "cast": cast, "teacher": dict(teacher)}
+    what = {"version": [DATA_VERSION, AUDIT_VERSION], "books": dict(books), "speakers": speakers, "cast": cast, "teacher": dict(teacher)}
     return digest({**what, **recipe_fields(recipe)})[:12]

@@ -156,6 +156,8 @@ def _check_use(config: Config, data_id: str) -> None:
     """Refuse now what a trial would find out hours later. Raises UserError."""
     if config.method.name != "none":
         training_examples(config, data_id)
+    if "dialogue" not in config.data.kinds:
+        raise UserError("data.kinds leaves out dialogue, which trials are measured on; add it there (data.mix.dialogue=0 trains on none).")
     if not evaluation_examples(config, data_id):
         raise UserError(f"The {config.evaluation.split} split holds no reply: name a book in corpus.{config.evaluation.split}.")
 

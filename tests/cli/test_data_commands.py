@@ -91,6 +91,26 @@ def test_a_book_is_inspected(command: Command, folder: Path) -> None:
     assert command("corpus", "inspect", str(folder / "none.txt")).returncode == 2
 
 
+def test_who_speaks_in_a_book(command: Command, folder: Path) -> None:
+    book = folder / "cast.txt"
+    book.write_text("CHAPTER I\n\n" + "“Well?” said Ada Marsh.\n\n“No,” said Mr. Pell.\n\nAda rose.\n\n“Why?” asked Ada.\n\n" * 4)
+    (first, second) = json.loads(command("corpus", "cast", str(book), "--json").stdout)
+    assert (first["name"], first["quotations"], second["quotations"]) == ("Ada Marsh", 8, 4)
+    assert "Ada Marsh" in command("corpus", "cast", str(book)).stdout
+
+
+def test_export_can_be_narrowed(command: Command, built: dict[str, object], folder: Path) -> None:
+    done = command("data", "export", str(built["path"]), "--kind", "identity", "--to", str(folder / "few"), "--json")
+    assert sum(json.loads(done.stdout).values()) == sum('"kind":"identity"' in line for line in all_lines(Path(str(built["path"]))))
+    wrong = command("data", "export", str(built["path"]), "--kind", "poems", "--to", str(folder / "none"))
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert Path(str(built["path"])).name in command("data", "list").stdout
+
+
+def all_lines(data: Path) -> list[str]:
+    return [line for split in ("train", "validation", "test") for line in (data / f"{split}.jsonl").read_text().splitlines()]
+
+
 def test_help_imports_no_torch(folder: Path) -> None:
     called = [sys.executable, "-X", "importtime", "-m", "persona_exp.cli.main", "--help"]
     done = subprocess.run(called, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=True)

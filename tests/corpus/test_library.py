@@ -21,9 +21,9 @@ def test_the_bundled_collection(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("directory", "books", "message"),
     [
-        ("/nonexistent", ["a.txt"], "corpus.dir=/nonexistent is not a folder"),
+        ("/nonexistent", ["a.txt"], "corpus.dir=/nonexistent does not exist"),
         ("bundled:saltmere", ["nothing.txt"], "holds no file nothing.txt"),
-        ("bundled:nothing", ["a.txt"], "corpus.dir=bundled:nothing is not a folder"),
+        ("bundled:nothing", ["a.txt"], "corpus.dir=bundled:nothing does not exist"),
         (None, ["a.txt"], "corpus.dir=PATH"),
         (None, [], "names no book"),
         ("bundled:saltmere", ["01_clock.txt", "01_clock.txt"], "twice"),

@@ -1,7 +1,7 @@
 from persona_exp.corpus.book import Book
 from persona_exp.corpus.reading.chapters import Chapter
 from persona_exp.corpus.reading.paragraphs import find_paragraphs
-from persona_exp.corpus.speakers import Character
+from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE, Character
 from persona_exp.corpus.speech import LOST_MARK, find_speech
 
 ONE = "“Sound it,” said Tobias Wrexham.\n\n“It is deep,” said Edwin Pell.\n\nThey waited for the tide."
@@ -37,3 +37,21 @@ def test_given_characters_give_their_names_to_the_speakers() -> None:
     speech = find_speech(book(), [Character("Captain Wrexham", ("Wrexham", "Tobias Wrexham"))])
     assert speech.characters[0].name == "Captain Wrexham"
     assert [quote.speaker for quote in speech.quotes] == ["Captain Wrexham", "Edwin Pell"] * 2
+
+
+def test_the_nameless_beside_a_given_character_are_not_trusted_to_be_him() -> None:
+    scene = (
+        "Mrs. Hallam went out. Tobias lay by the fire; Tobias was cold, and Mrs. Hallam had left Tobias alone.\n\n"
+        "“He is better,” said the lame man.\n\nThen Tobias woke. “I am cold,” said Tobias.\n\n“Sir!” cried the fat gentleman.\n\n"
+        "“No,” said Tobias. “Eat,” said Mrs. Hallam.\n\n"
+    )
+    text = scene * 4
+    found = find_speech(Book("mill", "Mill", text, (Chapter("One", 0, len(text)),), "0" * 64), [Character("Tobias Quill", ("Tobias",))])
+    trusted = [quote.text for quote in found.quotes if quote.speaker == "Tobias Quill" and quote.confidence >= DEFAULT_CONFIDENCE]
+    assert set(trusted) == {"I am cold.", "No."}
+
+
+def test_a_description_that_the_book_keeps_to_one_person_is_trusted() -> None:
+    text = "Quill sat down. “It is late,” said the miller.\n\n“It is,” said Mrs. Hallam.\n\n" * 8
+    found = find_speech(Book("mill", "Mill", text, (Chapter("One", 0, len(text)),), "0" * 64), [Character("Tobias Quill", ("Quill",))])
+    assert {(quote.speaker, quote.confidence >= DEFAULT_CONFIDENCE) for quote in found.quotes[::2]} == {("Tobias Quill", True)}

@@ -47,6 +47,12 @@ def test_speech_is_heard_and_so_not_unknown(tmp_path: Path) -> None:
     assert [one.passage for one in asked(tmp_path, "contrast", heard)] == ["story/2/1"]
 
 
+def test_speech_in_a_chapter_without_the_persona_is_unknown_to_it(tmp_path: Path) -> None:
+    talk = "“You will find the lamp in the cellar, and the key to it hangs beside the door,” said Crane, and he drew on his gloves."
+    assert [one.passage for one in asked(tmp_path, "contrast", talk, AWAY_FROM)] == ["story/1/1", "story/1/2", "story/2/1"]
+    assert [one.passage for one in asked(tmp_path, "contrast", talk, AWAY_FROM, HERE)] == ["story/2/1"]
+
+
 def test_replies_are_asked_about_with_what_they_answer(tmp_path: Path) -> None:
     (one,) = asked(tmp_path, "transformed", "“How long was she out?” asked Crane.", SAID)
     assert one.request.user == "How long was she out?"

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import random
@@ -6,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from persona_exp.dataset.audit import audit_folder
 from persona_exp.dataset.build import build, read_split
 from persona_exp.dataset.example import KINDS
 from persona_exp.dataset.recipe import Recipe
@@ -71,12 +74,32 @@ def test_a_changed_input_rebuilds_only_what_it_touches(tmp_path: Path) -> None:
     assert {name: after[name] for name in parts} == parts
 
 
-def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
+def test_the_order_of_lists_does_not_show_in_the_bytes(tmp_path: Path) -> None:
+    books = {name: novel(tmp_path, name, *(f"{name[0]}{number}" for number in range(3))) for name in ("m.txt", "n.txt")}
+    first = build(books, tmp_path / "a" / "d", replace(BY_CHAPTER, kinds=("dialogue", "identity")))
+    second = build(dict(reversed(books.items())), tmp_path / "b" / "d", replace(BY_CHAPTER, kinds=("identity", "dialogue")))
+    assert first == second
+    assert tree_digests(tmp_path / "a") == tree_digests(tmp_path / "b")
+
+
+def test_a_derivative_of_a_held_out_passage_is_found_in_train(tmp_path: Path) -> None:
+    build_saltmere(tmp_path / "d", replace(RECIPE, kinds=KINDS))
+    shown = {example.passage for split in ("validation", "test") for example in read_split(tmp_path / "d", split)}
+    passages = [json.loads(line) for line in (tmp_path / "d" / "passages.jsonl").read_text(encoding="utf-8").splitlines()]
+    unseen = next(one["id"] for one in passages if one["split"] == "test" and one["id"] not in shown)
+    planted = asdict(read_split(tmp_path / "d", "train")[0]) | {"id": "planted", "passage": unseen}
+    with (tmp_path / "d" / "train.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(planted) + "\n")
+    assert audit_folder(tmp_path / "d").report["dropped"]["train"] == {"passage of another split": 1}
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:50], lambda whole: whole.replace(b"Wrexham", b"Wrecham", 1)])
+def test_a_damaged_part_is_made_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     books = {"n.txt": novel(tmp_path, "n.txt", "first", "second", "third")}
     make(tmp_path, books)
     (part,) = (tmp_path / "data" / "parts").iterdir()
     whole = part.read_bytes()
-    part.write_bytes(whole[:50])
+    part.write_bytes(damage(whole))
     build(books, tmp_path / "data" / "e", BY_CHAPTER)
     assert part.read_bytes() == whole
     assert tree_digests(tmp_path / "data" / "d") == tree_digests(tmp_path / "data" / "e")

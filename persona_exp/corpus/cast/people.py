@@ -82,7 +82,7 @@ class People:
 
     def merge(self, one: Person, other: Person) -> Person:
         """`one` with what `other` is called too."""
-        if one is other or (one.owner is not None and other.owner is not None and one.owner != other.owner):
+        if one is other or (one.owner != other.owner and (None not in (one.owner, other.owner) or _are_two(one, other))):
             return one
         one.keys += other.keys
         one.form.add(other.form)
@@ -109,6 +109,13 @@ class People:
         """How often `person` is called by a name with one of `words` in it, in lower case."""
         keys = (key for key in person.keys if words & {word.casefold() for word in key[1]})
         return sum(self.names.forms[key].total for key in keys if key in self.names.forms)
+
+
+def _are_two(one: Person, other: Person) -> bool:
+    """Whether both have given names, and none in common."""
+    mine, theirs = ({given.casefold() for given in person.givens} for person in (one, other))
+    alike = any(a.startswith(b) or b.startswith(a) or a in NICKNAMES.get(b, ()) or b in NICKNAMES.get(a, ()) for a in mine for b in theirs)
+    return bool(mine and theirs) and not alike
 
 
 def _by_frequency(people: Iterable[Person]) -> list[Person]:
@@ -255,6 +262,9 @@ def _title_may_be(person: Person, title: str) -> bool:
 def _join_surname(people: People, key: Key) -> None:
     """ "Holmes" to the one man of that surname, else to the one woman who is not called "Mrs."."""
     own, surname = people.person[key], key[1][0]
+    if own.owner is not None and len(own.keys) > 1:
+        # The surname of somebody given with fuller names is no hint at others of the family.
+        return
     bearers = [one for one in people.called(surname) if one is not own and (surname in one.surnames or surname in one.givens)]
     men, women = own.form.men, own.form.women
     if men + women >= 5 and max(men, women) >= 4 * min(men, women):

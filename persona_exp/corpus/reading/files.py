@@ -23,13 +23,13 @@ def file_size(path: Path) -> int:
     try:
         found = os.stat(path)  # noqa: PTH116
         if stat.S_ISDIR(found.st_mode):
-            raise UserError(f"The book {path} is a folder; name a file in corpus.books.")
+            raise UserError(f"The book {path} is a folder; give a file in it.")
         if not stat.S_ISREG(found.st_mode):
             raise UserError(f"The book {path} is a pipe or a device, not a file; give a file.")
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        raise UserError(f"The book {path} does not exist; correct corpus.dir or corpus.books.") from None
+        raise UserError(f"The book {path} does not exist; correct its path.") from None
     except PermissionError:
         raise UserError(f"The book {path} may not be read; give this user permission to read it.") from None
     except (OSError, ValueError) as error:

@@ -4,24 +4,19 @@ import re
 
 from persona_exp.teacher.request import Draft, Request
 from persona_exp.teacher.rules import words
-from persona_exp.teacher.rules.clause import parse
+from persona_exp.teacher.rules.clause import NEGATIVE, Clause, is_plain, parse
 from persona_exp.teacher.rules.pick import number, phrases, pick
 from persona_exp.teacher.rules.questions import questions
 from persona_exp.teacher.rules.said import thing
 from persona_exp.teacher.rules.sentences import Sentence, read
 from persona_exp.teacher.rules.tokens import TITLES, find_names, tokenize
+from persona_exp.teacher.rules.verbs import AUXILIARY, base_of_participle
 
 FIRST = re.compile(r"\b(?:I|me|my|mine|myself)\b")
 # Below this an own evasion takes a second sentence.
 SHORT = 9
-# Names of inventions that take no article.
-MASS = words.listed(
-    """television radio radar penicillin plastic nylon software email e-mail jazz cinema insulin aspirin polythene cellophane uranium
-    electronics aviation broadcasting plutonium antibiotics photography blogging wifi wi-fi bluetooth virtual reality celluloid
-    aluminium petrol gasoline rayon teflon velcro margarine streaming intelligence energy power music media mail shopping banking
-    teletext neon helium dna cryptocurrency bitcoin"""
-)
-CAPITALISED_THE = words.listed("Internet Web World Blitz")
+# Templates that treat what they name as one thing.
+SINGULAR = re.compile(r"\bIs \{x\}|\{x\} has\b|\{x\} as if it\b")
 VERB = r"\b(?:said|cried|asked|replied|answered|remarked|exclaimed|observed)"
 PERSON = r"(?:(?:Mr|Mrs|Dr|Capt|Col)\.\s)?[A-Z][a-z]+(?:\s[A-Z][a-z]+)*"
 SAID = (
@@ -32,6 +27,17 @@ SAID = (
     "What had {name} to say about {topic}?",
 )
 KINDS = ("where", "what", "whom", "with", "did", "why", "when", "whether")
+# "His" behind the name of whoever does something reads as the doer's own; "her" only before what can be a noun.
+OWN = re.compile(r"\b(?:his|her)\b(?=\s[a-z])")
+NO_NOUN = words.DETERMINERS | words.PREPOSITIONS | words.CONJUNCTIONS | words.SUBORDINATORS | words.ADVERBS | words.COMPARES | AUXILIARY
+# What nobody sees another do, and what asks for nothing.
+UNSEEN = words.INNER | words.listed("have do be know think feel seem appear believe suppose wish hope mean like love hate become")
+PASSIVE = re.compile(
+    r"(?P<verb>[a-z]+)\s(?P<tail>(?:to|into|from|in|on|upon|by|at|down|out of|back to|through|under)\s[^,;:—()]+?)(?:[.!]$|,\sand\b)"
+)
+MOST_WORDS = 12
+# Where a clause with a subject of its own begins: ", and Fagin went out".
+CLAUSES = re.compile(r";\s(?:and\s|but\s)?|,\s(?:and|but|while)\s(?=[A-Z])")
 
 
 def contrasts(request: Request) -> tuple[Draft, ...]:
@@ -51,22 +57,63 @@ def _questions(request: Request) -> list[str]:
     own = {word for name in (request.voice.name, *request.voice.aliases) for word in name.split()}
     sentences = read(request.passage)
     names = find_names((request.voice.name, *request.voice.aliases), request.others, request.narrator, sentences)
-    persons = names.others | set((request.narrator or "").split())
+    persons = names.others | {word for word in (request.narrator or "").split() if word[0].isupper()}
     ranked: list[tuple[int, int, str]] = []
     for place, sentence in enumerate(sentences):
         if sentence.quoted or not sentence.whole or own & set(re.findall(r"\w+", sentence.text)):
             continue
         if {token.low for token in tokenize(sentence.masked, names)} & words.FIRST:
             continue
-        subject = _subject(sentence.text, persons)
-        clause = parse(sentence.text, subject) if subject else None
-        if clause is None or not subject:
-            continue
-        asked = [pair for pair in questions(clause, subject, persons) if pair[0] in KINDS]
+        asked = [
+            pair
+            for nth, clause in enumerate(CLAUSES.split(sentence.text))
+            # Behind the first clause "his" may be another man's.
+            if nth == 0 or not OWN.search(clause)
+            for pair in _about_deed(clause, _subject(clause, persons), persons)
+        ]
         asked.sort(key=lambda pair: (KINDS.index(pair[0]), number(sentence.text, pair[1])))
         ranked += [(KINDS.index(kind), place, question) for kind, question in asked[:1]]
     ranked += [(KINDS.index("when"), place, question) for place, question in enumerate(_spoken(request, sentences, persons, own))]
     return [question for _, _, question in sorted(ranked)]
+
+
+def _about_deed(text: str, subject: str, persons: frozenset[str]) -> list[tuple[str, str]]:
+    """What can be asked about the clause of `subject` in `text`, as (kind, question)."""
+    if not subject:
+        return []
+    head, behind = text[: text.find(subject) + len(subject)], text[text.find(subject) + len(subject) :]
+    # The rules of questions know "my" as the doer's own: it stands for "his" while they work.
+    own = OWN.search(behind)
+    noun = behind[own.end() :].split()[0].strip(".,;:!?").lower() if own else ""
+    if own is not None and noun not in NO_NOUN and not noun.endswith("ly"):
+        behind = re.sub(rf"\b{own[0]}\b(?=\s[a-z])", "my", behind)
+    clause = parse(head + behind, subject)
+    found = _passive(text, subject) if clause is None else [*questions(clause, subject, persons), *_who(clause, persons)]
+    # "The scheme of things in": the clause went on where it was cut.
+    whole = [(kind, question) for kind, question in found if not re.search(r"\s\S+\s\S+\s(?:in|on|over)\?$", question)]
+    return [(kind, re.sub(r"\bmy\b", own[0] if own else "my", question)) for kind, question in whole if kind in KINDS]
+
+
+def _who(clause: Clause, persons: frozenset[str]) -> list[tuple[str, str]]:
+    """ "Who drove to the farm of Crane?": only where somebody is named, since anybody may have crept into a hall."""
+    told = clause.asked
+    if clause.base in UNSEEN or clause.helper == "were" or not is_plain(told) or NEGATIVE.search(f"{clause.adverb} {told}"):
+        return []
+    if "my" in told.split() or not 2 <= len(told.split()) <= MOST_WORDS or not set(re.findall(r"\w+", told)) & persons:
+        return []
+    return [("whether", " ".join(part for part in ("Who", clause.helper, clause.verb, told) if part) + "?")]
+
+
+def _passive(text: str, subject: str) -> list[tuple[str, str]]:
+    """ "Was Hope taken into custody?" of a clause that says so."""
+    match = re.match(rf"(?:(?:[^,;:—()]{{1,40}}?,?\s)?){re.escape(subject)}\s(?P<helper>was|had been)\s{PASSIVE.pattern}", text)
+    if match is None or base_of_participle(match["verb"]) is None or NEGATIVE.search(match["tail"]):
+        return []
+    low = set(re.findall(r"[a-z]+", match["tail"].lower()))
+    if not is_plain(match["tail"]) or low & (words.SUBORDINATORS | {"and", "but"}) or len(match["tail"].split()) > MOST_WORDS:
+        return []
+    helper, _, more = match["helper"].partition(" ")
+    return [("whether", " ".join(part for part in (helper.capitalize(), subject, more, match["verb"], match["tail"]) if part) + "?")]
 
 
 def _spoken(request: Request, sentences: list[Sentence], persons: frozenset[str], own: set[str]) -> list[str]:
@@ -122,25 +169,22 @@ def _answer(request: Request, generic: tuple[str, ...], question: str) -> str:
     return evasion
 
 
-def with_article(name: str) -> str:
-    """ "television" → "television", "telephone" → "the telephone", "Internet" → "the Internet", "motor-cars" → "motor-cars"."""
-    parts = name.split()
-    if parts[0].lower() in ("the", "a", "an"):
-        return name
-    if parts[0][0].isupper():
-        return f"the {name}" if parts[0] in CAPITALISED_THE else name
-    last = parts[-1].lower()
-    plural = last.endswith("s") and not last.endswith(("ss", "us", "is"))
-    return name if last in MASS or plural else f"the {name}"
+def _is_plural(name: str) -> bool:
+    """ "Zoom video calls", which no "is" or "it" may follow; "Pac-Man" and "Microsoft Windows" are one thing."""
+    last = name.split()[-1]
+    bare = name.split()[0].lower() not in ("the", "a", "an")
+    return bare and last.islower() and last.endswith("s") and not last.endswith(("ss", "us", "is"))
 
 
 def _later(request: Request) -> tuple[Draft, ...]:
-    """`about` is the name of something that came after the persona's time."""
-    name = " ".join(request.about.split())
+    """`about` is the name of something that came after the persona's time, with its article: only who lists it knows whether a thing
+    ("the telephone") or a matter ("stainless steel") is meant."""
+    thing = name = " ".join(request.about.split())
     if not name:
         return ()
-    thing = with_article(name)
     asks, evasions = phrases("ask_later"), phrases("evasions_later")
+    if _is_plural(name):
+        asks, evasions = (tuple(one for one in kind if not SINGULAR.search(one)) for kind in (asks, evasions))
     start = number(request.voice.name, name)
     drafts = []
     for nth in range(min(max(1, request.count), len(asks))):

@@ -18,6 +18,8 @@ KINDS = ("where", "what", "with", "whom", "who", "said", "did", "standing", "hap
 OURS = re.compile(r"\b(?:I|me|my|mine|myself|[Ww]e|us|[Oo]ur)\b")
 # A "did you …?" is worth asking only when the answer says more than the question.
 MORE_WORDS = 6
+# Where another clause of the persona's own begins: "The bell rang, and I went down".
+PARTS = re.compile(r"(?:;|—|,(?=\s(?:and|but)\s))\s?(?:and\s|but\s)?(?=I\b)")
 SAID = (
     "What did you say about {topic}?",
     "What did you say of {topic}?",
@@ -70,10 +72,12 @@ def _answer(sentence: Told | None) -> str | None:
 
 
 def _asked(answer: str, persons: frozenset[str], names: Names) -> list[tuple[str, str]]:
-    subject = re.search(r"\b(?:[A-Z][a-z]+ and I|I|[Ww]e)\b", answer)
-    clause = parse(answer, subject[0]) if subject else None
-    if clause is not None:
-        asked = questions(clause, "you", persons)
+    for nth, part in enumerate(PARTS.split(answer)):
+        subject = re.search(r"\b(?:[A-Z][a-z]+ and I|I|[Ww]e)\b", part) if nth == 0 else re.match("I", part)
+        clause = parse(part, subject[0]) if subject else None
+        asked = questions(clause, "you", persons) if clause is not None else []
+        if clause is None or not asked:
+            continue
         longer = len(answer.split()) - len(clause.tail.split()) - 2 >= MORE_WORDS
         asked = [(kind, question) for kind, question in asked if kind != "whether" or longer]
         if asked:

@@ -3,7 +3,7 @@
 import re
 
 from persona_exp.teacher.rules import verbs, words
-from persona_exp.teacher.rules.clause import NEGATIVE, PARTICLES, Clause, is_plain, to_you
+from persona_exp.teacher.rules.clause import NEGATIVE, PARTICLES, VAGUE, Clause, is_plain, to_you
 
 PLACE = (
     r"(?P<prep>in|at|on|upon|under|beneath|behind|beside|between|near|over|above|below|against|before|inside|outside|within|round|along|across|"
@@ -55,6 +55,8 @@ HAPPENED = re.compile(
     r"\s(?!who|which|whom|whose|or|and|with|however|as|when|[a-z]+ing\b)(?=\w)"
 )
 BECAUSE = re.compile(r"^,?\s*(?:because|for I|for my|for the|in order to|so that|that I might|so as to)\b")
+# "away to hide a smile": an aim, where the verb asks for none ("stopped to look").
+PURPOSE = re.compile(r"^(?P<act>[^,;:]{4,60}?)\sto\s(?P<verb>[a-z]+)\s(?P<more>[^,;:]+)$")
 
 
 def _helped(clause: Clause, who: str, tail: str) -> str:
@@ -81,6 +83,7 @@ def questions(clause: Clause, who: str, persons: frozenset[str]) -> list[tuple[s
         *_by_object(clause, who, persons),
         *_by_sequel(clause, who),
         *_by_reason(clause, who),
+        *_by_purpose(clause, who),
         *_by_act(clause, who),
     ]
     return [(kind, re.sub(r"\s+", " ", question)) for kind, question in found]
@@ -218,6 +221,19 @@ def _by_reason(clause: Clause, who: str) -> list[tuple[str, str]]:
     if BECAUSE.match(clause.rest) and is_plain(clause.asked) and clause.base not in STATE:
         return [("why", f"Why {_helped(clause, who, _said_to(clause.asked, who))}?")]
     return []
+
+
+def _by_purpose(clause: Clause, who: str) -> list[tuple[str, str]]:
+    """ "Why did you turn away?" of "I turned away to hide a smile"."""
+    match = PURPOSE.match(clause.tail)
+    if match is None or clause.base not in MOTION | HANDLING or clause.helper or not verbs.is_base(match["verb"]):
+        return []
+    act = match["act"]
+    if act not in ("away", "back", "aside") and not is_plain(act):
+        return []
+    if act.split()[-1] in IDIOM | words.PREPOSITIONS or VAGUE & set(match["more"].split()) - {"it"}:
+        return []
+    return [("why", f"Why {_helped(clause, who, _said_to(act, who))}?")]
 
 
 def _by_act(clause: Clause, who: str) -> list[tuple[str, str]]:

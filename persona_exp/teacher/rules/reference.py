@@ -210,6 +210,9 @@ def _her(tokens: list[Token], index: int) -> str:
     """ "her" as possessive or object; "unsure" where it may be either."""
     previous = tokens[index - 1].low if index else ""
     following = tokens[index + 1] if index + 1 < len(tokens) else None
+    if following is not None and following.low in words.COMPARES:
+        # "Grieved for her more and more", but "her more serious thoughts".
+        return "unsure"
     closed = following is None or following.kind in ("mark", "quote", "name", "persona")
     if following is not None and following.kind == "word":
         low = following.low

@@ -44,6 +44,9 @@ def role_of_name(tokens: list[Token], index: int) -> str | None:
         return "subject" if inverted else None
     if low in ("was", "is") and index > 1 and tokens[index - 2].low == "it":
         return "subject"
+    if low == "for" and index > 1 and tokens[index - 2].kind not in ("mark", "quote"):
+        # "Nothing but concern for Emma could bring him": only behind a mark does "for" begin a clause.
+        return None if verb is not None else "object"
     if low in words.CONJUNCTIONS | words.EITHER and verb is not None:
         return "subject"
     if low in words.OPENERS and index == 1:
@@ -66,6 +69,9 @@ def _only_opening(tokens: list[Token], index: int) -> bool:
 def _behind_verb(tokens: list[Token], index: int, verb: int | None) -> str | None:
     """After a verb: its object, or the subject of a clause without "that"."""
     low = tokens[index - 1].low
+    if low == "thought" and (index == 1 or tokens[index - 2].kind in ("mark", "quote")):
+        # "A good man! thought Emma."
+        return None
     if not (verbs.base_of_past(low) or verbs.base_of_gerund(low) or verbs.base_of_participle(low)) or low in verbs.AUXILIARY:
         return None
     if verb is not None:

@@ -16,11 +16,15 @@ END = re.compile(rf"(?:[.!?]+[)\]']*|{ENDED})(?=\s)")
 SINGLE_QUOTES = re.compile(r"(?:^|[\s—(])'[A-Z][^'\n]*[,.!?]'(?=\s|$)", re.MULTILINE)
 
 
+# Two sentences with no more than a dash between them, as older printers set them: whom a pronoun means is lost on the way.
+JAMMED = re.compile(r"[.!?]—")
+
+
 @dataclass(frozen=True)
 class Sentence:
     """`text` as it stands; `masked` the same with quotations blotted out; `paragraph` counted from 0.
 
-    `whole`: the paragraph's quotation marks pair, so that what is outside them is narration.
+    `whole`: the paragraph's quotation marks pair, so that what is outside them is narration, and it is one sentence to its end.
     """
 
     text: str
@@ -83,7 +87,8 @@ def read(passage: str) -> list[Sentence]:
             found.append(Sentence(text, text, number, whole=False))
             continue
         masked = mask(text)
-        found += [
-            Sentence(text[start:end], masked[start:end], number, whole=end - start <= LONGEST) for start, end in split_sentences(masked)
-        ]
+        for start, end in split_sentences(masked):
+            own = masked[start:end]
+            whole = len(own) <= LONGEST and not JAMMED.search(own) and not ABBREVIATION.search(own)
+            found.append(Sentence(text[start:end], own, number, whole))
     return found

@@ -37,7 +37,10 @@ NOT_VERB_AFTER = (
     | words.PREPOSITIONS - {"that", "as", "for", "since", "until", "before", "after"}
     | words.listed("""to two three four five six seven eight nine ten great small good old little other own same many few more most such""")
 )
-UNSURE = re.compile(r"\b(?:need|dare|used|thou|thee|thy|let|ain't|'em|o'|d'|'tis|says|goes|day after)\b|\w'd\b|[!?\"—()…]|\.\.|'\s|\s'")
+UNSURE = re.compile(
+    r"\b(?:need|dare|used|thou|thee|thy|let|ain't|'em|o'|d'|'tis|says|goes|day after|ma'am|madam)\b|"
+    r"\byou (?:know|see)(?:,|$)|\w'd\b|[!?\"—()…]|\.\.|'\s|\s'"
+)
 
 
 class Unsure(Exception):
@@ -111,6 +114,9 @@ def _shift_clause(pieces: list[str], clause: list[int], perfect: bool) -> int:
     """Shift the finite verb of one clause in place; 0 where it has none, 2 where it became a past perfect."""
     lows = [pieces[place].lower() for place in clause]
     start = 1 if lows and lows[0] in BOUNDARY and len(lows) > 1 else 0
+    helper = next((index for index, low in enumerate(lows) if low in AUX or low in KEPT or low in ("was", "were")), 0)
+    if _two_verbs(lows[start:helper]):
+        raise Unsure
     for index, low in enumerate(lows):
         before = lows[index - 1] if index else ""
         if low in KEPT:
@@ -135,6 +141,16 @@ def _shift_clause(pieces: list[str], clause: list[int], perfect: bool) -> int:
                 raise Unsure
             return _shift_helper(pieces, clause, lows, index)
     return _shift_lexical(pieces, clause, lows, start, perfect)
+
+
+def _two_verbs(before: list[str]) -> bool:
+    """Whether what stands before a helping verb has a verb already, and a "that" is left out: "I see it" before "was"."""
+    if len(before) < 3 or before[0] not in NOMINATIVE | {"you"}:
+        return False
+    place = 1
+    while place < len(before) and _between(before[place]):
+        place += 1
+    return place < len(before) - 1 and (verbs.is_base(before[place]) or verbs.base_of_past(before[place]) is not None)
 
 
 def _between(low: str) -> bool:

@@ -122,6 +122,8 @@ TAKES_HER = listed(
     watching felt had gave give giving told tell telling asked call called calling showed shewed taught bid offered sent brought
     handed paid wished rendered allowed enabled"""
 )
+# Behind "her" these may belong to the verb or to a noun.
+COMPARES = listed("more most less least much little enough better best worse worst further sooner longer well ill home so yes no")
 MONTHS = listed("january february march april may june july august september october november december")
 PLACE_NOUNS = listed(
     """room house door window street table chair desk bed hall passage stairs staircase garden yard gate road lane path field wood

@@ -135,6 +135,19 @@ def test_given_characters_stay_apart_and_come_first() -> None:
     assert {"Marrack", "Luke"} <= set(found["Luke Marrack"].aliases)
 
 
+def test_a_given_surname_behind_a_title_takes_in_no_relation() -> None:
+    text = (
+        "“Go,” said Anne Frome. “No,” cried Adelaide.\n\nMiss Adelaide Frome rose. “Well,” said Adelaide. “So, Miss Frome,” said Anne.\n\n"
+        "“Ah,” said Mr. Frome. “Oh,” said Mr. John Frome. “Well,” said Mr. Frome. “Yes,” cried Mr. Frome.\n\n"
+    ) * 5
+    given = (Character("Anne Frome", ("Anne", "Nan", "Miss Frome")), Character("Mr. Frome", ("Frome",)))
+    for known in (given, given[:1], given[1:]):
+        found = cast(text, *known)
+        for one in known:
+            assert not {"Adelaide", "Miss Adelaide Frome", "John Frome", "Mr. John Frome"} & set(found[one.name].aliases)
+        assert "Adelaide" in {alias for name in ("Adelaide Frome", "Miss Adelaide Frome") if name in found for alias in found[name].aliases}
+
+
 def test_a_given_character_that_the_text_never_names_stays() -> None:
     assert cast("“Go,” said Pell.\n\n“No,” said Pell.", Character("Hosea Bunce"))["Hosea Bunce"] == Character(
         "Hosea Bunce", (), False, None

@@ -53,6 +53,8 @@ HE = [
     ("He took up the lamp.", None),
     ("Poor Wrexham was tired.", None),
     ("Mrs. Wrexham was tired.", "Mrs. Wrexham was tired."),
+    ("Nothing but concern for Wrexham could keep Crane there.", None),
+    ("A good lamp! thought Wrexham.", None),
     # Nobody sees his own face, or seems.
     ("Wrexham seemed to be asleep.", None),
     ("Wrexham's face clouded over.", None),
@@ -68,6 +70,8 @@ SHE = [
     ("The rain had wetted Mrs. Loame to the skin.", "The rain had wetted me to the skin."),
     ("Mrs. Loame went to her window and looked about her.", "I went to my window and looked about me."),
     ("Mrs. Loame let her go.", None),
+    ("Mrs. Loame listened; grieved for her more and more, and went out.", None),
+    ("Mrs. Loame carried her umbrella.", "I carried my umbrella."),
     ("Mrs. Loame thanked Mrs. Hallam for her trouble.", None),
 ]
 

@@ -20,6 +20,8 @@ ASKED = [
     ("When I reached the bank, I lit the lamp.", "did", "What did you do when you reached the bank?"),
     ("I closed the box and handed it back to Pell.", "then", "What did you do when you had closed the box?"),
     ("I lit the lamp because the room was dark.", "why", "Why did you light the lamp?"),
+    ("I turned away to hide a blot.", "why", "Why did you turn away?"),
+    ("I went to the window to watch the boats.", "why", "Why did you go to the window?"),
     ("I put out the lamp when the bell rang.", "did", "What did you do when the bell rang?"),
     ("I was standing on the landing.", "standing", "Where were you standing?"),
     ("I opened the yellow envelope.", "whether", "Did you open the yellow envelope?"),

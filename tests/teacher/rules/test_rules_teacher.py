@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import persona_exp
 from persona_exp.corpus.book import read_book
 from persona_exp.corpus.passages import find_passages
+from persona_exp.dataset.inventions import inventions
 from persona_exp.dataset.prose import plain
 from persona_exp.teacher.checks import reject
 from persona_exp.teacher.request import Draft, Request, Teacher, Voice
@@ -117,23 +118,55 @@ def test_contrast_uses_the_evasions_of_the_persona() -> None:
         assert re.search(r"\bI\b", draft.assistant)
 
 
+# No draft may hold "ChatGPT": a model may call itself so.
+@pytest.mark.parametrize("invention", [name for name, _ in inventions() if name != "ChatGPT"])
+def test_contrast_calls_an_invention_as_the_list_does(invention: str) -> None:
+    request = _request("contrast", passage="", about=invention, count=18)
+    drafts = Rules().drafts(request)
+    assert len({draft.user for draft in drafts}) == len(drafts) >= 15
+    for draft in drafts:
+        assert invention in draft.user
+        assert invention.startswith("the ") or f"the {invention}" not in draft.user + draft.assistant
+        assert "{" not in draft.user + draft.assistant
+        assert reject(request, draft) is None
+
+
+def test_several_things_are_not_asked_about_as_one() -> None:
+    drafts = Rules().drafts(_request("contrast", passage="", about="Zoom video calls", count=18))
+    assert not any(re.search(r"Is Zoom|calls has\b", draft.user) for draft in drafts)
+    one = Rules().drafts(_request("contrast", passage="", about="Microsoft Windows", count=18))
+    assert any(draft.user.startswith("Is Microsoft Windows") for draft in one)
+
+
 @pytest.mark.parametrize(
-    ("invention", "named"),
+    ("passage", "asked"),
     [
-        ("television", "television"),
-        ("aeroplane", "the aeroplane"),
-        ("motor-cars", "motor-cars"),
-        ("the wireless", "the wireless"),
-        ("Internet", "the Internet"),
-        ("a laser", "a laser"),
+        ("Mrs. Hallam hung her shawl behind the door.", "Where did Mrs. Hallam hang her shawl?"),
+        ("Crane dragged his boat across the shingle.", "Did Crane drag his boat across the shingle?"),
+        ("The gate was locked; and Crane climbed over the wall.", "Did Crane climb over the wall?"),
+        ("That evening Crane was taken into the watch-house.", "Was Crane taken into the watch-house?"),
     ],
 )
-def test_contrast_about_an_invention(invention: str, named: str) -> None:
-    drafts = Rules().drafts(_request("contrast", passage="", about=invention, count=15))
-    assert len({draft.user for draft in drafts}) == 15
-    assert all(named in draft.user for draft in drafts)
-    assert all("{" not in draft.user + draft.assistant for draft in drafts)
-    assert all(reject(_request("contrast", passage="", about=invention), draft) is None for draft in drafts)
+def test_contrast_asks_about_a_named_deed(passage: str, asked: str) -> None:
+    assert asked in {draft.user for draft in Rules().drafts(_request("contrast", passage=passage, about="absent", count=3))}
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "The old man coughed, and Crane heard his step upon the stairs.",
+        "Wrexham was taken into the watch-house by Crane.",
+        "Crane was never seen in the town.",
+        "Somebody crept into the hall.",
+    ],
+)
+def test_contrast_asks_nothing_of_an_unclear_deed(passage: str) -> None:
+    assert Rules().drafts(_request("contrast", passage=passage, about="absent", count=3)) == ()
+
+
+def test_a_question_about_the_second_clause_of_an_answer() -> None:
+    (draft,) = Rules().drafts(_request("qa", passage="Crane rang the bell, and Wrexham hid the lamp in the cupboard.", count=1))
+    assert draft == Draft("Where did you hide the lamp?", "Crane rang the bell, and I hid the lamp in the cupboard.")
 
 
 def test_there_are_templates_enough() -> None:
