@@ -20,7 +20,8 @@ OPTIONS = sorted(
 
 # What an option leaves to its user to say.
 OWN = ("persona.name=Emma", "persona.period=Regency England", "persona.system_prompt=You are Emma.")
-ASKED = {("corpus", "novels"): OWN, ("persona", "own"): OWN}
+MODEL = ("teacher.model=some-model",)
+ASKED = {("corpus", "novels"): OWN, ("persona", "own"): OWN, ("teacher", "openai"): MODEL, ("teacher", "local"): MODEL}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
