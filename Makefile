@@ -31,7 +31,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 test-unit: setup
-	$(BIN)/python -m pytest -m "not model and not slurm"
+	$(BIN)/python -m pytest -m "not model and not slurm and not long"
 
 check: setup
 	$(BIN)/ruff check .

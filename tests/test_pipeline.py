@@ -14,6 +14,8 @@ import pytest
 from persona_exp.files import file_digest
 from tests.conftest import ROOT, environment
 
+pytestmark = pytest.mark.long
+
 TINY = ("model=tiny", "evaluation.likelihood_items=8", "evaluation.generated_items=2", "evaluation.max_new_tokens=4")
 SWEEP = ("-m", "lora.r=4,8", "train.max_steps=3", *TINY)
 # What Ada says of each thing: no two sentences alike, or the chapters would be one text, which a split keeps together.

@@ -7,7 +7,7 @@ from typing import Any
 
 def add_commands(nouns: Any) -> None:
     """Add the noun `corpus` and its verbs."""
-    verbs = nouns.add_parser("corpus", help="look into book files").add_subparsers(required=True, metavar="VERB")
+    verbs = nouns.add_parser("corpus", help="book files: inspect, cast").add_subparsers(required=True, metavar="VERB")
     inspect = verbs.add_parser("inspect", help="what was cut from a book and what was kept")
     inspect.add_argument("file", type=Path, nargs="+", help="book files (txt, docx, epub, pdf)")
     inspect.add_argument("--json", action="store_true", help="print JSON")

@@ -195,6 +195,7 @@ def test_two_processes_that_build_at_once_end_with_one_good_copy(tmp_path: Path)
     assert tree_digests(tmp_path / "both") == tree_digests(tmp_path / "alone")
 
 
+@pytest.mark.long
 def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     build_saltmere(tmp_path / "alone" / "d", replace(RECIPE, kinds=KINDS))
     script = (

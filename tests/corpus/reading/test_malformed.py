@@ -35,6 +35,7 @@ for path in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_every_file_ends_soon_with_a_book_or_one_sentence(group: int, tmp_path: Path) -> None:
     paths = list(make(tmp_path, range(group, FILES, GROUPS), seed=7))
