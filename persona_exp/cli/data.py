@@ -12,7 +12,8 @@ from persona_exp.errors import UserError
 
 def add_commands(nouns: Any) -> None:
     """Add the noun `data` and its verbs."""
-    verbs = nouns.add_parser("data", help="datasets: build, list, card, audit, sample, export").add_subparsers(required=True, metavar="VERB")
+    data = nouns.add_parser("data", help="datasets: build, list, card, audit, sample, export")
+    verbs = data.add_subparsers(required=True, metavar="VERB")
     build = verbs.add_parser("build", help="build the dataset of a config and print its card")
     build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for run.py: corpus=holmes corpus.dir=PATH persona=watson")
     build.add_argument("--workers", type=int, help="processes that read books (default: one a core)")
