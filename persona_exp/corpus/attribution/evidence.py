@@ -171,7 +171,7 @@ def _heard(sentence: Sentence) -> Mention | None:
     """Who is heard: "he heard Katharine say", "she heard Miss Bates saying"."""
     lows = sentence.lows
     for mention in sentence.mentions:
-        # "opportunity for Frank Churchill to draw near her and say"
+        # "a chance for Mr. Pell to come up and ask"
         asked_to = mention.first and lows[mention.first - 1] == "for" and lows[mention.last : mention.last + 1] == ["to"]
         if asked_to and any(low in INFINITIVES for low in lows[mention.last : mention.last + 8]):
             return mention
@@ -212,7 +212,7 @@ def _clause_subject(sentence: Sentence, verb: int) -> Mention | None:
 
 
 def _relative(sentence: Sentence, verb: int) -> Mention | None:
-    """Whom "who said" takes up: "at the White Rabbit, who said in a low voice"."""
+    """Whom "who said" takes up: "to Mr. Pell, who answered quietly"."""
     lows = sentence.lows
     for mention in reversed(sentence.mentions):
         after = mention.last

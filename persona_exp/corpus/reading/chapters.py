@@ -224,7 +224,7 @@ def _is_subtitle(piece: Piece, title: str) -> bool:
         return False
     if piece.level is not None or not _ends_sentence(piece.block):
         return True
-    # "A Continuation of the Reminiscences of John Watson, M.D." names a chapter that has only its number so far.
+    # "What the Pilot of Saltmere Told the Board" names a chapter that has only its number so far.
     return len(title.split()) == 2 and _is_title_case(text) and not text.startswith(("“", '"', "‘", "'"))
 
 

@@ -218,7 +218,7 @@ def test_pieces_lie_within_paragraphs_in_order(text: str, style: str | None) -> 
 def test_no_text_is_too_strange(text: str) -> None:
     paragraphs = find_paragraphs(text)
     for style in (None, *STYLES):
-        find_quotes(text, paragraphs, style=style)
+        assert all(quote.spans for quote in find_quotes(text, paragraphs, style=style))
 
 
 @given(st.text(st.sampled_from("ab T. ,?“”\"'\n"), max_size=80), st.text(st.sampled_from("ab T. ,?“”\"'\n"), max_size=40))
