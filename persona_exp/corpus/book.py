@@ -11,7 +11,7 @@ from persona_exp.corpus.reading.files import book_files
 from persona_exp.corpus.reading.headings import Block, blocks, heading_kind
 from persona_exp.corpus.reading.markup import clean
 from persona_exp.corpus.reading.paragraphs import flow
-from persona_exp.corpus.reading.source import Source, read_source
+from persona_exp.corpus.reading.raw import RawText, read_raw
 from persona_exp.corpus.reading.unreadable import HEADING
 from persona_exp.errors import UserError
 
@@ -38,18 +38,18 @@ class Book:
 def read_book(path: Path) -> Book:
     """Read one novel: txt, docx, epub or pdf, told by its contents. UserError: missing, empty, damaged, encrypted, huge, no text in it
     but headings."""
-    return make_book(path, read_source(path))
+    return make_book(path, read_raw(path))
 
 
-def make_book(path: Path, source: Source) -> Book:
-    """The book that `source`, read from `path`, holds."""
-    cuts = Cuts(source.cuts)
-    text, levels = _unmark(clean(strip_licence(source.text, cuts), cuts))
+def make_book(path: Path, raw: RawText) -> Book:
+    """The book that `raw`, read from `path`, holds."""
+    cuts = Cuts(raw.cuts)
+    text, levels = _unmark(clean(strip_licence(raw.text, cuts), cuts))
     text, found = _without_contents(text, find_headed(text, levels), cuts)
     if not found:
         raise UserError(f"The book {path} holds no paragraph of text; give a novel.")
-    title = _title(source, text) or path.stem
-    return Book(path.stem, title, text, tuple(one.chapter for one in found), source.sha256, cuts.all())
+    title = _title(raw, text) or path.stem
+    return Book(path.stem, title, text, tuple(one.chapter for one in found), raw.sha256, cuts.all())
 
 
 def _unmark(text: str) -> tuple[str, dict[int, int]]:
@@ -109,14 +109,14 @@ def _last_part(front: list[Block]) -> int | None:
     return last
 
 
-def _title(source: Source, text: str) -> str | None:
+def _title(raw: RawText, text: str) -> str | None:
     """The title a Gutenberg header or an epub states, else the line at the top, where that is not the first chapter's heading or a
     paragraph, else what another file states."""
-    stated = re.search(r"^Title:[ \t]{0,99}(\S.{0,300})$", source.text[:5000], re.MULTILINE)
+    stated = re.search(r"^Title:[ \t]{0,99}(\S.{0,300})$", raw.text[:5000], re.MULTILINE)
     if stated:
         return flow(stated[1])
-    if source.format == "epub" and source.title:
-        return flow(source.title)
+    if raw.format == "epub" and raw.title:
+        return flow(raw.title)
     first = next(blocks(text)).text[:500]
     is_title = heading_kind(first) in (None, "capitals") and not first.endswith((".", "!", "?", "”", '"')) and len(first) < 500
-    return flow(first.split("\n")[0]) if is_title else flow(source.title) if source.title else None
+    return flow(first.split("\n")[0]) if is_title else flow(raw.title) if raw.title else None

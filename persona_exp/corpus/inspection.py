@@ -8,7 +8,7 @@ from typing import Any
 from persona_exp.corpus.book import Book, make_book
 from persona_exp.corpus.reading.cuts import Cut
 from persona_exp.corpus.reading.paragraphs import find_paragraphs, flow
-from persona_exp.corpus.reading.source import read_source
+from persona_exp.corpus.reading.raw import read_raw
 
 FIRST_WORDS = 10
 SAMPLES_SHOWN = 3
@@ -53,8 +53,8 @@ class Inspection:
 
 def inspect(path: Path) -> Inspection:
     """Read the book at `path` and look at it. UserError as in `read_book`."""
-    source = read_source(path)
-    book = make_book(path, source)
+    raw = read_raw(path)
+    book = make_book(path, raw)
     chapters = []
     texts: list[str] = []
     for chapter in book.chapters:
@@ -65,9 +65,9 @@ def inspect(path: Path) -> Inspection:
     marks = quotation_marks(texts)
     return Inspection(
         str(path),
-        source.format,
-        source.encoding,
-        source.repairs,
+        raw.format,
+        raw.encoding,
+        raw.repairs,
         book.title,
         sum(chapter.words for chapter in chapters),
         len(texts),

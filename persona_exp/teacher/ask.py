@@ -162,8 +162,7 @@ class _Asking:
                     completion = store(self._cache, key, self._settings, messages, completion)
                 self._results.put((key, completion))
         except Empty:
-            # Nothing is left to ask: this worker is done.
-            pass
+            return  # Nothing is left to ask.
         except BaseException as error:
             self._results.put(error)
         finally:

@@ -17,7 +17,7 @@ ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
 @dataclass(frozen=True)
-class Source:
+class RawText:
     """A file's text before cleaning; `format` is txt, docx, epub or pdf; `encoding` and `repairs` are a txt's; `sha256` is the file's."""
 
     format: str
@@ -29,7 +29,7 @@ class Source:
     cuts: tuple[Cut, ...] = ()
 
 
-def read_source(path: Path) -> Source:
+def read_raw(path: Path) -> RawText:
     """The text of a txt, docx, epub or pdf, told apart by what is in it. UserError: none of these, damaged, encrypted, empty, huge."""
     format = file_format(path)
     if format != "txt":
@@ -38,10 +38,10 @@ def read_source(path: Path) -> Source:
         check_lines(text, str(path))
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Source(format, text, digest, contents.title, cuts=contents.cuts)
+        return RawText(format, text, digest, contents.title, cuts=contents.cuts)
     data = read_bytes(path, MAX_BYTES)
     decoded = decode_fully(data, str(path))
-    return Source(format, decoded.text, hashlib.sha256(data).hexdigest(), None, decoded.encoding, decoded.repairs)
+    return RawText(format, decoded.text, hashlib.sha256(data).hexdigest(), None, decoded.encoding, decoded.repairs)
 
 
 def file_format(path: Path) -> str:
