@@ -1,5 +1,6 @@
 # make demo   set up and run the main job: a rank sweep on the bundled corpus, its table and figure
-# make test   set up and pass the tests
+# make test   set up and pass the tests; those that need a Slurm cluster run where Slurm is installed
+# make test-slurm   install Slurm where that is allowed and pass every fault on a cluster of this machine's own (about half an hour)
 # An active conda environment named persona-exp (environment.yml) is used as it is; else .venv is made from the lock file.
 
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ NVIDIA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia
 	nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
 	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: setup demo test test-unit check bench lock clean
+.PHONY: setup demo test test-unit test-slurm slurm-packages check bench lock clean
 
 setup: $(READY)
 
@@ -28,10 +29,16 @@ demo: setup
 	$(BIN)/python run.py -m lora.r=8,16,32
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not faults"
 
 test-unit: setup
-	$(BIN)/python -m pytest -m "not model and not slurm and not long"
+	$(BIN)/python -m pytest -m "not model and not slurm and not long and not faults"
+
+test-slurm: setup slurm-packages
+	$(BIN)/python -m pytest -n 0 -v tests/slurm tests/faults
+
+slurm-packages:
+	-bash slurm/testbed/install.sh
 
 check: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import shlex
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from persona_exp.config.compose import register_schema, resolve, sentence
@@ -13,22 +14,38 @@ from persona_exp.errors import UserError
 
 register_schema()
 
+# Our own flag; Hydra's command line knows its own only.
+DRY_RUN = "--dry-run"
+
 
 def main() -> int:
     """Compose the command line's trial or sweep and run it; the exit code."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print its own errors over several lines; raised, they become one sentence here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    command = shlex.join(["python", "run.py", *sys.argv[1:]])
     composed: list[DictConfig] = []
-    compose = hydra.main(config_path="conf", config_name="config", version_base="1.3")(composed.append)
+    launchers: list[str] = []
+
+    def note(config: DictConfig) -> None:
+        composed.append(config)
+        launchers.append(str(HydraConfig.get().runtime.choices.get("hydra/launcher")))
+
     try:
-        compose()
+        sys.argv[1:] = _own_flags(sys.argv[1:])
+        hydra.main(config_path="conf", config_name="config", version_base="1.3")(note)()
         # Empty after -m, --help and --cfg, which have done their work by now.
         if not composed:
             return 0
+        if launchers[0] == "slurm":
+            raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
         from persona_exp.launch.single import run_single
 
-        return run_single(resolve(composed[0]), command=shlex.join(["python", "run.py", *sys.argv[1:]]))
+        return run_single(resolve(composed[0]), command=command)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough. What is left in the buffer must not be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UserError, hydra.errors.HydraException) as error:
         if wants_traceback:
             raise
@@ -42,6 +59,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped before anything ran.", file=sys.stderr)
         return 75
+
+
+def _own_flags(arguments: list[str]) -> list[str]:
+    """--dry-run as the setting that it stands for. Raises UserError where there is no sweep to submit."""
+    if DRY_RUN not in arguments:
+        return arguments
+    if not {"-m", "--multirun"} & set(arguments) or "hydra/launcher=slurm" not in arguments:
+        raise UserError("--dry-run shows what a sweep would submit to Slurm: add -m and hydra/launcher=slurm.")
+    return [*(argument for argument in arguments if argument != DRY_RUN), "hydra.launcher.dry_run=true"]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from analysis.rows import Row
 from analysis.table import Grid, caption, further_columns, grid, main_columns, warning
 from analysis.values import shown
 
+TRACEBACK_LINES = 8
+
 
 def markdown(rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequence[str]) -> str:
     """Warning, main table, caption, trials without figures, further measures, notes."""
@@ -15,8 +17,8 @@ def markdown(rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequenc
     if (loud := warning(rows)) is not None:
         parts.append(f"> **{loud}**")
     parts += [_table(grid(rows, keys, main_columns(rows))), " ".join(caption(rows, name))]
-    if found := problem_lines(rows):
-        parts += ["## Trials without figures", _list(found)]
+    if found := problems(rows):
+        parts += ["## Trials without figures", "\n".join(part for line, excerpt in found for part in _problem(line, excerpt))]
     if any(row.items for row in rows):
         parts += ["## Further measures", _table(grid(rows, keys, further_columns(rows)))]
     if notes:
@@ -24,17 +26,31 @@ def markdown(rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequenc
     return "\n\n".join(parts) + "\n"
 
 
-def problem_lines(rows: Sequence[Row]) -> list[str]:
-    """One line a trial without figures: which, and why."""
-    lines = []
+def problems(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """For each trial without figures a line that says which and why, and the end of its traceback.
+
+    Of trials that failed alike, the first alone has its traceback; an error that is one sentence has none.
+    """
+    found: dict[str, list[str]] = {}
+    alike: set[tuple[str | None, str | None]] = set()
     for row in rows:
         for one in row.problems:
             swept = row.overrides if one.seed is None else {**row.overrides, "seed": one.seed}
             what = ", ".join(f"{key}={shown(value)}" for key, value in swept.items()) if row.condition == "adapter" else "base model"
             message = " ".join((one.message or "").split())
-            lines.append(f"{what} (trial {one.trial_id}): {one.reason}" + (f": {message}" if message else ""))
-    # A base trial that failed leaves two rows empty, and is named once.
-    return list(dict.fromkeys(lines))
+            line = f"{what} (trial {one.trial_id}): {one.reason}" + (f": {message}" if message else "")
+            # A base trial that failed leaves two rows empty, and is named once.
+            if line in found:
+                continue
+            first = (one.cause, one.message) not in alike and one.cause != "input"
+            found[line] = (one.traceback or "").rstrip().splitlines()[-TRACEBACK_LINES:] if first else []
+            alike.add((one.cause, one.message))
+    return list(found.items())
+
+
+def _problem(line: str, excerpt: Sequence[str]) -> list[str]:
+    """A list's item, with the excerpt as a code block of its own."""
+    return [f"- {line}", *(["", *(f"      {text}".rstrip() for text in excerpt), ""] if excerpt else [])]
 
 
 def _table(table: Grid) -> str:

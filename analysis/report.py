@@ -100,7 +100,7 @@ def _print_narrow(results: Results, rows: Sequence[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from analysis.markdown import problem_lines
+    from analysis.markdown import problems
     from analysis.results import setting_keys
     from analysis.rows import SHORT_NAMES
     from analysis.table import caption, grid, narrow_columns, warning
@@ -121,8 +121,10 @@ def _print_narrow(results: Results, rows: Sequence[Row]) -> None:
         shown.add_row(*(Text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
     console.print(shown)
     console.print(Text(" ".join(caption(rows, results.sweep.name))))
-    for problem in problem_lines(rows):
+    for problem, excerpt in problems(rows):
         console.print(Text(problem, style="yellow"))
+        for text in excerpt:
+            console.print(Text(f"    {text}", style="dim"))
     for note in results.notes:
         console.print(Text(note))
 

@@ -11,7 +11,7 @@ from analysis.replies import Replies, read_replies
 from analysis.values import shown
 from persona_exp.errors import UserError
 from persona_exp.files import canonical_json
-from persona_exp.trial.reader import Evaluation, Sweep, SweepTrial, Trial, has_trial, read_sweep, read_trial
+from persona_exp.trial.reader import Evaluation, Sweep, SweepTrial, Trial, has_trial, read_hold, read_sweep, read_trial
 
 # Settings that cannot change a figure, or that the condition itself sets.
 NOT_COMPARED = ("batch_size", "system_prompt")
@@ -39,8 +39,9 @@ COUNTED = {
 class Outcome:
     """One evaluation that a sweep asked of a trial, and what became of it.
 
-    `status` is `evaluated` where it is there; `settings` (the split among them), `metrics`, `counts` and `replies` are empty where
-    it is not. `overrides` are the swept keys without `seed`; `base_model` is the identity of the base model as canonical JSON.
+    `status` is `evaluated` where it is there, `held` where its sweep is; `settings` (the split among them), `metrics`, `counts` and
+    `replies` are empty where it is not; `traceback` is what it failed with. `overrides` are the swept keys without `seed`; `base_model`
+    is the identity of the base model as canonical JSON.
     """
 
     trial_id: str
@@ -57,6 +58,7 @@ class Outcome:
     metrics: dict[str, float]
     counts: dict[str, int]
     replies: Replies
+    traceback: str | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -99,8 +101,9 @@ def load(runs: Path, name: str) -> Results:
         raise UserError(f"Sweep {name} lists no trials; remove it and run its command again: {sweep.command}")
     ids = list(dict.fromkeys(entry.trial_id for entry in sweep.trials))
     trials = {trial_id: read_trial(runs, trial_id) for trial_id in ids if has_trial(runs, trial_id)}
+    hold = read_hold(runs, name)
     outcomes = [
-        _outcome(entry, trials.get(entry.trial_id), condition, eval_id)
+        _outcome(entry, trials.get(entry.trial_id), condition, eval_id, hold)
         for entry in sweep.trials
         for condition, eval_id in entry.evaluations.items()
     ]
@@ -117,11 +120,11 @@ def setting_keys(sweep: Sweep) -> list[str]:
     return [key for key in sweep.swept if key != "seed"]
 
 
-def _outcome(entry: SweepTrial, trial: Trial | None, condition: str, eval_id: str) -> Outcome:
+def _outcome(entry: SweepTrial, trial: Trial | None, condition: str, eval_id: str, hold: Mapping[str, Any] | None) -> Outcome:
     config: Mapping[str, Any] = {} if trial is None else trial.config
     provenance: Mapping[str, Any] = {} if trial is None else trial.provenance
     evaluation = next((one for one in trial.evaluations if one.eval_id == eval_id), None) if trial is not None else None
-    status, cause, message = _state(trial, evaluation)
+    status, cause, message = _state(trial, evaluation, hold)
     settings = {} if evaluation is None else {"split": evaluation.split, **evaluation.settings}
     return Outcome(
         trial_id=entry.trial_id,
@@ -139,17 +142,22 @@ def _outcome(entry: SweepTrial, trial: Trial | None, condition: str, eval_id: st
         metrics={} if evaluation is None else {name: metric["value"] for name, metric in evaluation.metrics.items()},
         counts={} if evaluation is None else evaluation.counts,
         replies=Replies() if evaluation is None else read_replies(evaluation),
+        traceback=trial.traceback if trial is not None and status == "failed" else None,
     )
 
 
-def _state(trial: Trial | None, evaluation: Evaluation | None) -> tuple[str, str | None, str | None]:
+def _state(trial: Trial | None, evaluation: Evaluation | None, hold: Mapping[str, Any] | None) -> tuple[str, str | None, str | None]:
     if trial is None:
         return "missing", None, "it was never sealed"
     # An evaluation is published whole. What came after it, a kill before the last word say, takes nothing from it.
     if evaluation is not None:
         return "evaluated", None, None
+    if hold is not None and trial.status in ("sealed", "interrupted"):
+        return "held", hold.get("cause"), f"the sweep is held: {hold.get('message')}"
     if trial.status == "finished":
         return "not evaluated", None, "it finished, but this evaluation is not there; run the sweep's command again"
+    if trial.status == "sealed":
+        return "sealed", None, trial.message or f"it has not been run yet; `persona-exp why {trial.trial_id}` says why"
     return trial.status, trial.cause, trial.message
 
 

@@ -120,7 +120,14 @@ def row_json(row: Row) -> dict[str, Any]:
         "items": row.items,
         "generated": row.generated,
         "problems": [
-            {"trial_id": one.trial_id, "seed": one.seed, "status": one.status, "cause": one.cause, "message": one.message}
+            {
+                "trial_id": one.trial_id,
+                "seed": one.seed,
+                "status": one.status,
+                "cause": one.cause,
+                "message": one.message,
+                "traceback": one.traceback,
+            }
             for one in row.problems
         ],
     }

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step: a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
+    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.tmp")
     with staged.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -61,7 +62,7 @@ def create_text(path: Path, text: str) -> bool:
     A hard link either appears whole or fails, on NFS too, where O_EXCL alone is not enough.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.new")
+    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.new")
     write_text(staged, text)
     try:
         os.link(staged, path)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 LINE_EVERY_SECONDS = 15.0
+# The first steps load, compile and warm up: what they say of the rest is wrong by a multiple.
+STEPS_BEFORE_ESTIMATE = 3
 
 T = TypeVar("T")
 
@@ -42,9 +45,24 @@ class _Lines:
         if steps == 0 or (self._done < self._total and now - self._shown < LINE_EVERY_SECONDS):
             return
         self._shown = now
-        rest = (now - self._start) / (self._done - self._first) * (self._total - self._done)
-        ending = f", about {clock(rest)} left" if self._done < self._total else f" in {clock(now - self._start)}"
+        rest = remaining(now - self._start, self._done - self._first, self._total - self._done)
+        estimate = f", about {clock(rest)} left" if rest is not None else ""
+        ending = estimate if self._done < self._total else f" in {clock(now - self._start)}"
         print(f"{self._what}: {self._done}/{self._total}{ending}{'  ' + note if note else ''}", file=sys.stderr, flush=True)
+
+
+class _Remaining(TimeRemainingColumn):
+    """rich's estimate, once it means something."""
+
+    def render(self, task: Task) -> Text:
+        if not task.finished and task.completed - task.fields["first"] < STEPS_BEFORE_ESTIMATE:
+            return Text("-:--:--", style="progress.remaining")
+        return super().render(task)
+
+
+def remaining(seconds: float, done: int, left: int) -> float | None:
+    """Seconds that `left` steps will take when `done` took `seconds`; None while too few are done to tell."""
+    return seconds / done * left if done >= STEPS_BEFORE_ESTIMATE else None
 
 
 def clock(seconds: float) -> str:
@@ -67,11 +85,11 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Meter]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
-        TimeRemainingColumn(),
+        _Remaining(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bar:
-        yield _Bar(bar, bar.add_task(what, total=total, completed=done, note=""))
+        yield _Bar(bar, bar.add_task(what, total=total, completed=done, note="", first=done))
 
 
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:

@@ -24,5 +24,25 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
     assert lines[-1] == "training: 100/100 in 1:30  loss 1.0"
 
 
+def test_no_end_is_foretold_from_the_first_steps(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.progress("training", 100, done=10) as meter:
+        for _ in range(3):
+            now[0] += 20
+            meter.advance()
+    assert capsys.readouterr().err.splitlines() == ["training: 11/100", "training: 12/100", "training: 13/100, about 29:00 left"]
+
+
+def test_a_bar_shows_no_end_before_its_third_step(monkeypatch):
+    from rich.console import Console
+
+    shown = Console(force_terminal=True, width=100, record=True, stderr=True)
+    monkeypatch.setattr(progress, "Console", lambda **_: shown)
+    with progress.progress("training", 100, done=10) as meter:
+        meter.advance(2)
+    assert "ETA -:--:--" in shown.export_text()
+
+
 def test_track_yields_all():
     assert list(progress.track(iter("abc"), "x", 3)) == ["a", "b", "c"]

@@ -1,4 +1,4 @@
-"""`persona-exp NOUN VERB …`: everything beside training, which is run.py's."""
+"""`persona-exp COMMAND …`: everything beside training, which is run.py's."""
 
 import argparse
 import json
@@ -7,19 +7,24 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from persona_exp.cli import corpus, data
+from persona_exp.cli import cancel, clean, corpus, data, diff, doctor, export, logs, retry, show, status, why
 from persona_exp.errors import UserError
 
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
 Command = Callable[[argparse.Namespace], Any]
 
+# In the order in which --help lists them: looking, steering, keeping, then books and datasets.
+COMMANDS = (status, show, why, logs, diff, cancel, retry, export, clean, doctor, data, corpus)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
-    parser = argparse.ArgumentParser(prog="persona-exp", description="Datasets and books of persona experiments; run.py trains.")
-    nouns = parser.add_subparsers(title="commands", required=True, metavar="NOUN")
-    corpus.add_commands(nouns)
-    data.add_commands(nouns)
+    parser = argparse.ArgumentParser(
+        prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments; run.py trains."
+    )
+    nouns = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_commands(nouns)
     parsed = parser.parse_args(arguments)
     try:
         code, answer = parsed.run(parsed)

@@ -78,6 +78,8 @@ def _omegaconf_sentence(error: OmegaConfBaseException) -> str:
 
 def _unknown(key: str) -> str:
     group, _, _ = key.rpartition(".")
+    if group.startswith("hydra"):
+        return f"There is no setting {key}: `python run.py --cfg hydra -p {group}` lists those that there are."
     if group and not _known_keys(group):
         # A mapping whose keys are the user's own.
         return f"{key} is not there yet: write +{key}=VALUE to add it."

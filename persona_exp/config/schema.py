@@ -293,7 +293,8 @@ class Train:
 
     `micro_batch_size` examples go through the model at once (null: the model's own). A checkpoint is saved every
     `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by; the last `keep_checkpoints` are kept.
-    `show_labels` prints that many examples before step 1 with the supervised tokens in colour.
+    `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets a trial that ran out of
+    memory go on with half the micro-batch at the same effective batch.
     """
 
     epochs: float = 3.0
@@ -306,6 +307,7 @@ class Train:
     keep_checkpoints: int = outside(2)
     log_steps: int = outside(1)
     show_labels: int = outside(0)
+    halve_on_oom: bool = outside(True)
 
     def __post_init__(self) -> None:
         positive("train.epochs", self.epochs)
@@ -323,12 +325,12 @@ class Train:
 
 @dataclass
 class Engine:
-    """What runs the training steps: `sft` is TRL's SFTTrainer, one trial at a time."""
+    """What runs the training steps: `sft` is TRL's SFTTrainer, one trial at a time; `noop` does nothing, to rehearse a cluster."""
 
     name: str = "sft"
 
     def __post_init__(self) -> None:
-        one_of("engine.name", self.name, ("sft",))
+        one_of("engine.name", self.name, ("sft", "noop"))
 
 
 @dataclass
@@ -364,14 +366,52 @@ class Tracker:
 
 @dataclass
 class Cluster:
-    """What a machine offers. `threads` is the number of CPU threads a trial computes with (null: all cores)."""
+    """What a machine or a Slurm site offers. No part of it can change a trial's mathematics, so none is in its identity.
+
+    `threads` is the number of CPU threads a trial computes with (null: all cores). From `partition` to `setup` the settings are what
+    hydra.launcher takes for this site unless told otherwise, under submitit's names; `setup` are shell lines run before a job's Python
+    (modules, Apptainer). `gpus_per_node` may carry a type, as in a100:1. `keeper_partition` is where a sweep's last, GPU-less job runs
+    (null: `partition`).
+
+    `stage` names what is copied to the node-local folder `scratch` once per node: model, environment. `gpu_memory_gb` is told where
+    Slurm cannot tell it. A trial's attempt counts a heartbeat every `heartbeat_seconds`; it is believed dead when the count stands still
+    for `lease_seconds`. `hours_per_trial` is your own estimate, for when no earlier run allows one; a sweep that is expected to take more
+    than `budget_gpu_hours` is refused.
+    """
 
     name: str = MISSING
     threads: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    reservation: str | None = None
+    gpus_per_node: str | None = None
+    cpus_per_task: int | None = None
+    mem_gb: float | None = None
+    timeout_min: int = 240
+    signal_delay_s: int = 120
+    setup: list[str] = field(default_factory=list)
+    keeper_partition: str | None = None
+    scratch: str | None = None
+    stage: list[str] = field(default_factory=list)
+    gpu_memory_gb: float | None = None
+    heartbeat_seconds: float = 10.0
+    lease_seconds: float = 60.0
+    hours_per_trial: float | None = None
+    budget_gpu_hours: float | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None:
-            positive("cluster.threads", self.threads)
+        for name in ("threads", "cpus_per_task", "mem_gb", "timeout_min", "gpu_memory_gb", "hours_per_trial", "budget_gpu_hours"):
+            if getattr(self, name) is not None:
+                positive(f"cluster.{name}", getattr(self, name))
+        at_least("cluster.signal_delay_s", self.signal_delay_s, 0)
+        positive("cluster.heartbeat_seconds", self.heartbeat_seconds)
+        at_least("cluster.lease_seconds", self.lease_seconds, 3 * self.heartbeat_seconds)
+        for what in self.stage:
+            one_of("cluster.stage", what, ("model", "environment"))
+        if self.stage and not self.scratch:
+            raise UserError("cluster.stage needs cluster.scratch, a folder on the node's own disk, such as '$TMPDIR'.")
 
 
 @dataclass

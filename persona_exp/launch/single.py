@@ -1,44 +1,38 @@
 """One trial, from its config to its figures on the screen."""
 
-import json
-from pathlib import Path
-
 from persona_exp.config.schema import Config
-from persona_exp.launch.local import run_locally
+from persona_exp.launch.local import run_alone
+from persona_exp.launch.retry import allow_after_site_faults
+from persona_exp.launch.work import of_seals
 from persona_exp.trial.reader import read_trial
-from persona_exp.trial.seal import Sealed, seal
-from persona_exp.trial.stages import done, owed
+from persona_exp.trial.seal import Sealed, finished, read_seal_facts, seal
 
 
 def run_single(config: Config, *, command: str) -> int:
     """Seal and run one trial, print its metrics; the exit code."""
+    from persona_exp.launch.gpus import gpus_here
+
     trial = seal(config, command=command)
-    if finished(trial, config):
+    # Whoever asks again takes back what was cancelled, and vouches for the site.
+    trial.directory.cancelled.unlink(missing_ok=True)
+    allow_after_site_faults([trial.directory], [trial.path.name])
+    if finished(trial.path):
         print(f"Trial {trial.trial_id} is finished already.")
     else:
-        code = run_locally([trial], [config.method.name])
+        code = run_alone(of_seals([trial.path], config.cluster.lease_seconds), config.method.name, gpus_here())
         if code:
             return code
-    _show(trial, config)
+    if config.engine.name != "noop":
+        _show(trial, config)
     return 0
-
-
-def finished(trial: Sealed, config: Config) -> bool:
-    """Whether all that `config` asks of the trial is published."""
-    return done(config, trial.directory, data_id(trial))
-
-
-def data_id(trial: Sealed) -> str:
-    """The built data that a sealed trial reads."""
-    return str(json.loads(trial.directory.provenance.read_text(encoding="utf-8"))["data_id"])
 
 
 def _show(trial: Sealed, config: Config) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    found = {one.eval_id: one for one in read_trial(Path(config.runs), trial.trial_id).evaluations}
-    evaluations = [found[one.eval_id] for one in owed(config, trial.trial_id, data_id(trial))]
+    found = {one.eval_id: one for one in read_trial(trial.directory.runs, trial.trial_id).evaluations}
+    evaluations = [found[eval_id] for eval_id in read_seal_facts(trial.path)["evaluations"].values()]
     table = Table(title=f"{config.persona.name}, {config.evaluation.split} split")
     table.add_column("metric")
     for one in evaluations:

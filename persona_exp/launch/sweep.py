@@ -1,109 +1,138 @@
-"""A sweep: sealed, run, reported."""
+"""A sweep: sealed, estimated, run here or on Slurm, reported."""
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from persona_exp import files
-from persona_exp.config.identity import GROUPS_READ
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
-from persona_exp.launch.local import run_locally
-from persona_exp.launch.single import data_id, finished
+from persona_exp.launch import wanted
+from persona_exp.launch.options import LocalOptions, SlurmOptions
+from persona_exp.launch.retry import Verdict, allow_after_site_faults, verdict
+from persona_exp.launch.rows import Request, Row, rows
 from persona_exp.trial.attempt import now
-from persona_exp.trial.provenance import ROOT
-from persona_exp.trial.seal import Sealed, seal
-from persona_exp.trial.stages import owed
+
+if TYPE_CHECKING:
+    from persona_exp.launch.cost import Estimate
+    from persona_exp.launch.slurm.limits import Limits
 
 LONGEST_SLUG = 80
 
 
-@dataclass(frozen=True)
-class Request:
-    """One trial that a sweep asks for, with the swept overrides that tell it from the others."""
+def run_sweep(
+    *, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Request], options: LocalOptions | SlurmOptions | None = None
+) -> int:
+    """Seal every trial and its base model, run what is not finished, write the report; the exit code.
 
-    config: Config
-    overrides: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Row:
-    trial: Sealed
-    config: Config
-    role: str
-    overrides: dict[str, Any]
-    evaluations: dict[str, str]
-
-    @property
-    def title(self) -> str:
-        if self.role == "base":
-            return "base model"
-        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or self.config.method.name
-
-
-def run_sweep(*, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Request]) -> int:
-    """Seal every trial and its base model, run what is not finished, write the report; the worst exit code.
-
-    Nothing runs before all are sealed, so that a mistake in the last trial costs no time of the first.
+    Nothing runs before all are sealed, so that a mistake in the last trial costs no time of the first. Raises UserError, before anything
+    is run or submitted.
     """
     if not requests:
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
+    options = options or LocalOptions()
+    if isinstance(options, SlurmOptions):
+        from persona_exp.launch.dispatch import refuse_what_cannot_work
+
+        refuse_what_cannot_work(options, requests[0].config)
     command = shlex.join(["python", "run.py", "-m", *arguments])
-    rows = _rows(requests, command)
-    runs = Path(requests[0].config.runs)
+    found = rows(requests, command)
     named = [argument for argument in arguments if argument.split("=")[0].lstrip("+~") in swept]
-    name = sweep_name(named, [eval_id for row in rows for eval_id in row.evaluations.values()])
-    folder = runs / "sweeps" / name
-    files.create_text(folder / "sweep.yaml", _description(name, command, swept, rows))
-    waiting = [row for row in rows if not finished(row.trial, row.config)]
-    print(f"Sweep {name}: {len(rows)} trials, {len(rows) - len(waiting)} finished, {len(waiting)} to run.", flush=True)
-    code = run_locally([row.trial for row in waiting], [row.title for row in waiting])
-    return max(code, report(folder))
+    ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]
+    folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(named, ids)
+    if isinstance(options, SlurmOptions) and options.dry_run:
+        from persona_exp.launch.dispatch import show
+
+        return show(folder, unfinished(found), options, requests[0].config)
+    limits = _limits(options, requests[0].config)
+    estimate = estimated(folder.name, found, options, limits)
+    write(folder, command, swept, found)
+    if isinstance(options, SlurmOptions):
+        from persona_exp.launch.dispatch import run_on_slurm
+
+        return run_on_slurm(folder, found, options, requests[0].config, estimate, limits)
+    from persona_exp.launch.here import run_here
+
+    return run_here(folder, found, options, estimate)
 
 
-def report(folder: Path) -> int:
-    """Write and print the tables and figures of the sweep in `folder`, in a process of its own."""
-    command = [sys.executable, "-m", "analysis.report", str(folder.absolute())]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+def write(folder: Path, command: str, swept: Sequence[str], found: Sequence[Row]) -> None:
+    """Say on disk what the sweep asks for. A person who asks again takes back what was cancelled, and vouches for the site."""
+    files.create_text(folder / "sweep.yaml", _description(folder.name, command, swept, found))
+    wanted.write(folder, [row.wanted for row in found])
+    for row in found:
+        (row.trial.directory.path / "cancel.json").unlink(missing_ok=True)
+    allow_after_site_faults([row.trial.directory for row in found], [row.trial.path.name for row in found])
 
 
-def sweep_name(arguments: Sequence[str], eval_ids: Sequence[str]) -> str:
+def unfinished(found: Sequence[Row]) -> list[Row]:
+    """The rows whose trial has something left to do, failed ones too."""
+    return [row for row, one in zip(found, verdicts(found), strict=True) if one.next != "finished"]
+
+
+def verdicts(found: Sequence[Row]) -> list[Verdict]:
+    """What comes next for each row's trial, as far as its files tell at once."""
+    return [verdict(row.trial.directory, row.trial.path.name, lambda _: "unknown") for row in found]
+
+
+def estimated(name: str, found: Sequence[Row], options: LocalOptions | SlurmOptions, limits: "Limits | None") -> "Estimate":
+    """What the sweep is expected to take, said on the screen. Raises UserError when it is over the budget."""
+    from persona_exp.launch import cost
+    from persona_exp.launch.gpus import gpus_here, gpus_of
+    from persona_exp.launch.options import for_sbatch
+
+    first: Config = found[0].config
+    left = unfinished(found)
+    if isinstance(options, SlurmOptions):
+        gpus, parallelism = gpus_of(for_sbatch(options, first.cluster)), options.array_parallelism
+    else:
+        here = gpus_here()
+        gpus, parallelism = min(1, len(here)), options.n_jobs or max(1, len(here))
+    estimate = cost.estimate(
+        [row.config for row in left],
+        Path(first.runs),
+        gpus_per_trial=gpus,
+        parallelism=parallelism,
+        cluster=first.cluster,
+        trial_ids=[row.trial.trial_id for row in left],
+        trials=len(found),
+        gpu_memory_gb=limits.gpu_memory_gb if limits else None,
+    )
+    first_line, *others = cost.lines(estimate)
+    print("\n".join([f"Sweep {name}: {first_line}", *others]), flush=True)
+    failed = sum(one.next == "failed" for one in verdicts(left))
+    if failed:
+        print(f"Of these {failed} failed before and are left alone: `persona-exp retry {name} --failed` lets them try again.", flush=True)
+    cost.refuse_over_budget(estimate, first.cluster)
+    return estimate
+
+
+def sweep_name(arguments: Sequence[str], ids: Sequence[str]) -> str:
     """A readable slug of the overrides and eight hex digits of the evaluations asked for: the same command gives the same name."""
     slug = ",".join(argument for argument in arguments if "/" not in argument)
     slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", slug)[:LONGEST_SLUG].strip("_,")
-    return "-".join(filter(None, [slug, files.digest(sorted(eval_ids))[:8]]))
+    return "-".join(filter(None, [slug, files.digest(sorted(ids))[:8]]))
 
 
-def _rows(requests: Sequence[Request], command: str) -> list[_Row]:
-    """Base models first, then the trials; what asks for the same evaluations of the same trial is there once."""
-    bases = [replace(one.config, method=replace(one.config.method, name="none")) for one in requests]
-    rows = [_row(base, "base", {}, command) for base in bases]
-    rows += [_row(one.config, "adapter", _read(one), command) for one in requests if one.config.method.name != "none"]
-    return list({tuple(row.evaluations.values()): row for row in reversed(rows)}.values())[::-1]
+def _limits(options: LocalOptions | SlurmOptions, config: Config) -> "Limits | None":
+    if not isinstance(options, SlurmOptions):
+        return None
+    from persona_exp.launch.options import for_sbatch
+    from persona_exp.launch.slurm.limits import limits
+
+    sbatch = for_sbatch(options, config.cluster)
+    return limits(sbatch.get("partition"), account=sbatch.get("account"), qos=sbatch.get("qos"))
 
 
-def _read(request: Request) -> dict[str, Any]:
-    """The swept overrides that the trial's method reads: full fine-tuning has no rank, whatever the grid says."""
-    unread = {"lora", "optim", "train"} - set(GROUPS_READ[request.config.method.name])
-    return {key: value for key, value in request.overrides.items() if key.split(".")[0] not in unread}
+def _description(name: str, command: str, swept: Sequence[str], found: Sequence[Row]) -> str:
+    import yaml
 
-
-def _row(config: Config, role: str, overrides: dict[str, Any], command: str) -> _Row:
-    trial = seal(config, command=command)
-    evaluations = {one.condition: one.eval_id for one in owed(config, trial.trial_id, data_id(trial))}
-    return _Row(trial, config, role, overrides, evaluations)
-
-
-def _description(name: str, command: str, swept: Sequence[str], rows: Sequence[_Row]) -> str:
     trials = [
-        {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in rows
+        {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in found
     ]
     what = {"name": name, "command": command, "swept": list(swept), "created": now(), "trials": trials}
-    return yaml.safe_dump(what, sort_keys=False, allow_unicode=True)
+    # The one written in C, where PyYAML has it: a thousand rows take seconds otherwise.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(what, Dumper=dumper, sort_keys=False, allow_unicode=True))

@@ -23,8 +23,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PERSONA_EXP_CACHE") or "~/.cache/persona-exp").expanduser().absolute()
 
 
-def cached(cache: Path, name: str, build: Callable[[Path], None], patience: float = PATIENCE_SECONDS) -> Path:
-    """`cache/name`, made by `build(empty folder)` if it is not there.
+def cached(
+    cache: Path,
+    name: str,
+    build: Callable[[Path], None],
+    patience: float = PATIENCE_SECONDS,
+    publish: Callable[[Path, Path], bool] = publish,
+) -> Path:
+    """`cache/name`, made by `build(empty folder)` if it is not there, and published by `publish(made, final)`: the first wins.
 
     Of several processes one builds and the rest wait; after `patience` seconds a waiting one builds for itself. The folder
     appears whole or not at all, readable by whoever the umask lets read it.

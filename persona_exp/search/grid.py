@@ -1,11 +1,12 @@
 """Every combination of swept values, composed once per combination of config groups.
 
-One compose takes tens of milliseconds and Hydra's own sweeper does two a trial; setting values on a copy takes one.
+One compose takes tens of milliseconds and Hydra's own sweeper does two a trial; values are set on what was composed.
 """
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -20,10 +21,18 @@ from persona_exp.errors import UserError
 
 @dataclass(frozen=True)
 class Point:
-    """One trial of a sweep: its whole config, and the swept overrides that tell it from the others."""
+    """One trial of a sweep: `values` set on what was composed for it and others, and the swept overrides that tell it from them."""
 
-    config: DictConfig
+    composed: DictConfig
+    values: tuple[Override, ...]
     overrides: dict[str, Any]
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """Its whole config. Raises what OmegaConf has against a value."""
+        config = self.composed.copy()
+        ConfigLoaderImpl._apply_overrides_to_config(list(self.values), config)
+        return config
 
 
 def grid(
@@ -45,17 +54,16 @@ def grid(
     keys = [override.get_key_element() for override in swept]
     lines = ([f"{key}={text}" for text in override.sweep_string_iterator()] for key, override in zip(keys, swept, strict=True))
     composed: dict[tuple[str, ...], DictConfig] = {}
+    parse = cache(parser.parse_override)
     points = []
     for chosen in itertools.product(*lines):
         groups = tuple(line for key, line in zip(keys, chosen, strict=True) if key in structural)
         if groups not in composed:
             composed[groups] = _compose(config_name, [*groups, *fixed], loader)
-        config = composed[groups].copy()
-        choices = [parser.parse_override(line) for line in chosen]
-        values = [choice for key, choice in zip(keys, choices, strict=True) if key not in structural]
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        choices = [parse(line) for line in chosen]
+        values = tuple(choice for key, choice in zip(keys, choices, strict=True) if key not in structural)
         named = zip(keys, choices, strict=True)
-        points.append(Point(config, {key.lstrip("+~"): choice.value() for key, choice in named}))
+        points.append(Point(composed[groups], values, {key.lstrip("+~"): choice.value() for key, choice in named}))
     return [key.lstrip("+~") for key in keys], points
 
 

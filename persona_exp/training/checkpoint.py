@@ -6,26 +6,48 @@ moment of a kill, a folder of that name is complete, and every byte is verified 
 
 import json
 import logging
+import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from persona_exp import files
+from persona_exp.errors import UserError
+from persona_exp.training import disk
 
 MANIFEST = "manifest.json"
+STAGING = ".staging"
+DAMAGED = "damaged-"
 _NAME = re.compile(r"step-(\d{8})$")
 
 log = logging.getLogger(__name__)
 
 
-def save(staged: Path, checkpoints: Path, *, step: int, keep: int) -> Path:
-    """Publish the folder `staged` as the checkpoint of `step`, then keep only the newest `keep` in `checkpoints`."""
-    files.write_json(staged / MANIFEST, {"step": step, "files": files.tree_digests(staged)})
-    final = checkpoints / f"step-{step:08}"
-    files.publish(staged, final)
+def place(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is published."""
+    return checkpoints / f"step-{step:08}"
+
+
+def save(staged: Path, checkpoints: Path, *, step: int, keep: int, run: str = "") -> Path:
+    """Publish the folder `staged` as the checkpoint of `step`, then keep only the newest `keep` in `checkpoints`.
+
+    `run` names the run that it belongs to, which `adopt` asks for. Where that step stands already, `staged` is dropped: its bits are
+    the same. Raises DiskFull when there is no room; then `staged` is gone and the checkpoints before are as they were.
+    """
+    try:
+        manifest = {"step": step, "run": run, "files": files.tree_digests(staged)}
+        files.write_json(staged / MANIFEST, {**manifest, "manifest": files.digest(manifest)})
+        final = place(checkpoints, step)
+        files.publish(staged, final)
+    except OSError as error:
+        full = disk.explain(error, checkpoints, f"the checkpoint of step {step}")
+        shutil.rmtree(staged, ignore_errors=True)
+        if full is None:
+            raise
+        raise full from error
     for old in sorted(_named(checkpoints))[:-keep]:
-        shutil.rmtree(old)
+        remove(old)
     return final
 
 
@@ -33,10 +55,20 @@ def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None when every file is as it was saved."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        expected = manifest["files"]
-    except (OSError, ValueError, KeyError) as error:
-        return f"its manifest cannot be read ({error})"
-    found = files.tree_digests(checkpoint)
+        own = manifest.pop("manifest")
+        if files.digest(manifest) != own:
+            return f"{MANIFEST} is not what was saved"
+    except OSError as error:
+        return f"{MANIFEST} is missing" if isinstance(error, FileNotFoundError) else f"{MANIFEST} cannot be read ({error})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is not what was saved"
+    expected, step = manifest["files"], manifest["step"]
+    if _NAME.fullmatch(checkpoint.name) and step != step_of(checkpoint):
+        return f"it is of step {step}"
+    try:
+        found = files.tree_digests(checkpoint)
+    except OSError as error:
+        return f"it cannot be read ({error})"
     del found[MANIFEST]
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -44,22 +76,45 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def adopt(folders: Iterable[Path], destination: Path) -> Path | None:
-    """A verified copy of the newest whole checkpoint, as `destination/step-…`, or None where there is none.
+def adopt(
+    folders: Iterable[Path],
+    destination: Path,
+    *,
+    expected_step: int | None,
+    chosen: Path | None = None,
+    run: str | None = None,
+    keep: int | None = None,
+) -> Path | None:
+    """A verified copy of the newest whole checkpoint in `folders`, as `destination/step-…`, or None where none was ever saved.
 
-    The copy is verified, not the original: an attempt that was thought dead may wake up and clear its own away.
+    A damaged one is renamed to `damaged-step-…`, with a warning, and the one before is taken. The copy is verified, not the original:
+    an attempt that was thought dead may wake up and clear its own away. `expected_step` is the highest that was recorded as saved.
+    `chosen` is a checkpoint named by hand, which alone will do. `run` must be the run that the checkpoint was saved for. With `keep`,
+    once a copy is safe the older checkpoints of `folders` go but for that many, and so do saves that were cut short.
+
+    Raises UserError where checkpoints were saved but none is whole, or the chosen one is not; DiskFull where a copy has no room.
     """
-    for checkpoint in _newest_first(folders):
-        copy = destination / checkpoint.name
-        shutil.rmtree(copy, ignore_errors=True)
-        try:
-            shutil.copytree(checkpoint, copy)
-        except (OSError, shutil.Error) as error:
-            log.warning("The checkpoint %s cannot be copied (%s). The one before it is taken.", checkpoint, error)
+    folders = list(folders)
+    if chosen is not None:
+        return _adopt_chosen(chosen, destination, run)
+    candidates = _newest_first(folders)
+    for checkpoint in candidates:
+        copy = _verified_copy(checkpoint, destination)
+        if copy is None:
             continue
-        if newest([destination]) == copy:
-            return copy
-        shutil.rmtree(copy)
+        step = step_of(copy)
+        if expected_step is not None and step < expected_step:
+            log.warning("No whole checkpoint of step %d is left: the run goes on from step %d.", expected_step, step)
+        if keep is not None:
+            _thin(folders, keep)
+        return copy
+    set_aside = [path for folder in folders for path in folder.glob(f"{DAMAGED}*")]
+    if candidates or set_aside or expected_step is not None:
+        last = f"its last was of step {expected_step}" if expected_step is not None else "all that there were are damaged"
+        raise UserError(
+            f"No whole checkpoint of {run or 'this trial'} is left ({last}): give `persona-exp retry {run or 'TRIAL'} --from-scratch` "
+            "to train it anew."
+        )
     return None
 
 
@@ -78,6 +133,98 @@ def step_of(checkpoint: Path) -> int:
     match = _NAME.search(checkpoint.name)
     assert match, checkpoint
     return int(match[1])
+
+
+def remove(checkpoint: Path) -> None:
+    """Delete a checkpoint; it loses its name first, so that a kill half-way leaves none that looks damaged."""
+    dropped = checkpoint.with_name(f".dropped-{checkpoint.name}")
+    shutil.rmtree(dropped, ignore_errors=True)
+    try:
+        checkpoint.rename(dropped)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(dropped, ignore_errors=True)
+
+
+def _adopt_chosen(chosen: Path, destination: Path, run: str | None) -> Path:
+    reason = damage(chosen)
+    if reason is None:
+        manifest = json.loads((chosen / MANIFEST).read_text(encoding="utf-8"))
+        saved_for = manifest.get("run")
+        if run and saved_for and saved_for != run:
+            reason = f"it was saved for {saved_for}, not for {run}"
+    if reason is None:
+        copy = place(destination, int(manifest["step"]))
+        _copy(chosen, copy)
+        reason = damage(copy)
+        if reason is None:
+            return copy
+        shutil.rmtree(copy)
+    raise UserError(f"RESUME_CHECKPOINT={chosen} cannot be gone on from, {reason}: name another checkpoint, or none to take the newest.")
+
+
+def _verified_copy(checkpoint: Path, destination: Path) -> Path | None:
+    """The copy, or None when the checkpoint is damaged (then it is set aside) or has gone meanwhile."""
+    copy = destination / checkpoint.name
+    try:
+        _copy(checkpoint, copy)
+    except disk.DiskFull:
+        raise
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(copy, ignore_errors=True)
+        reason: str | None = f"it cannot be copied ({error})"
+    else:
+        reason = damage(copy)
+        if reason is None:
+            return copy
+        shutil.rmtree(copy)
+    if damage(checkpoint) is not None:
+        _set_aside(checkpoint, str(reason))
+    else:
+        log.warning("The checkpoint %s cannot be taken: %s. The one before it is taken.", checkpoint, reason)
+    return None
+
+
+def _set_aside(checkpoint: Path, reason: str) -> None:
+    aside = checkpoint.with_name(f"{DAMAGED}{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        checkpoint.rename(aside)
+    except OSError as error:
+        log.warning("The checkpoint %s is damaged, %s, and cannot be renamed (%s). The one before it is taken.", checkpoint, reason, error)
+        return
+    log.warning("The checkpoint %s is damaged, %s. It is kept as %s and the one before it is taken.", checkpoint, reason, aside.name)
+
+
+def _copy(checkpoint: Path, copy: Path) -> None:
+    """By hard links where the file system allows, which take no room: a checkpoint's files are never written again."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(checkpoint, copy, copy_function=_link)
+    except (OSError, shutil.Error) as error:
+        full = disk.explain(error, copy.parent, f"the copy of {checkpoint.name}")
+        if full is None:
+            raise
+        shutil.rmtree(copy, ignore_errors=True)
+        raise full from error
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _thin(folders: Sequence[Path], keep: int) -> None:
+    for old in _newest_first(folders)[keep:]:
+        remove(old)
+    for folder in folders:
+        for left in (folder / STAGING, *folder.glob(".dropped-*")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _newest_first(folders: Iterable[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Being asked to leave: USR2, TERM and INT mean finish the step, save, go."""
+"""Being asked to leave: USR2, TERM and INT mean save the last whole step and go."""
 
 import signal
 from collections.abc import Iterator

@@ -1,36 +1,36 @@
 """TRL's SFTTrainer as the engine, with checkpoints that are published whole and a resume that is exact."""
 
-import json
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from transformers import (
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from persona_exp.errors import UserError
-from persona_exp.progress import Meter, progress
-from persona_exp.training import checkpoint
+from persona_exp.progress import progress
+from persona_exp.training import checkpoint, disk
 from persona_exp.training.interruption import Interruption
 from persona_exp.training.labels import IGNORED
+from persona_exp.training.reporting import Reporting
+from persona_exp.training.saving import Saving
 from persona_exp.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from persona_exp.modeling.chat import Encoded
 
-STAGING = ".staging"
+# Without any one of these the Trainer goes on from a checkpoint all the same, to another result.
+STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,19 @@ def train(
     tracker: str,
     run_name: str,
     interruption: Interruption,
+    on_step: Callable[[int, int, float | None], None] = _nothing,
+    on_save: Callable[[int], None] = _nothing,
 ) -> Summary:
     """Train `model` in place on `encoded` (token ids and labels, one example each) for `schedule.max_steps` steps.
 
     The loss is the mean over the supervised tokens of a step, whatever the micro-batch. Trainable parameters are held in fp32.
-    Checkpoints go to `checkpoints`, one JSON line each `log_steps` steps to `log`. Raises Interrupted once a signal was honoured.
+    Checkpoints go to `checkpoints`, one JSON line each `log_steps` steps to `log`. `on_step` is told the step, their number and the
+    last loss after each optimiser step, before anything is saved; what it raises ends the run. `on_save` is told the step of each
+    checkpoint once that is published. A signal saves the last whole step and raises Interrupted; DiskFull when a checkpoint has no room.
     """
+    checkpoints.mkdir(parents=True, exist_ok=True)
     arguments = SFTConfig(
-        output_dir=str(checkpoints / STAGING),
+        output_dir=str(checkpoints / checkpoint.STAGING),
         max_steps=schedule.max_steps,
         warmup_steps=schedule.warmup_steps,
         per_device_train_batch_size=schedule.micro_batch_size,
@@ -110,6 +115,8 @@ def train(
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     initial = {name: parameter.detach().clone().float() for name, parameter in trainable.items()}
     done = checkpoint.step_of(resume_from) if resume_from else 0
+    space = disk.size(resume_from) if resume_from else disk.estimate(sum(one.numel() for one in trainable.values()), optimizer)
+    disk.require(checkpoints, space, "a checkpoint")
     started = time.monotonic()
     with progress("training", schedule.max_steps, done) as meter:
         trainer = _Trainer(
@@ -118,11 +125,11 @@ def train(
             train_dataset=dataset,
             processing_class=tokenizer,
             callbacks=[
-                _Saving(checkpoint_steps, checkpoint_minutes, interruption),
-                _Reporting(meter, log),
+                Reporting(meter, log, on_step),
+                Saving(checkpoint_steps, checkpoint_minutes, interruption),
             ],
         )
-        trainer.keep(checkpoints, keep_checkpoints)
+        trainer.publish_to(_Shelf(checkpoints, keep_checkpoints, run_name, on_save, space))
         trainer.remove_callback(PrinterCallback)
         # TRL has rounded QLoRA adapters to bf16, where small updates are lost and a resumed run differs; fp32 is exact.
         for name, parameter in trainable.items():
@@ -133,18 +140,46 @@ def train(
     return Summary(steps=trainer.state.global_step, resumed_from_step=done, seconds=time.monotonic() - started)
 
 
+@dataclass
+class _Shelf:
+    """Where checkpoints go and how many stay; `space` is what the next one is expected to take, in bytes."""
+
+    checkpoints: Path
+    keep: int
+    run: str
+    on_save: Callable[[int], None]
+    space: int
+
+
 class _Trainer(SFTTrainer):
     """SFTTrainer that publishes its checkpoints and counts the tokens of each step."""
 
-    def keep(self, checkpoints: Path, count: int) -> None:
-        self._checkpoints, self._keep = checkpoints, count
+    def publish_to(self, shelf: _Shelf) -> None:
+        self._shelf = shelf
         self._step_tokens = self._step_supervised = 0
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        step = self.state.global_step
-        staged = self._checkpoints / STAGING / f"checkpoint-{step}"
-        checkpoint.save(staged, self._checkpoints, step=step, keep=self._keep)
+        shelf, step = self._shelf, self.state.global_step
+        if checkpoint.place(shelf.checkpoints, step).is_dir():
+            return
+        what = f"the checkpoint of step {step}"
+        disk.require(shelf.checkpoints, shelf.space, what)
+        staging = shelf.checkpoints / checkpoint.STAGING
+        staged = staging / f"checkpoint-{step}"
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+            missing = [name for name in STATES if not (staged / name).is_file()]
+            if missing:
+                raise RuntimeError(f"The checkpoint of step {step} was written without {', '.join(missing)}.")
+            final = checkpoint.save(staged, shelf.checkpoints, step=step, keep=shelf.keep, run=shelf.run)
+        except Exception as error:
+            full = disk.explain(error, shelf.checkpoints, what)
+            shutil.rmtree(staging, ignore_errors=True)
+            if full is None:
+                raise
+            raise full from error
+        shelf.space = disk.size(final)
+        shelf.on_save(step)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self._step_tokens += int(inputs["attention_mask"].sum())
@@ -156,46 +191,3 @@ class _Trainer(SFTTrainer):
             logs.update(tokens=self._step_tokens, supervised_tokens=self._step_supervised)
             self._step_tokens = self._step_supervised = 0
         super().log(logs, start_time)
-
-
-class _Saving(TrainerCallback):
-    """Saves every so many steps and minutes, and when asked to leave."""
-
-    def __init__(self, steps: int, minutes: float, interruption: Interruption) -> None:
-        self._steps, self._seconds, self._interruption = steps, minutes * 60, interruption
-        self._saved = time.monotonic()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step >= state.max_steps:
-            return
-        due = state.global_step % self._steps == 0 or time.monotonic() - self._saved > self._seconds
-        if self._interruption.requested:
-            control.should_training_stop = True
-        if due or self._interruption.requested:
-            control.should_save = True
-            self._saved = time.monotonic()
-
-
-class _Reporting(TrainerCallback):
-    """The progress display and train.jsonl."""
-
-    KEYS = ("loss", "learning_rate", "grad_norm", "epoch", "tokens", "supervised_tokens", "mean_token_accuracy")
-
-    def __init__(self, meter: Meter, log: Path) -> None:
-        self._meter, self._log = meter, log
-        self._shown: int | None = None
-        self._started = time.monotonic()
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._shown = state.global_step
-
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        logs: dict[str, float] = given["logs"]
-        if "loss" not in logs:
-            return
-        self._meter.advance(state.global_step - (self._shown or 0), note=f"loss {logs['loss']:.3f}")
-        self._shown = state.global_step
-        line = {"step": state.global_step, **{key: logs[key] for key in self.KEYS if key in logs}}
-        line["seconds"] = round(time.monotonic() - self._started, 3)
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")

@@ -1,20 +1,30 @@
-"""The training child: `python -m persona_exp.trial --parent PID SEALED_CONFIG…`; it leaves in order when its parent dies."""
+"""The training child: `python -m persona_exp.trial --parent PID SEAL…`; it leaves in order when its parent dies."""
 
 import argparse
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from persona_exp.process import die_with_parent
 
 
 def main() -> int:
-    """Run the sealed trials named on the command line; the exit code."""
+    """Run the trials whose seals are named on the command line; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m persona_exp.trial", description=__doc__)
     parser.add_argument("--parent", type=int, help="process that must be alive")
-    parser.add_argument("sealed", nargs="+", type=Path, help="sealed config files")
+    parser.add_argument("--log", action="store_true", help="write all output to the attempts' own logs")
+    parser.add_argument("--micro-batch", type=int, help="examples at once, in place of the sealed number")
+    parser.add_argument(
+        "--dead",
+        action="append",
+        default=[],
+        metavar="TRIAL=NUMBER[=CAUSE]",
+        help="an attempt that runs no more, whatever it says, and what ended it",
+    )
+    parser.add_argument("seals", nargs="+", type=Path, help="seals of trials")
     arguments = parser.parse_args()
 
     from persona_exp.training.interruption import Interruption
@@ -33,7 +43,16 @@ def main() -> int:
 
     from persona_exp.trial.run import run
 
-    return run(arguments.sealed, interruption)
+    dead = _dead(arguments.dead)
+    return run(arguments.seals, interruption, dead=dead, log=arguments.log, micro_batch_size=arguments.micro_batch)
+
+
+def _dead(given: Sequence[str]) -> dict[str, dict[int, str]]:
+    dead: dict[str, dict[int, str]] = {}
+    for one in given:
+        trial, number, *cause = one.split("=", 2)
+        dead.setdefault(trial, {})[int(number)] = cause[0] if cause else "node_failed"
+    return dead
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """Attempts: one process's go at a trial, claimed so that two never work on it at once.
 
-The claim is the exclusive creation of the next attempt's file. While the attempt runs its heartbeat counts up. An observer
-believes an attempt dead when its process is gone (same host), or when the counter stands still for a lease on the observer's own clock.
+The claim is the exclusive creation of the next attempt's file; while the attempt runs its heartbeat counts up. Claiming never waits:
+whether an attempt on another machine is dead is for an observer with time to tell, who says so in `dead`.
+
+Fencing. Results are staged in the attempt's own `staging` folder and published by rename. Who claims attempt N+1 creates its file first
+and then renames every earlier attempt's `staging` away. A stale attempt that wakes up therefore finds its source gone, or, if it made
+the folder anew, the later attempt's file there: either way it publishes nothing.
 """
 
 import json
 import os
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,21 +21,27 @@ from typing import Any
 from persona_exp import files
 from persona_exp.errors import UserError
 
+HEARTBEAT_SECONDS = 10.0
+STAGING, FENCED = "staging", "fenced"
+
 
 class Superseded(Exception):
     """A later attempt was claimed: this one may publish nothing."""
 
 
-HEARTBEAT_SECONDS = 10.0
-LEASE_SECONDS = 60.0
-
-
 @dataclass
 class Attempt:
-    """A claimed attempt: `record` is what its file says, `folder` its own log and checkpoints."""
+    """A claimed attempt: `record` is what its file says, `folder` its own log and checkpoints, `staging` what it means to publish."""
 
     path: Path
     record: dict[str, Any]
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    _pace: tuple[str, int, float] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._next = self.path.with_name(f"{self.number + 1:04}.json")
 
     @property
     def number(self) -> int:
@@ -40,9 +51,9 @@ class Attempt:
     def folder(self) -> Path:
         return self.path.with_suffix("")
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
+    @property
+    def staging(self) -> Path:
+        return self.folder / STAGING
 
     def start(self) -> None:
         """Begin the heartbeat."""
@@ -54,18 +65,66 @@ class Attempt:
             self.record.update(facts)
             files.write_json(self.path, self.record)
 
+    def progress(self, phase: str, step: int | None = None, of: int | None = None, loss: float | None = None) -> None:
+        """Say how far it is: `phase` loading, training, evaluating or saving; optimiser steps done, of how many; the loss.
+
+        What is not given stays as it was. Only another phase is written at once; the rest goes out with the next heartbeat.
+        """
+        before: Mapping[str, Any] = self.record.get("progress") or {}
+        now_ = time.monotonic()
+        eta = None
+        if step is not None and of is not None:
+            if self._pace is None or self._pace[0] != phase:
+                self._pace = (phase, step, now_)
+            elif step > self._pace[1]:
+                eta = round((now_ - self._pace[2]) / (step - self._pace[1]) * (of - step), 1)
+        given = {"step": step, "of": of, "loss": loss}
+        what = {"phase": phase, **{key: before.get(key) if value is None else value for key, value in given.items()}, "eta_seconds": eta}
+        if before.get("phase") != phase:
+            self.note(progress=what)
+        else:
+            with self._lock:
+                self.record["progress"] = what
+
     def end(self, status: str, *, cause: str | None = None, message: str | None = None) -> None:
         """Say how it ended; the last word."""
         self._ended.set()
         self.note(status=status, cause=cause, message=message, ended=now())
 
     def superseded(self) -> bool:
-        """Whether a later attempt has been claimed: then this one owns the trial no more and may publish nothing."""
-        return latest(self.path.parent) != self.path
+        """Whether the next attempt has been claimed: then this one owns the trial no more and may publish nothing."""
+        return self._next.exists()
+
+    def raise_if_superseded(self) -> None:
+        """Raise Superseded when a later attempt owns the trial; costs one stat."""
+        if self.superseded():
+            raise Superseded
+
+    def publish(self, staged: Path, final: Path) -> bool:
+        """Rename `staged`, a folder in `staging`, to `final` unless that is there; True when this call did. Raises Superseded."""
+        self._raise_if_listed()
+        try:
+            return files.publish(staged, final)
+        except FileNotFoundError:
+            # What was staged is gone: fenced off in this very moment.
+            self._raise_if_listed()
+            raise
+
+    def _raise_if_listed(self) -> None:
+        # Opening the folder asks the file server; over NFS a single absent name may be answered from memory, half a minute old.
+        if latest(self.path.parent) != self.path:
+            raise Superseded
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            self.note(heartbeat=self.record["heartbeat"] + 1)
+        while not self._ended.wait(self.heartbeat_seconds):
+            try:
+                with self._lock:
+                    if not self._ended.is_set():
+                        self.record["heartbeat"] += 1
+                        files.write_json(self.path, self.record)
+            except OSError as error:
+                # A full disk or a file server that is away for a moment: the thread must outlive it, or the lease would run out.
+                self.record["heartbeat_error"] = str(error)
 
 
 def now() -> str:
@@ -78,47 +137,86 @@ def latest(attempts: Path) -> Path | None:
     return max(attempts.glob("[0-9]*.json"), default=None)
 
 
-def claim(attempts: Path, **facts: Any) -> Attempt | None:
-    """Create the next attempt; None when the trial is being worked on elsewhere, or another claimed it first."""
+def claim(
+    attempts: Path,
+    *,
+    dead: Collection[int] = (),
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    unless: Callable[[], bool] = lambda: False,
+    **facts: Any,
+) -> Attempt | None:
+    """Create the next attempt; None when the trial is being worked on, another claimed it first, or `unless()`.
+
+    It never waits. The last attempt is taken for running unless its number is in `dead` (an observer's word; a mapping gives the causes)
+    or it is provably gone. `unless` is asked after the last attempt was seen to have ended, so that what it published is there.
+    """
     last = latest(attempts)
-    if last is not None and alive(last):
+    record = read_record(last) if last else None
+    if record and record["status"] == "running" and int(record["attempt"]) not in dead and not gone(record):
+        return None
+    if unless():
         return None
     number = int(last.stem) + 1 if last else 1
-    record = {
+    path = attempts / f"{number:04}.json"
+    mine = {
         "attempt": number,
         "host": node(),
         "pid": os.getpid(),
         "process_started": process_started(os.getpid()),
         "started": now(),
         "heartbeat": 0,
+        "heartbeat_seconds": heartbeat_seconds,
         "status": "running",
+        "job": job(),
+        "previous": _judged(record, dead) if record else None,
         **facts,
     }
-    path = attempts / f"{number:04}.json"
-    if not files.create_text(path, json.dumps(record, indent=2) + "\n"):
+    if not files.create_text(path, json.dumps(mine, indent=2, ensure_ascii=False) + "\n"):
         return None
-    attempt = Attempt(path, record)
-    attempt.folder.mkdir(exist_ok=True)
+    attempt = Attempt(path, mine, heartbeat_seconds)
+    _fence(attempts, number)
+    attempt.staging.mkdir(parents=True)
     attempt.start()
+    # Whoever claimed the next attempt before `staging` was there could not fence it.
+    if latest(attempts) != path:
+        attempt.end("interrupted", cause="superseded", message="a later attempt owns this trial")
+        return None
     return attempt
 
 
-def alive(path: Path, lease_seconds: float = LEASE_SECONDS) -> bool:
-    """Whether the attempt of this file still runs; on another host that takes up to `lease_seconds` to tell."""
-    record = _read(path)
-    if record["status"] != "running":
-        return False
-    if record["host"] == node():
-        return bool(process_started(record["pid"]) == record["process_started"])
-    waited_from = time.monotonic()
-    while time.monotonic() - waited_from < lease_seconds:
-        time.sleep(1)
-        seen = _read(path)
-        if seen["status"] != "running":
-            return False
-        if seen["heartbeat"] != record["heartbeat"]:
-            return True
-    return False
+def close(path: Path, cause: str, message: str, *, status: str = "interrupted") -> None:
+    """The last word for an attempt whose process died without one; by its supervisor, on the same host, after it is gone."""
+    record = read_record(path)
+    if record["status"] == "running":
+        files.write_json(path, {**record, "status": status, "cause": cause, "message": message, "ended": now()})
+
+
+def gone(record: Mapping[str, Any]) -> bool | None:
+    """Whether the process of a `running` record is gone: True and False are certain, None is "cannot tell from here".
+
+    Certain are a process of this host, and an earlier run of this very Slurm job, which was requeued since.
+    """
+    here, there = job(), record.get("job")
+    if here and there and here["id"] == there["id"] and here["restarts"] > there["restarts"]:
+        return True
+    if record["host"] != node():
+        return None
+    return process_started(int(record["pid"])) != record.get("process_started")
+
+
+def job() -> dict[str, Any] | None:
+    """The Slurm job that this process is part of; None outside one."""
+    number = os.environ.get("SLURM_JOB_ID")
+    if not number:
+        return None
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    return {
+        "id": number,
+        "array_id": os.environ.get("SLURM_ARRAY_JOB_ID"),
+        "task_id": int(task) if task else None,
+        "restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+        "name": os.environ.get("SLURM_JOB_NAME"),
+    }
 
 
 def node() -> str:
@@ -141,9 +239,38 @@ def process_started(pid: int) -> str | None:
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{rest[18]}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """What an attempt's file says. UserError: it is damaged."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is damaged: remove it to let the trial go on.") from error
     return record
+
+
+def _judged(record: Mapping[str, Any], dead: Collection[int]) -> dict[str, Any]:
+    """What the one who takes over makes of the attempt before."""
+    number, cause, message = int(record["attempt"]), record.get("cause"), record.get("message")
+    if record["status"] == "running":
+        if number in dead:
+            cause = dead[number] if isinstance(dead, Mapping) else "node_failed"
+            message = "its heartbeat stood still"
+        elif record["host"] == node() and gone({**record, "job": None}):
+            cause, message = "killed", f"process {record['pid']} is gone from {record['host']}"
+        else:
+            cause, message = "preempted", "its job was requeued"
+    return {"attempt": number, "host": record["host"], "cause": cause, "message": message}
+
+
+def _fence(attempts: Path, number: int) -> None:
+    """Take what earlier attempts have staged out of their reach."""
+    for staging in attempts.glob(f"[0-9]*/{STAGING}"):
+        if int(staging.parent.name) < number:
+            # One that was made anew after an earlier fence goes beside the first.
+            taken = staging.with_name(FENCED)
+            target = taken if not taken.exists() else staging.with_name(f"{FENCED}-by-{number:04}")
+            try:
+                staging.rename(target)
+            except FileNotFoundError:
+                # Another claimant, of an attempt later still, was as fast.
+                continue

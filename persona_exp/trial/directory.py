@@ -23,6 +23,21 @@ class Directory:
         return self.path / "provenance.json"
 
     @property
+    def seals(self) -> Path:
+        """What jobs verify, one file for each way in which the trial was asked for."""
+        return self.path / "seals"
+
+    @property
+    def cancelled(self) -> Path:
+        """There while a person has the trial cancelled."""
+        return self.path / "cancel.json"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs, absolute."""
+        return self.path.absolute().parents[1]
+
+    @property
     def attempts(self) -> Path:
         return self.path / "attempts"
 
@@ -30,6 +45,11 @@ class Directory:
     def adapter(self) -> Path:
         """The trained adapter; for `method=full` the whole model."""
         return self.path / "adapter"
+
+    @property
+    def noop(self) -> Path:
+        """What a trial of engine=noop publishes."""
+        return self.adapter / "noop.json"
 
     @property
     def evaluations(self) -> Path:

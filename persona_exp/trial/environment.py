@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
 
 
+@cache
 def versions() -> dict[str, str]:
     """Python and the libraries that a result's bits depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
@@ -21,6 +23,13 @@ def hardware() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     capability = torch.backends.cpu.get_cpu_capability()
     return {"cpu": _processor(), "cpu_capability": capability, "cores": len(os.sched_getaffinity(0)), "gpu": gpu}
+
+
+def gpus() -> int:
+    """How many GPUs this process can compute on."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _processor() -> str:

@@ -1,5 +1,6 @@
 """Where a trial's code came from. Provenance only: no part of its identity."""
 
+import json
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -8,28 +9,47 @@ from typing import Any
 from persona_exp import files
 
 ROOT = Path(__file__).parents[2]
-CODE = ("persona_exp", "hydra_plugins", "conf", "run.py")
+CODE = ("persona_exp", "hydra_plugins", "analysis", "conf", "run.py", "requirements.lock")
 LOCK = "requirements.lock"
+# In a snapshot, which has no repository to ask: the commit it was made from. No part of the code, so outside its digest.
+ORIGIN = "origin.json"
 
 
 @cache
 def code(root: Path = ROOT) -> dict[str, Any]:
-    """The commit, whether it was changed since, and a digest of the files as they are, ignored ones left out."""
-    listed = _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *CODE)
-    if listed is None:
-        names = sorted(_walk(root))
-        commit, changed = None, None
-    else:
-        names = sorted(name for name in listed.splitlines() if (root / name).is_file())
-        commit = (_git(root, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip() or None
-        changed = bool(_git(root, "status", "--porcelain", "--", *CODE))
-    return {"commit": commit, "changed": changed, "digest": files.digest({name: files.file_digest(root / name) for name in names})}
+    """The commit, whether it was changed since, and a digest of the files as they are, ignored ones left out.
+
+    In a snapshot of the code it says the same as where the snapshot was made.
+    """
+    return {**_origin(root), "digest": code_digest(root)}
+
+
+def code_digest(root: Path) -> str:
+    """Digest (64 hex digits) over the code's files as they are now."""
+    return files.digest({name: files.file_digest(root / name) for name in code_files(root)})
+
+
+def code_files(root: Path = ROOT) -> list[str]:
+    """The code's files by their POSIX path below `root`, sorted: those that git does not ignore, all where git knows none."""
+    listed = None if (root / ORIGIN).exists() else _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    # A snapshot or an installed package may lie in the ignored folder of some repository, which lists nothing of it.
+    return sorted(name for name in listed.split("\0") if name and (root / name).is_file()) if listed else sorted(_walk(root))
 
 
 def lock(root: Path = ROOT) -> str | None:
     """SHA-256 of the lock file; None where the package is installed without it."""
     path = root / LOCK
     return files.file_digest(path) if path.is_file() else None
+
+
+def _origin(root: Path) -> dict[str, Any]:
+    if (root / ORIGIN).is_file():
+        origin: dict[str, Any] = json.loads((root / ORIGIN).read_text(encoding="utf-8"))
+        return origin
+    if not _git(root, "ls-files", "--", *CODE):
+        return {"commit": None, "changed": None}
+    commit = (_git(root, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip() or None
+    return {"commit": commit, "changed": bool(_git(root, "status", "--porcelain", "--", *CODE))}
 
 
 def _walk(root: Path) -> list[str]:

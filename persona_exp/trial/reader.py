@@ -1,6 +1,7 @@
 """Reads what sweeps and trials left under runs/. Reads only: no torch, no writing, no opinion on the figures."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.state import attempt_files, read_record, read_state
 
 # Nothing that a trial or a sweep has written is written over: only what is gone is made again.
 AGAIN = "remove it and run the sweep's command again."
@@ -19,13 +20,20 @@ class SweepTrial:
     """One trial that a sweep asked for.
 
     `role` is `adapter` or `base`; `overrides` are the swept keys that this trial reads; `evaluations` maps a condition to the
-    eval_id of what the sweep wants measured.
+    eval_id of what the sweep wants measured. Rehearsals (engine=noop) measure nothing.
     """
 
     trial_id: str
     role: str
     overrides: dict[str, Any]
     evaluations: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """The trial as a person would name it within its sweep."""
+        if self.role == "base":
+            return "base model"
+        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or "adapter"
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Trial:
-    """All that one trial left on disk. `log` has one record a logged step, ascending; `attempts` the attempt files, ascending."""
+    """All that one trial left on disk.
+
+    `log` has one record a logged step, ascending; `attempts` are the attempt files, ascending; `traceback` is what the last attempt
+    failed with.
+    """
 
     trial_id: str
     status: str
@@ -70,6 +82,17 @@ class Trial:
     attempts: list[dict[str, Any]]
     log: list[dict[str, Any]]
     evaluations: list[Evaluation]
+    traceback: str | None
+
+
+def sweep_names(runs: Path) -> list[str]:
+    """The sweeps under `runs`, by name."""
+    folder = runs / "sweeps"
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 (names are all that is wanted)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if (folder / name / "sweep.yaml").is_file())
 
 
 def read_sweep(runs: Path, name: str) -> Sweep:
@@ -95,13 +118,16 @@ def has_trial(runs: Path, trial_id: str) -> bool:
     return (_trial_folder(runs, trial_id) / "config.yaml").is_file()
 
 
-def read_state(runs: Path, trial_id: str) -> tuple[str, str | None, str | None]:
-    """(status, cause, message) of a sealed trial, from its highest attempt alone; `sealed` when there is none.
+def read_hold(runs: Path, name: str) -> dict[str, Any] | None:
+    """Why nothing new of sweep `name` starts (`cause`, `message`, `trials`, `at`); None while it is not held."""
+    path = runs / "sweeps" / name / "hold.json"
+    return _json(path) if path.is_file() else None
 
-    A `running` attempt whose process is gone from this machine is `interrupted`. Of other machines only a lease can tell.
-    """
-    attempts = _attempt_files(_trial_folder(runs, trial_id))
-    return _state(_json(attempts[-1])) if attempts else ("sealed", None, None)
+
+def read_traceback(trial_folder: Path, attempt: int) -> str | None:
+    """What attempt number `attempt` failed with, as Python printed it; None where it left none."""
+    path = trial_folder / "attempts" / f"{attempt:04}" / "traceback.txt"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def read_trial(runs: Path, trial_id: str) -> Trial:
@@ -109,19 +135,19 @@ def read_trial(runs: Path, trial_id: str) -> Trial:
     folder = _trial_folder(runs, trial_id)
     config = _yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
     provenance = folder / "provenance.json"
-    files = _attempt_files(folder)
-    attempts = [_json(path) for path in files]
-    status, cause, message = _state(attempts[-1]) if attempts else ("sealed", None, None)
+    files = attempt_files(folder)
+    state = read_state(folder)
     return Trial(
         trial_id=trial_id,
-        status=status,
-        cause=cause,
-        message=message,
+        status=state.status,
+        cause=state.cause,
+        message=state.message,
         config=config,
         provenance=_json(provenance) if provenance.is_file() else {},
-        attempts=attempts,
+        attempts=[read_record(path) for path in files],
         log=_log([path.with_suffix("") / "train.jsonl" for path in files]),
         evaluations=_evaluations(folder / "evaluations"),
+        traceback=read_traceback(folder, state.attempt) if state.status == "failed" else None,
     )
 
 
@@ -131,29 +157,13 @@ def _trial_folder(runs: Path, trial_id: str) -> Path:
 
 def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
     evaluations = entry.get("evaluations")
-    if not evaluations:
+    if not isinstance(evaluations, Mapping):
         raise UserError(f"{path} does not say which evaluations its trials owe; {AGAIN}")
     # Twelve digits without a letter are a number to YAML, octal if they start with 0: nothing can bring the text back.
     for one in (entry.get("trial_id"), *evaluations.values()):
         if not isinstance(one, str):
             raise UserError(f"{path} has an id that is not text ({one!r}); put it in quotes.")
     return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
-
-
-def _attempt_files(folder: Path) -> list[Path]:
-    return sorted((path for path in (folder / "attempts").glob("*.json") if path.stem.isdigit()), key=lambda path: int(path.stem))
-
-
-def _state(attempt: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
-    status, cause, message = str(attempt["status"]), attempt.get("cause"), attempt.get("message")
-    if status == "running" and attempt.get("host") == node() and not _alive(attempt):
-        return "interrupted", cause, message or f"process {attempt['pid']} is gone from {attempt['host']}"
-    return status, cause, message
-
-
-def _alive(attempt: Mapping[str, Any]) -> bool:
-    started = process_started(int(attempt["pid"]))
-    return started is not None and attempt.get("process_started") in (None, started)
 
 
 def _log(files: list[Path]) -> list[dict[str, Any]]:
@@ -190,7 +200,8 @@ def _yaml(path: Path, absent: str) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # libyaml reads the 1,000 trials of a large sweep in 0.1 s; the parser written in Python takes over a second.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(absent) from None
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -4,19 +4,16 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from persona_exp import files
-from persona_exp.config.schema import Config
-from persona_exp.evaluation.evaluate import evaluate, evaluation_id
-from persona_exp.modeling.cache import cache_folder
-from persona_exp.modeling.source import fetch, published_name
 from persona_exp.training.interruption import Interruption
-from persona_exp.trial.attempt import Attempt, Superseded
-from persona_exp.trial.data import evaluation_examples, training_examples
+from persona_exp.trial.attempt import Attempt
 from persona_exp.trial.directory import Directory
+from persona_exp.trial.resume import CHECKPOINTS, adopt
 
-CHECKPOINTS = "checkpoints"
+if TYPE_CHECKING:
+    from persona_exp.config.schema import Config
+    from persona_exp.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -27,76 +24,88 @@ class Owed:
     condition: str
 
 
-def owed(config: Config, trial_id: str, data_id: str) -> list[Owed]:
+def owed(config: "Config", trial_id: str, data_id: str) -> list[Owed]:
     """The evaluations that `config` asks of its trial: of the base model with and without the system prompt, of an adapter with it."""
+    if config.engine.name == "noop":
+        return []
     conditions = ("base", "base+system") if config.method.name == "none" else ("adapter",)
     return [Owed(_eval_id(config, trial_id, data_id, condition), condition) for condition in conditions]
 
 
-def done(config: Config, directory: Directory, data_id: str) -> bool:
+def done(config: "Config", directory: Directory, data_id: str) -> bool:
     """Whether everything that `config` asks of its trial is published."""
+    if config.engine.name == "noop":
+        return directory.noop.is_file()
     trained = config.method.name == "none" or directory.adapter.is_dir()
-    return trained and all((directory.evaluations / one.eval_id).is_dir() for one in owed(config, directory.trial_id, data_id))
+    return trained and not _missing(config, directory, data_id)
 
 
-def run_stages(config: Config, directory: Directory, data_id: str, attempt: Attempt, interruption: Interruption) -> None:
-    """Train, unless the adapter is there; evaluate what is still owed. Raises Interrupted when asked to leave."""
+def run_stages(
+    config: "Config", directory: Directory, data_id: str, attempt: Attempt, interruption: Interruption, micro_batch_size: int | None = None
+) -> None:
+    """Train, unless the adapter is there; evaluate what is still owed. Raises Interrupted when asked to leave.
+
+    `micro_batch_size` takes the place of the config's, for a trial that ran out of memory with that.
+    """
+    trains = config.method.name != "none" and not directory.adapter.is_dir()
+    if not trains and not _missing(config, directory, data_id):
+        return
     with interruption.at_once():
-        model = config.model
-        model_folder = fetch(model.source, model.location, model.revision, model.sha256, cache_folder())
-    if config.method.name != "none" and not directory.adapter.is_dir():
-        _train(config, directory, data_id, model_folder, attempt, interruption)
+        attempt.progress("loading")
+        model_folder = _model_folder(config)
+    if trains:
+        _train(config, directory, data_id, model_folder, attempt, interruption, micro_batch_size)
     with interruption.at_once():
-        missing = [one for one in owed(config, directory.trial_id, data_id) if not (directory.evaluations / one.eval_id).is_dir()]
-        _evaluate(config, directory, data_id, model_folder, attempt, missing)
+        _evaluate(config, directory, data_id, model_folder, attempt, _missing(config, directory, data_id))
 
 
-def _train(config: Config, directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, interruption: Interruption) -> None:
-    from persona_exp.modeling.adapter import add_lora, save_adapter
-    from persona_exp.modeling.base import load_model, load_tokenizer
-    from persona_exp.modeling.chat import encode, end_of_turn_id
-    from persona_exp.training import checkpoint, labels
-    from persona_exp.training.schedule import plan
+def _missing(config: "Config", directory: Directory, data_id: str) -> list[Owed]:
+    return [one for one in owed(config, directory.trial_id, data_id) if not (directory.evaluations / one.eval_id).is_dir()]
+
+
+def _model_folder(config: "Config") -> Path:
+    from persona_exp.modeling.cache import cache_folder
+    from persona_exp.modeling.source import fetch
+
+    model, cluster = config.model, config.cluster
+    folder = fetch(model.source, model.location, model.revision, model.sha256, cache_folder())
+    if cluster.scratch and "model" in cluster.stage:
+        from persona_exp.modeling.staging import stage
+
+        return stage(folder, cluster.scratch)
+    return folder
+
+
+def _train(
+    config: "Config",
+    directory: Directory,
+    data_id: str,
+    model_folder: Path,
+    attempt: Attempt,
+    interruption: Interruption,
+    micro_batch_size: int | None,
+) -> None:
+    from persona_exp.modeling.base import load_tokenizer
+    from persona_exp.training import checkpoint
     from persona_exp.training.sft import train
 
-    model_config, optim, settings = config.model, config.optim, config.train
+    optim, settings = config.optim, config.train
     with interruption.at_once():
-        examples = training_examples(config, data_id)
-        tokenizer = load_tokenizer(model_folder, model_config.chat_template)
-        encoded = [
-            encode(tokenizer, example.messages, settings.max_length, model_config.system_role, model_config.end_of_turn)
-            for example in examples
-        ]
-        report = labels.audit(encoded, end_of_turn_id(tokenizer, model_config.end_of_turn))
-        attempt.note(labels=report.as_dict())
-        print(report.sentence(), flush=True)
-        labels.show(encoded[: settings.show_labels], tokenizer)
-        model = _load_base(config, model_folder, load_model)
-        if config.method.name == "full":
-            model.requires_grad_(True)
-        else:
-            lora = config.lora
-            model = add_lora(
-                model,
-                r=lora.r,
-                alpha=lora.alpha,
-                dropout=lora.dropout,
-                target_modules=lora.target_modules,
-                rslora=lora.rslora,
-                seed=config.seed,
-            )
-        resume_from = checkpoint.adopt(sorted(directory.attempts.glob(f"*/{CHECKPOINTS}")), attempt.folder / CHECKPOINTS / "resumed")
-        schedule = plan(
-            examples=len(encoded),
-            epochs=settings.epochs,
-            max_steps=settings.max_steps,
-            effective_batch_size=optim.effective_batch_size,
-            micro_batch_size=settings.micro_batch_size or model_config.micro_batch_size,
-            warmup_ratio=optim.warmup_ratio,
-        )
-    attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from_step=resume_from and checkpoint.step_of(resume_from))
+        tokenizer = load_tokenizer(model_folder, config.model.chat_template)
+        encoded = _encoded(config, data_id, tokenizer, attempt)
+        model = _trainable(config, model_folder)
+        resume_from = adopt(directory, attempt, settings.keep_checkpoints)
+        schedule = _schedule(config, len(encoded), micro_batch_size)
+    resumed_from = checkpoint.step_of(resume_from) if resume_from else None
+    attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from_step=resumed_from, checkpoint_step=resumed_from)
     if resume_from:
-        print(f"Going on from step {checkpoint.step_of(resume_from)} of {schedule.max_steps}.", flush=True)
+        print(f"Going on from step {resumed_from} of {schedule.max_steps}.", flush=True)
+
+    def on_step(step: int, of: int, loss: float | None) -> None:
+        attempt.progress("training", step, of, loss)
+        attempt.raise_if_superseded()
+
+    attempt.progress("training", resumed_from or 0, schedule.max_steps)
     summary = train(
         model,
         tokenizer,
@@ -121,33 +130,97 @@ def _train(config: Config, directory: Directory, data_id: str, model_folder: Pat
         tracker=config.tracker.name,
         run_name=directory.trial_id,
         interruption=interruption,
+        on_step=on_step,
+        on_save=lambda step: attempt.note(checkpoint_step=step),
     )
     attempt.note(training={"steps": summary.steps, "resumed_from_step": summary.resumed_from_step, "seconds": summary.seconds})
-    staged = attempt.folder / "adapter"
+    # A signal waits for this: what is saved here took the whole training.
+    attempt.progress("saving")
+    _save(config, model, directory, attempt)
+
+
+def _encoded(config: "Config", data_id: str, tokenizer: Any, attempt: Attempt) -> list[Any]:
+    """The trial's examples as tokens and labels, with what the labels cover noted and said."""
+    from persona_exp.modeling.chat import encode, end_of_turn_id
+    from persona_exp.training import labels
+    from persona_exp.trial.data import training_examples
+
+    model, settings = config.model, config.train
+    examples = training_examples(config, data_id)
+    encoded = [encode(tokenizer, one.messages, settings.max_length, model.system_role, model.end_of_turn) for one in examples]
+    report = labels.audit(encoded, end_of_turn_id(tokenizer, model.end_of_turn))
+    attempt.note(labels=report.as_dict())
+    print(report.sentence(), flush=True)
+    labels.show(encoded[: settings.show_labels], tokenizer)
+    return encoded
+
+
+def _trainable(config: "Config", model_folder: Path) -> Any:
+    model = _load_base(config, model_folder)
+    if config.method.name == "full":
+        model.requires_grad_(True)
+        return model
+    from persona_exp.modeling.adapter import add_lora
+
+    lora = config.lora
+    return add_lora(
+        model,
+        r=lora.r,
+        alpha=lora.alpha,
+        dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        rslora=lora.rslora,
+        seed=config.seed,
+    )
+
+
+def _schedule(config: "Config", examples: int, micro_batch_size: int | None) -> "Schedule":
+    from persona_exp.training.schedule import plan
+
+    return plan(
+        examples=examples,
+        epochs=config.train.epochs,
+        max_steps=config.train.max_steps,
+        effective_batch_size=config.optim.effective_batch_size,
+        micro_batch_size=micro_batch_size or config.train.micro_batch_size or config.model.micro_batch_size,
+        warmup_ratio=config.optim.warmup_ratio,
+    )
+
+
+def _save(config: "Config", model: Any, directory: Directory, attempt: Attempt) -> None:
+    from persona_exp.modeling.adapter import save_adapter
+    from persona_exp.modeling.source import published_name
+
+    staged = attempt.staging / "adapter"
     if config.method.name == "full":
         model.save_pretrained(staged)
     else:
-        save_adapter(model, staged, published_name(model_config.source, model_config.location))
-    _publish(staged, directory.adapter, attempt)
+        save_adapter(model, staged, published_name(config.model.source, config.model.location))
+    attempt.publish(staged, directory.adapter)
     # The adapter stands, so no attempt's checkpoints are of use any more.
     for folder in directory.attempts.glob(f"*/{CHECKPOINTS}"):
         shutil.rmtree(folder, ignore_errors=True)
+    attempt.note(checkpoints_cleared=True)
 
 
-def _evaluate(config: Config, directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, missing: Sequence[Owed]) -> None:
+def _evaluate(config: "Config", directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, missing: Sequence[Owed]) -> None:
+    from persona_exp.evaluation.evaluate import evaluate
     from persona_exp.modeling.adapter import load_adapter
-    from persona_exp.modeling.base import load_model, load_tokenizer
+    from persona_exp.modeling.base import load_tokenizer
+    from persona_exp.trial.data import evaluation_examples
 
     if not missing:
         return
+    attempt.progress("evaluating")
     settings, model_config = config.evaluation, config.model
     examples = [vars(example) for example in evaluation_examples(config, data_id)]
     tokenizer = load_tokenizer(model_folder, model_config.chat_template)
-    model = _load_base(config, directory.adapter if config.method.name == "full" else model_folder, load_model)
+    model = _load_base(config, directory.adapter if config.method.name == "full" else model_folder)
     if config.method.name in ("lora", "qlora"):
         model = load_adapter(model, directory.adapter)
     for one in missing:
-        staged = attempt.folder / f"evaluation-{one.eval_id}"
+        attempt.raise_if_superseded()
+        staged = attempt.staging / f"evaluation-{one.eval_id}"
         staged.mkdir()
         evaluate(
             model,
@@ -166,10 +239,12 @@ def _evaluate(config: Config, directory: Directory, data_id: str, model_folder: 
             batch_size=settings.batch_size,
             destination=staged,
         )
-        _publish(staged, directory.evaluations / one.eval_id, attempt)
+        attempt.publish(staged, directory.evaluations / one.eval_id)
 
 
-def _load_base(config: Config, folder: Path, load_model: Any) -> Any:
+def _load_base(config: "Config", folder: Path) -> Any:
+    from persona_exp.modeling.base import load_model
+
     return load_model(
         folder,
         quantisation=config.method.quantisation,
@@ -179,14 +254,9 @@ def _load_base(config: Config, folder: Path, load_model: Any) -> Any:
     )
 
 
-def _publish(staged: Path, final: Path, attempt: Attempt) -> None:
-    """Make a result the trial's, unless a later attempt owns the trial by now."""
-    if attempt.superseded():
-        raise Superseded
-    files.publish(staged, final)
+def _eval_id(config: "Config", trial_id: str, data_id: str, condition: str) -> str:
+    from persona_exp.evaluation.evaluate import evaluation_id
 
-
-def _eval_id(config: Config, trial_id: str, data_id: str, condition: str) -> str:
     settings = config.evaluation
     return evaluation_id(
         trial_id=trial_id,

@@ -36,6 +36,26 @@ def test_missing_interrupted_sealed_and_unevaluated_trials_are_there(runs):
     assert [one.status for one in open_sweep(folder).outcomes[2:]] == ["missing", "interrupted", "sealed", "not evaluated"]
 
 
+def test_cancelled_and_held_trials_say_so_with_their_cause(runs):
+    sealed, stopped, done = (
+        runs.adapter({"lora.r": 1}, status=None),
+        runs.adapter({"lora.r": 2}, status="interrupted"),
+        runs.adapter({"lora.r": 4}),
+    )
+    gone = runs.adapter({"lora.r": 8}, status="interrupted", cause="signal")
+    (runs.path / "trials" / gone["trial_id"] / "cancel.json").write_text(json.dumps({"at": "2026-01-01T00:00:00+00:00", "by": "ada"}))
+    folder = runs.sweep(["lora.r"], [sealed, stopped, gone, done])
+    found = open_sweep(folder).outcomes
+    assert [one.reason for one in found] == ["sealed", "interrupted", "cancelled", "evaluated"]
+    assert "persona-exp why" in found[0].message
+    assert "ada" in found[2].message
+    held = {"cause": "KeyError", "message": "3 trials failed of the same cause", "trials": [], "at": "2026-01-01T00:00:00+00:00"}
+    (folder / "hold.json").write_text(json.dumps(held))
+    found = open_sweep(folder).outcomes
+    assert [one.reason for one in found] == ["held (KeyError)", "held (KeyError)", "cancelled", "evaluated"]
+    assert "3 trials failed" in found[0].message
+
+
 def test_only_what_the_sweep_asked_for_is_read(runs):
     trials = [runs.base(), runs.adapter({"lora.r": 8})]
     runs.evaluation(trials[1]["trial_id"], "adapter", runs.items(level=1), split="validation")

@@ -34,6 +34,20 @@ def test_golden(ranks, name):
     assert text == golden.read_text(encoding="utf-8")
 
 
+def test_the_end_of_a_traceback_stands_in_the_report_once_for_each_kind_of_failure(runs):
+    same = [runs.adapter({"lora.r": r}, status="failed", cause="ValueError", message="not finite") for r in (8, 16)]
+    told = runs.adapter({"lora.r": 32}, status="failed", cause="input", message="no such book")
+    for entry in (*same, told):
+        text = "Traceback (most recent call last):\n" + "".join(f"  line {number}\n" for number in range(9)) + "ValueError: not finite\n"
+        (runs.path / "trials" / entry["trial_id"] / "attempts" / "0001" / "traceback.txt").write_text(text)
+    page = tables(runs.sweep(["lora.r"], [runs.base(), *same, told]))["table.md"]
+    assert page.count("      ValueError: not finite") == 1
+    assert "      line 8" not in page.split("- lora.r=16")[1]
+    assert "line 1\n" not in page
+    assert page.count("*failed (ValueError)*") == 4  # two tables
+    assert "failed (input): no such book" in page
+
+
 def test_validation_is_loud_everywhere(runs):
     found = tables(runs.sweep(["lora.r"], [runs.base(split="validation"), runs.adapter({"lora.r": 8}, split="validation")]))
     assert "**VALIDATION SPLIT" in found["table.md"].split("|")[0]

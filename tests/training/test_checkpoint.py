@@ -1,12 +1,16 @@
 """A checkpoint is whole or it is not used."""
 
+import errno
 import json
+import os
+import shutil
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_exp.training import checkpoint
+from persona_exp.errors import UserError
+from persona_exp.training import checkpoint, disk
 
 
 def staged(folder, content=b"weights", name="adapter.safetensors"):
@@ -49,7 +53,11 @@ def test_only_the_last_are_kept(tmp_path):
         lambda c: (c / "more").write_text("x"),
         lambda c: (c / checkpoint.MANIFEST).unlink(),
         lambda c: (c / checkpoint.MANIFEST).write_text("{"),
+        lambda c: (c / checkpoint.MANIFEST).write_bytes(b"\xff" + (c / checkpoint.MANIFEST).read_bytes()),
+        lambda c: (c / checkpoint.MANIFEST).write_text("[]"),
         lambda c: (c / checkpoint.MANIFEST).write_text(json.dumps({"step": 9})),
+        lambda c: (c / checkpoint.MANIFEST).write_text((c / checkpoint.MANIFEST).read_text().replace('"step": 2', '"step": 3')),
+        lambda c: c.rename(c.with_name("step-00000003")),
     ],
 )
 def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path, harm, caplog):
@@ -60,14 +68,149 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path, harm, caplog)
     assert "damaged" in caplog.text
 
 
-def test_adopting_copies_and_verifies(tmp_path):
+def test_adopting_copies_verifies_and_sets_the_damaged_aside(tmp_path, caplog):
     before = save(tmp_path / "0001", 1)
     last = save(tmp_path / "0001", 2)
     (last / "adapter.safetensors").write_bytes(b"")
-    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "0002" / "resumed")
+    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "0002" / "resumed", expected_step=2)
     assert adopted == tmp_path / "0002" / "resumed" / before.name
     assert checkpoint.damage(adopted) is None
-    assert checkpoint.adopt([tmp_path / "0003"], tmp_path / "0002" / "resumed") is None
+    assert sorted(path.name for path in (tmp_path / "0001").glob("*step-*")) == [f"damaged-{last.name}", before.name]
+    assert "adapter.safetensors is not what was saved" in caplog.text
+    assert "goes on from step 1" in caplog.text
+
+
+def test_nothing_to_adopt_where_nothing_was_saved(tmp_path):
+    assert checkpoint.adopt([tmp_path / "0003"], tmp_path / "resumed", expected_step=None) is None
+
+
+@pytest.mark.parametrize("lost", ["removed", "damaged", "damaged and unrecorded"])
+def test_a_run_never_begins_anew_in_silence(tmp_path, lost):
+    last = save(tmp_path / "0001", 2)
+    if lost == "removed":
+        shutil.rmtree(last)
+    else:
+        (last / checkpoint.MANIFEST).unlink()
+    for _ in range(2):  # The second time, what was damaged has been set aside.
+        with pytest.raises(UserError, match=r"No whole checkpoint of abc123 .*`persona-exp retry abc123 --from-scratch`"):
+            checkpoint.adopt(
+                [tmp_path / "0001"], tmp_path / "resumed", expected_step=None if lost.endswith("unrecorded") else 2, run="abc123"
+            )
+
+
+def test_what_was_adopted_outlives_its_source(tmp_path):
+    source = save(tmp_path / "0001", 2)
+    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=2)
+    shutil.rmtree(source)
+    assert checkpoint.damage(adopted) is None
+
+
+def test_a_checkpoint_that_vanishes_while_it_is_copied_is_not_called_damaged(tmp_path, monkeypatch, caplog):
+    before, last = save(tmp_path / "0001", 1), save(tmp_path / "0001", 2)
+    whole = shutil.copytree
+
+    def gone(source, *arguments, **more):
+        if source == last:
+            raise FileNotFoundError(errno.ENOENT, "gone")
+        return whole(source, *arguments, **more)
+
+    monkeypatch.setattr(shutil, "copytree", gone)
+    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=2)
+    assert adopted.name == before.name
+    assert last.is_dir()
+    assert "cannot be taken" in caplog.text
+
+
+def test_where_links_cannot_be_made_files_are_copied(tmp_path, monkeypatch):
+    source = save(tmp_path / "0001", 1)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=1)
+    assert checkpoint.damage(adopted) is None
+    assert (adopted / "adapter.safetensors").stat().st_ino != (source / "adapter.safetensors").stat().st_ino
+
+
+def test_a_checkpoint_named_by_hand(tmp_path):
+    chosen = save(tmp_path / "0001", 1)
+    save(tmp_path / "0001", 2)
+    renamed = tmp_path / "kept by hand"
+    shutil.copytree(chosen, renamed)
+    for named in (chosen, renamed):
+        adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=2, chosen=named)
+        assert checkpoint.step_of(adopted) == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda c: (c / "adapter.safetensors").unlink(), "adapter.safetensors is missing"),
+        (shutil.rmtree, "manifest.json is missing"),
+        (lambda c: None, "it was saved for abc123, not for def456"),
+    ],
+)
+def test_a_checkpoint_named_by_hand_is_whole_and_the_trials_own(tmp_path, harm, says):
+    chosen = checkpoint.save(staged(tmp_path / ".staging" / "checkpoint-1"), tmp_path / "0001", step=1, keep=2, run="abc123")
+    save(tmp_path / "0002", 1)
+    harm(chosen)
+    with pytest.raises(UserError, match="RESUME_CHECKPOINT=") as refusal:
+        checkpoint.adopt([tmp_path / "0002"], tmp_path / "resumed", expected_step=1, chosen=chosen, run="def456")
+    assert says in str(refusal.value)
+
+
+def test_adopting_thins_out_what_came_before(tmp_path):
+    for attempt in (1, 2):
+        for step in (1, 2, 3):
+            save(tmp_path / f"{attempt:04}", step * attempt, keep=3)
+    cut_short = staged(tmp_path / "0002" / ".staging" / "checkpoint-8")
+    (last := tmp_path / "0002" / "step-00000006" / "adapter.safetensors").write_bytes(b"")
+    folders = sorted(tmp_path.glob("00*"))
+    checkpoint.adopt(folders, tmp_path / "resumed", expected_step=6, keep=2)
+    assert sorted(path.name for folder in folders for path in folder.glob("step-*")) == ["step-00000003", "step-00000004"]
+    assert last.parent.with_name(f"damaged-{last.parent.name}").is_dir()
+    assert not cut_short.exists()
+
+
+def test_saving_a_step_again_leaves_the_first(tmp_path):
+    first = save(tmp_path, 3)
+    again = checkpoint.save(staged(tmp_path / ".staging" / "checkpoint-3", b"later"), tmp_path, step=3, keep=2)
+    assert again == first
+    assert (first / "adapter.safetensors").read_bytes() == b"weights"
+    assert checkpoint.damage(first) is None
+    assert not list((tmp_path / ".staging").iterdir())
+
+
+def test_a_full_disk_leaves_the_one_before_and_no_staging(tmp_path, monkeypatch):
+    before = save(tmp_path, 1)
+
+    def full(path):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(checkpoint.files, "sync", full)
+    with pytest.raises(disk.DiskFull, match="the quota is used up") as refusal:
+        save(tmp_path, 2)
+    assert refusal.value.errno == errno.EDQUOT
+    assert isinstance(refusal.value, UserError)
+    assert checkpoint.damage(before) is None
+    assert not list((tmp_path / ".staging").iterdir())
+    assert not list(tmp_path.glob("step-*2"))
+
+
+def test_room_is_asked_for_in_gigabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10e9, 9e9, 1e9))
+    disk.require(tmp_path, int(9e8), "a checkpoint")
+    with pytest.raises(disk.DiskFull, match=r"for a checkpoint 1.25 GB are needed and 1 GB are free; make room") as refusal:
+        disk.require(tmp_path, int(1.25e9), "a checkpoint")
+    assert refusal.value.errno == errno.ENOSPC
+    assert "\n" not in str(refusal.value)
+
+
+def test_other_faults_are_not_taken_for_a_full_disk(tmp_path):
+    assert disk.explain(PermissionError(errno.EACCES, "no"), tmp_path, "a checkpoint") is None
+    assert disk.explain(RuntimeError("shape"), tmp_path, "a checkpoint") is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_save_cut_short_leaves_nothing_that_looks_whole(tmp_path):

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -11,7 +14,7 @@ from persona_exp.modeling.base import load_model, load_tokenizer
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.chat import encode
 from persona_exp.modeling.source import fetch
-from persona_exp.training import checkpoint
+from persona_exp.training import checkpoint, disk
 from persona_exp.training.interruption import Interrupted, Interruption
 from persona_exp.training.schedule import plan
 from persona_exp.training.sft import train
@@ -90,8 +93,9 @@ def run(folder, encoded, root, number, *, quantisation="none", stop_after=None, 
         "tracker": "none",
         "run_name": "test",
         "interruption": StopAfter(log, stop_after) if stop_after else Interruption(),
+        **changes,
     }
-    summary = train(model, tokenizer, encoded, **{**settings, **changes})
+    summary = train(model, tokenizer, encoded, **settings)
     model.save_pretrained(attempt / "adapter")
     return summary, log, attempt / "adapter"
 
@@ -100,17 +104,157 @@ def weights(adapter):
     return file_digest(next(adapter.glob("*model.safetensors")))
 
 
-@pytest.mark.parametrize(("quantisation", "method"), [("none", "lora"), ("nf4", "lora"), ("none", "full")])
-def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quantisation, method):
-    how = {"quantisation": quantisation, "method": method}
+def schedule_of(encoded, micro_batch_size):
+    return plan(
+        examples=len(encoded), epochs=3, max_steps=None, effective_batch_size=8, micro_batch_size=micro_batch_size, warmup_ratio=0.05
+    )
+
+
+def logged(root):
+    return [json.loads(line) for log in sorted(root.glob("*/train.jsonl")) for line in log.read_text().splitlines()]
+
+
+# In steps of several micro-batches a signal drops those that are done and saves the step before, in steps of one it ends the step.
+@pytest.mark.parametrize(
+    ("quantisation", "method", "micro_batch_size", "resumed_from"),
+    [("none", "lora", 4, 8), ("nf4", "lora", 2, 8), ("nf4", "lora", 8, 9), ("none", "full", 4, 8)],
+)
+def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quantisation, method, micro_batch_size, resumed_from):
+    how = {"quantisation": quantisation, "method": method, "schedule": schedule_of(encoded, micro_batch_size)}
     _, _, whole = run(folder, encoded, tmp_path / "whole", 1, **how)
     with pytest.raises(Interrupted):
         run(folder, encoded, tmp_path / "cut", 1, stop_after=3, **how)
     with pytest.raises(Interrupted):
         run(folder, encoded, tmp_path / "cut", 2, stop_after=4, **how)
     summary, _, cut = run(folder, encoded, tmp_path / "cut", 3, **how)
-    assert summary.resumed_from_step == 9  # Each stop finishes the step that it falls into.
+    assert summary.resumed_from_step == resumed_from
     assert weights(cut) == weights(whole)
+    unbroken, pieced = (
+        [{key: line[key] for key in line if key != "seconds"} for line in logged(tmp_path / one)] for one in ("whole", "cut")
+    )
+    assert pieced == unbroken
+
+
+def test_half_the_micro_batch_sees_the_same_examples_on_the_same_schedule(folder, encoded, tmp_path):
+    run(folder, encoded, tmp_path / "whole", 1)
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path / "cut", 1, stop_after=2)
+    summary, _, _ = run(folder, encoded, tmp_path / "cut", 2, schedule=schedule_of(encoded, 2))
+    assert summary.resumed_from_step == 2
+    whole, cut = logged(tmp_path / "whole"), logged(tmp_path / "cut")
+    for key in ("step", "tokens", "supervised_tokens", "learning_rate"):
+        assert [line[key] for line in cut] == [line[key] for line in whole]
+    # The dropout masks are others, so the losses are not the same; they are of the same examples.
+    assert [line["loss"] for line in cut] == pytest.approx([line["loss"] for line in whole], abs=0.05)
+
+
+def test_half_the_micro_batch_without_dropout_is_the_same_training(folder, encoded, tmp_path, monkeypatch):
+    import persona_exp.modeling.adapter as adapter
+
+    plain = adapter.add_lora
+    monkeypatch.setitem(globals(), "add_lora", lambda model, r, alpha, dropout, *rest: plain(model, r, alpha, 0.0, *rest))
+    run(folder, encoded, tmp_path / "whole", 1)
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path / "cut", 1, stop_after=6)
+    run(folder, encoded, tmp_path / "cut", 2, schedule=schedule_of(encoded, 1))
+    assert [line["loss"] for line in logged(tmp_path / "cut")] == pytest.approx(
+        [line["loss"] for line in logged(tmp_path / "whole")], abs=5e-3
+    )
+
+
+def test_a_signal_while_saving_is_honoured_once_that_is_saved(folder, encoded, tmp_path):
+    asked = Interruption()
+    steps = []
+
+    def signal_comes(step):
+        asked.requested = "SIGTERM"
+
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path, 1, interruption=asked, on_save=signal_comes, on_step=lambda step, *_: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5]
+    assert [path.name for path in tmp_path.glob("*/checkpoints/step-*")] == ["step-00000005"]
+
+
+def test_a_signal_before_the_first_step_saves_nothing(folder, encoded, tmp_path):
+    asked = Interruption()
+    asked.requested = "SIGTERM"
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path, 1, interruption=asked)
+    assert not list(tmp_path.glob("*/checkpoints/step-*"))
+
+
+def test_each_step_is_told_before_it_is_saved(folder, encoded, tmp_path):
+    told = []
+    run(
+        folder,
+        encoded,
+        tmp_path,
+        1,
+        log_steps=5,
+        on_step=lambda step, of, loss: told.append((step, of, loss is None)),
+        on_save=lambda step: told.append(step),
+    )
+    assert told[:6] == [(1, 12, True), (2, 12, True), (3, 12, True), (4, 12, True), (5, 12, False), 5]
+    assert [step for step, *_ in (one for one in told if not isinstance(one, int))] == list(range(1, 13))
+    assert [one for one in told if isinstance(one, int)] == [5, 10]
+
+
+def test_what_is_raised_at_a_step_ends_the_run_unsaved(folder, encoded, tmp_path):
+    class Superseded(Exception):
+        pass
+
+    def overtaken(step, *_):
+        if step == 5:
+            raise Superseded
+
+    with pytest.raises(Superseded):
+        run(folder, encoded, tmp_path, 1, on_step=overtaken)
+    assert not list(tmp_path.glob("*/checkpoints/step-*"))
+
+
+def test_a_resumed_run_heeds_its_own_log_steps(folder, encoded, tmp_path):
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path, 1, stop_after=2)
+    _, log, _ = run(folder, encoded, tmp_path, 2, log_steps=4)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [4, 8, 12]
+
+
+def test_the_disk_is_asked_for_room_before_the_first_step(folder, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1e9, 1e9, 1e6))
+    with pytest.raises(disk.DiskFull, match=r"GB are needed and 0.001 GB are free"):
+        run(folder, encoded, tmp_path, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("room", [0, 20, 60, 150, 250, 300])
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_staging(folder, encoded, small_disk, monkeypatch, room):
+    """Room (KB) for the beginning of a second checkpoint only, so that another file is cut short each time."""
+    monkeypatch.setattr(disk, "FIXED_BYTES", 2**20)
+    monkeypatch.setattr(disk, "require", lambda *_: None)
+
+    def fill(step):
+        free = shutil.disk_usage(small_disk).free - room * 1000
+        (small_disk / "others").write_bytes(bytes(max(free, 0)))
+
+    with pytest.raises(disk.DiskFull, match=r"The disk of .* is full") as refusal:
+        run(folder, encoded, small_disk, 1, on_save=fill)
+    assert "\n" not in str(refusal.value)
+    checkpoints = small_disk / "0001" / "checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["step-00000005"]
+    assert checkpoint.damage(checkpoints / "step-00000005") is None
+    (small_disk / "others").unlink()
+    summary, _, _ = run(folder, encoded, small_disk, 2)
+    assert summary.resumed_from_step == 5
 
 
 def test_saving_more_often_changes_nothing(folder, encoded, tmp_path):

@@ -1,13 +1,11 @@
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.trial.attempt import node, process_started
-from persona_exp.trial.reader import has_trial, read_state, read_sweep, read_trial
+from persona_exp.trial.reader import has_trial, read_hold, read_sweep, read_trial, sweep_names
 
 TRIAL = "0123456789ab"
 
@@ -79,52 +77,31 @@ def test_sealed_until_the_first_attempt(tmp_path):
     assert (trial.attempts, trial.log, trial.evaluations) == ([], [], [])
 
 
-def test_highest_attempt_is_the_status(tmp_path):
-    attempts = [{"status": "failed", "cause": "out_of_memory"}] + [{"status": "interrupted"}] * 9 + [{"status": "finished"}]
-    folder = write_trial(tmp_path, attempts)
-    # Beyond four digits names no longer sort as numbers do.
+def test_attempts_beyond_four_digits(tmp_path):
+    folder = write_trial(tmp_path, [{"status": "interrupted"}] * 11)
     (folder / "attempts" / "10000.json").write_text(json.dumps({"status": "failed", "cause": "input", "message": "no"}))
-    assert read_state(tmp_path, TRIAL) == ("failed", "input", "no")
-    assert len(read_trial(tmp_path, TRIAL).attempts) == 12
+    trial = read_trial(tmp_path, TRIAL)
+    assert (trial.status, trial.cause, len(trial.attempts)) == ("failed", "input", 12)
 
 
-def running(**more):
-    return {"status": "running", "host": node(), "pid": os.getpid(), "process_started": process_started(os.getpid()), **more}
+def test_traceback_of_the_last_failure_alone(tmp_path):
+    folder = write_trial(tmp_path, [{"status": "failed", "cause": "KeyError"}], [""])
+    assert read_trial(tmp_path, TRIAL).traceback is None
+    (folder / "attempts" / "0001" / "traceback.txt").write_text("Traceback …\nKeyError: 'x'\n")
+    assert read_trial(tmp_path, TRIAL).traceback == "Traceback …\nKeyError: 'x'\n"
+    (folder / "attempts" / "0002.json").write_text(json.dumps({"status": "finished"}))
+    assert read_trial(tmp_path, TRIAL).traceback is None
 
 
-def test_running_while_its_process_lives(tmp_path):
-    write_trial(tmp_path, [running()])
-    assert read_state(tmp_path, TRIAL)[0] == "running"
-
-
-def test_dead_process_is_interrupted(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    write_trial(tmp_path, [running(pid=gone.pid)])
-    status, _, message = read_state(tmp_path, TRIAL)
-    assert status == "interrupted"
-    assert str(gone.pid) in message
-    assert read_trial(tmp_path, TRIAL).status == "interrupted"
-
-
-def test_killed_but_not_waited_for_is_interrupted(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = process_started(child.pid)
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    write_trial(tmp_path, [running(pid=child.pid, process_started=started)])
-    assert read_state(tmp_path, TRIAL)[0] == "interrupted"
-    child.communicate()
-
-
-def test_a_later_process_of_the_same_number_is_not_it(tmp_path):
-    write_trial(tmp_path, [running(process_started="another boot:1")])
-    assert read_state(tmp_path, TRIAL)[0] == "interrupted"
-
-
-def test_other_machines_cannot_be_judged(tmp_path):
-    write_trial(tmp_path, [running(host="elsewhere", pid=2**22 + 1)])
-    assert read_state(tmp_path, TRIAL)[0] == "running"
+def test_a_held_sweep_and_the_names_of_sweeps(tmp_path):
+    assert sweep_names(tmp_path) == []
+    write_sweep(tmp_path, "command: c\nswept: []\ntrials: [{trial_id: ab, evaluations: {}}]\n")
+    (tmp_path / "sweeps" / "no-sweep").mkdir()
+    assert sweep_names(tmp_path) == ["s"]
+    assert read_sweep(tmp_path, "s").trials[0].evaluations == {}
+    assert read_hold(tmp_path, "s") is None
+    (tmp_path / "sweeps" / "s" / "hold.json").write_text(json.dumps({"cause": "canary", "message": "m", "trials": [], "at": "t"}))
+    assert read_hold(tmp_path, "s")["cause"] == "canary"
 
 
 def line(step, loss):

@@ -1,0 +1,174 @@
+"""`persona-exp cancel SWEEP|TRIAL…`: stop what runs and keep the rest from starting."""
+
+import argparse
+import getpass
+import json
+import os
+import signal
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persona_exp import files
+from persona_exp.cli.find import find, runs_folder
+from persona_exp.cli.quantities import several
+from persona_exp.cli.standing import Standing, job_of, of_trial, planned, standings
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt import node, now, process_started
+from persona_exp.trial.reader import read_sweep, sweep_names
+from persona_exp.trial.state import ENDED, State, read_state
+
+if TYPE_CHECKING:
+    from persona_exp.launch.slurm.queue import Job
+
+
+def add_commands(nouns: Any) -> None:
+    """Add the verb `cancel`."""
+    cancel = nouns.add_parser("cancel", help="stop a sweep or some trials; `retry` takes it back")
+    cancel.add_argument("names", nargs="+", metavar="SWEEP|TRIAL", help="names or ids, or the beginning of them")
+    cancel.add_argument("--json", action="store_true", help="print JSON")
+    cancel.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
+    runs = runs_folder()
+    named = [find(runs, name) for name in arguments.names]
+    sweeps = list(dict.fromkeys(sweep for sweep, _ in named if sweep))
+    trials = list(dict.fromkeys(trial for _, trial in named if trial))
+    answer = cancel(runs, sweeps, trials)
+    if not arguments.json:
+        _print(answer)
+    return 0, answer
+
+
+def cancel(runs: Path, sweeps: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
+    """Cancel whole sweeps and single trials; what was done, as plain JSON values. A trial that has ended stays as it is.
+
+    A trial that another sweep with work left asks for too stays with that one, unless it was named itself.
+    """
+    concerned = list(dict.fromkeys([*sweeps, *(name for trial in trials for name in of_trial(runs, trial))]))
+    places = standings(runs, concerned)
+    theirs = _asked_by_others(runs, sweeps)
+    of_sweeps = [state for place in places if place.folder.name in sweeps for state in place.states]
+    found = {state.trial_id: state for state in [*of_sweeps, *(_state(runs, places, trial) for trial in trials)]}
+    left = {one: theirs[one] for one, state in found.items() if one in theirs and one not in trials and state.status not in ENDED}
+    chosen = {one: state for one, state in found.items() if state.status not in ENDED and one not in left}
+    for trial_id in chosen:
+        # Before any job is told to stop: its worker looks here for whether it may ask for the job again.
+        files.create_text(runs / "trials" / trial_id / "cancel.json", json.dumps({"at": now(), "by": _person()}) + "\n")
+    told, beyond = [], []
+    for place in places:
+        jobs = _jobs(place, chosen.keys(), whole=place.folder.name in sweeps)
+        if jobs:
+            from persona_exp.launch.slurm import submit
+
+            submit.cancel(jobs)
+        told += jobs
+        beyond += _beyond_reach(place, chosen)
+    processes = [one for one in _processes(places, sweeps, chosen) if _terminate(*one)]
+    return {
+        "cancelled": list(chosen),
+        "ended_before": [one for one, state in found.items() if state.status in ENDED],
+        "left_to_other_sweeps": left,
+        "jobs": told,
+        "processes": [pid for pid, _ in processes],
+        "out_of_reach": beyond,
+    }
+
+
+def _state(runs: Path, places: Sequence[Standing], trial_id: str) -> State:
+    found = [state for place in places for state in place.states if state.trial_id == trial_id]
+    return next((state for state in found if state.status not in ENDED), found[0] if found else read_state(runs / "trials" / trial_id))
+
+
+def _asked_by_others(runs: Path, sweeps: Sequence[str]) -> dict[str, str]:
+    """The trials that sweeps beside those named ask for and that were submitted there, with that sweep's name."""
+    others = [name for name in sweep_names(runs) if sweeps and name not in sweeps and (runs / "sweeps" / name / "submissions").is_dir()]
+    return {trial.trial_id: name for name in others for trial in read_sweep(runs, name).trials}
+
+
+def _jobs(place: Standing, trial_ids: Collection[str], *, whole: bool) -> list[str]:
+    """What scancel is to be told: all jobs of a whole sweep; else the tasks that run, or would run, these trials alone."""
+    queue = place.queue or ()
+    if whole:
+        return list(dict.fromkeys(job.array_id or job.id for job in queue))
+    running = [job.label for state in place.states if state.trial_id in trial_ids and (job := _own(state, queue))]
+    return list(dict.fromkeys([*running, *(label for job in queue if job.state == "PENDING" for label in _tasks(place, job, trial_ids))]))
+
+
+def _own(state: State, queue: "Sequence[Job]") -> "Job | None":
+    job = job_of(state, queue) if state.status == "running" else None
+    return job if job is not None and job.state != "PENDING" else None
+
+
+def _tasks(place: Standing, job: "Job", trial_ids: Collection[str]) -> list[str]:
+    """The elements of a job that has not started whose trials are all to be cancelled."""
+    from persona_exp.launch.submission import task_numbers
+
+    submission = next((one for one in place.submissions if one.job_name == job.name), None)
+    if submission is None or not planned(submission, job) & set(trial_ids):
+        return []
+    if job.array_id is None or job.task_id is not None:
+        return [job.label] if planned(submission, job) <= set(trial_ids) else []
+    # An array that has not started: which of its tasks is which is said by its first one's number.
+    first = int((job.comment.rpartition("first=")[2] or "0").split()[0])
+    wanted = [
+        number for number in task_numbers(job, submission) if {seal.split("/")[0] for seal in submission.tasks[number]} <= set(trial_ids)
+    ]
+    return [f"{job.array_id}_{number - first}" for number in wanted]
+
+
+def _processes(places: Sequence[Standing], sweeps: Sequence[str], chosen: dict[str, State]) -> list[tuple[int, str | None]]:
+    """The processes of this machine to be told: of a whole sweep the command that runs it, which passes it on; else the trials' own."""
+    makers = [
+        (int(last.by["pid"]), last.by.get("process_started"))
+        for place in places
+        if place.folder.name in sweeps and place.submissions
+        for last in [place.submissions[-1]]
+        if last.launcher == "local" and last.by.get("host") == node() and process_started(int(last.by["pid"])) == last.by["process_started"]
+    ]
+    if makers:
+        return makers
+    running = [state for state in chosen.values() if state.status == "running" and not state.job and state.host == node()]
+    return [(int(state.record["pid"]), state.record.get("process_started")) for state in running]
+
+
+def _terminate(pid: int, started: str | None) -> bool:
+    if pid == os.getpid() or process_started(pid) != started:
+        return False
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError:
+        raise UserError(f"Process {pid} is another user's; ask them to stop it.") from None
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _beyond_reach(place: Standing, chosen: dict[str, State]) -> list[str]:
+    """Trials that run where they cannot be told from here: another machine without Slurm, or a Slurm that does not answer."""
+    running = [state for state in place.states if state.trial_id in chosen and state.status == "running"]
+    return [state.trial_id for state in running if (state.job and place.queue is None) or (not state.job and state.host != node())]
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _print(answer: dict[str, Any]) -> None:
+    if not answer["cancelled"]:
+        print("Nothing was left to cancel.")
+    else:
+        jobs = f", {several(len(answer['jobs']), 'job')} with them" if answer["jobs"] else ""
+        print(f"{several(len(answer['cancelled']), 'trial')} cancelled{jobs}; `persona-exp retry` takes it back.")
+    if answer["processes"]:
+        print("What runs on this machine finishes its step, saves a checkpoint and stops.")
+    if answer["ended_before"]:
+        print(f"{several(len(answer['ended_before']), 'trial')} had ended before.")
+    for trial_id, sweep in answer["left_to_other_sweeps"].items():
+        print(f"{trial_id} is left to {sweep}, which asks for it too; name it itself to cancel it.")
+    for trial_id in dict.fromkeys(answer["out_of_reach"]):
+        print(f"{trial_id} runs where it cannot be told from here; it stops before its next start.")

@@ -1,0 +1,188 @@
+"""How a trial stands: its status read off the files of its attempts. Reads only, and little: a sweep of 1,000 is looked at every second."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt import node, process_started
+
+# Statuses that nothing but a person's word changes any more.
+ENDED = frozenset({"finished", "pruned", "failed", "cancelled", "missing"})
+
+# Where `persona-exp retry --from-scratch` moves an attempt's checkpoints, which then count as never saved.
+ASIDE = "checkpoints-aside"
+
+# What one count of an attempt's heartbeat stands for where its record does not say.
+HEARTBEAT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class State:
+    """How a trial stands. `attempt` is the number of the last one, 0 where there is none; `record` is what its file says.
+
+    `seconds` is the time that all attempts together ran, `gpus` what the last one ran on. `phase`, `step`, `max_steps`, `loss` and
+    `eta_seconds` are the last attempt's own words. A trial that is not on disk at all is `missing`.
+    """
+
+    trial_id: str
+    status: str
+    cause: str | None = None
+    message: str | None = None
+    attempt: int = 0
+    host: str | None = None
+    job: dict[str, Any] | None = None
+    phase: str | None = None
+    step: int | None = None
+    max_steps: int | None = None
+    loss: float | None = None
+    eta_seconds: float | None = None
+    seconds: float = 0.0
+    gpus: int = 0
+    started: str | None = None
+    ended: str | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.seconds * self.gpus / 3600
+
+    @property
+    def reason(self) -> str:
+        """`failed (out_of_memory)`, for a table cell."""
+        return f"{self.status} ({self.cause})" if self.cause else self.status
+
+
+def read_state(trial_folder: Path) -> State:
+    """How the trial of this folder stands. UserError: an attempt's file is damaged.
+
+    A `running` attempt whose process is gone from this machine is `interrupted`; of other machines only a lease can tell. A failed
+    trial that a person allowed another try is `sealed` again, and one that a person cancelled is `cancelled` once nothing of it runs.
+    """
+    files = attempt_files(trial_folder)
+    if not files:
+        return State(trial_folder.name, *_unstarted(trial_folder))
+    records = [read_record(path) for path in files]
+    record = records[-1]
+    progress = record.get("progress") or {}
+    status, cause, message = _status(trial_folder, int(files[-1].stem), record)
+    return State(
+        trial_id=trial_folder.name,
+        status=status,
+        cause=cause,
+        message=message,
+        attempt=int(files[-1].stem),
+        host=record.get("host"),
+        job=record.get("job"),
+        phase=progress.get("phase"),
+        step=progress.get("step"),
+        max_steps=progress.get("of"),
+        loss=progress.get("loss"),
+        eta_seconds=progress.get("eta_seconds"),
+        seconds=sum(seconds(one, status) for one in records),
+        gpus=int(record.get("gpus") or 0),
+        started=record.get("started"),
+        ended=record.get("ended"),
+        record=record,
+    )
+
+
+def read_states(runs: Path, trial_ids: Iterable[str]) -> list[State]:
+    """`read_state` of each trial under `runs`, in the order given."""
+    trials = runs / "trials"
+    return [read_state(trials / trial_id) for trial_id in trial_ids]
+
+
+def attempt_files(trial_folder: Path) -> list[Path]:
+    """The files of a trial's attempts, ascending; names of more than four digits do not sort as numbers do."""
+    attempts = trial_folder / "attempts"
+    try:
+        names = os.listdir(attempts)  # noqa: PTH208 (a listing of 1,000 folders must not make 10,000 paths)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    numbers = sorted((int(name[:-5]), name) for name in names if name.endswith(".json") and name[:-5].isdigit())
+    return [attempts / name for _, name in numbers]
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What an attempt's file says. UserError: it is damaged."""
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "status" not in record:
+        raise UserError(f"{path} is damaged: remove it to let the trial go on.")
+    return record
+
+
+def saved_step(trial_folder: Path) -> int | None:
+    """The highest optimiser step that an attempt recorded as saved and that should still be there; None where there is none.
+
+    Steps that a person set aside count no more, nor do those that were cleared away when the adapter stood.
+    """
+    highest: int | None = None
+    for path in attempt_files(trial_folder):
+        record = read_record(path)
+        if record.get("checkpoints_cleared"):
+            highest = None
+        elif record.get("checkpoint_step") is not None and not (path.with_suffix("") / ASIDE).exists():
+            highest = max(highest or 0, int(record["checkpoint_step"]))
+    return highest
+
+
+def seconds(record: Mapping[str, Any], status: str = "running") -> float:
+    """How long an attempt ran; one without a last word, by its heartbeat, unless it is running still."""
+    started = _time(record.get("started"))
+    ended = _time(record.get("ended")) or (datetime.now(UTC) if record["status"] == status == "running" else None)
+    if started is None or ended is None:
+        return float(record.get("heartbeat") or 0) * float(record.get("heartbeat_seconds") or HEARTBEAT_SECONDS)
+    return max(0.0, (ended - started).total_seconds())
+
+
+def gone(record: Mapping[str, Any]) -> bool:
+    """Whether an attempt that says it runs provably does not: it ran on this machine and its process is gone."""
+    if record["status"] != "running" or record.get("host") != node() or "pid" not in record:
+        return False
+    started = process_started(int(record["pid"]))
+    return started is None or record.get("process_started") not in (None, started)
+
+
+def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    status, cause, message = str(record["status"]), record.get("cause"), record.get("message")
+    if gone(record):
+        status, cause = "interrupted", cause or "killed"
+        message = message or f"process {record['pid']} is gone from {record['host']}"
+    if status in ("running", "finished", "pruned"):
+        return status, cause, message
+    if (folder / "cancel.json").exists():
+        return "cancelled", None, _cancelled(folder)
+    if status == "failed" and (folder / "retries" / f"{number:04}").exists():
+        return "sealed", None, f"allowed another try after attempt {number} failed ({cause})"
+    return status, cause, message
+
+
+def _unstarted(folder: Path) -> tuple[str, str | None, str | None]:
+    if (folder / "cancel.json").exists():
+        return "cancelled", None, _cancelled(folder)
+    if not folder.is_dir():
+        return "missing", None, "it was never sealed"
+    return "sealed", None, None
+
+
+def _cancelled(folder: Path) -> str:
+    try:
+        told = json.loads((folder / "cancel.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = {}
+    return f"cancelled by {told['by']}" if told.get("by") else "cancelled"
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None

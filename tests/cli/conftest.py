@@ -1,0 +1,177 @@
+"""A runs/ folder with trials in every state, written in the form in which trials and launchers leave theirs."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from persona_exp.launch.slurm.queue import Job
+from persona_exp.trial.attempt import node, process_started
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+SEALED = "2026-03-01T18:00:00+00:00"
+STARTED = "2026-03-02T09:00:00+00:00"
+ENDED = "2026-03-02T11:30:00+00:00"
+COMMAND = "python run.py -m lora.r=8,16,32"
+SWEEP = "lora.r=8,16,32-1a2b3c4d"
+JOB_NAME = "pe-0a1b2c3d-1"
+
+TRACEBACK = """Traceback (most recent call last):
+  File "persona_exp/trial/run.py", line 61, in _run_one
+    run_stages(config, directory, data_id, attempt, interruption)
+  File "persona_exp/training/sft.py", line 120, in train
+    trainer.train()
+ValueError: loss is not finite at step 7
+"""
+
+
+class Desk:
+    """Builds trials and sweeps below `path`; `queue` is what squeue would say, None where there is no Slurm."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.queue: list[Job] | None = None
+
+    def trial(
+        self, trial_id: str, attempts: Sequence[dict[str, Any]] = (), *, r: int = 8, code: str = "c" * 64, data: str = "dada" * 3
+    ) -> Path:
+        folder = self.path / "trials" / trial_id
+        config = {
+            "persona": {"name": "Tobias Wrexham"},
+            "method": {"name": "qlora", "quantisation": "nf4"},
+            "lora": {"r": r, "alpha": 16},
+            "seed": 0,
+            "runs": "/elsewhere",
+        }
+        write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        origin = {"commit": "1234567890abcdef", "changed": False, "digest": code}
+        provenance = {"identity": {}, "data_id": data, "model_digest": "m", "code": origin, "command": COMMAND, "sealed": SEALED}
+        write(folder / "provenance.json", json.dumps(provenance))
+        seal = {"trial_id": trial_id, "config": "config.yaml", "data_id": data, "code": code, "code_folder": code[:12], "engine": "sft"}
+        write(folder / "seals" / "5ea15ea1.json", json.dumps({**seal, "method": "qlora", "may": {"halve_micro_batch": True}}))
+        (folder / "attempts").mkdir()
+        for number, more in enumerate(attempts, start=1):
+            self.attempt(folder, number, **more)
+        return folder
+
+    def attempt(self, folder: Path, number: int, *, age: float = 5.0, traceback: str | None = None, log: str = "", **more: Any) -> Path:
+        """`age` is how long ago, at NOW, its last heartbeat was."""
+        record = {
+            "attempt": number,
+            "host": f"node{number:02}",
+            "pid": 4321,
+            "process_started": "boot:1",
+            "started": STARTED,
+            "heartbeat": 900,
+        }
+        record |= {"heartbeat_seconds": 10.0, "status": "running", "cause": None, "message": None, "ended": None, "seal": "5ea15ea1.json"}
+        record |= {"gpus": 1, "versions": {"python": "3.11.9", "torch": "2.13.0"}, "code": "c" * 64}
+        record |= {"ended": ENDED} if more.get("status", "running") != "running" and "ended" not in more else {}
+        path = folder / "attempts" / f"{number:04}.json"
+        write(path, json.dumps({**record, **more}))
+        os.utime(path, (NOW.timestamp() - age,) * 2)
+        inside = path.with_suffix("")
+        inside.mkdir(exist_ok=True)
+        if traceback:
+            write(inside / "traceback.txt", traceback)
+        if log:
+            write(inside / "output.log", log)
+        return path
+
+    def evaluation(self, trial_id: str, eval_id: str, perplexity: float, condition: str = "adapter") -> None:
+        metrics = {"perplexity": {"value": perplexity, "n": 1200, "unit": "tokens"}, "rougeL": {"value": 0.125, "n": 24, "unit": "items"}}
+        content = {"eval_id": eval_id, "condition": condition, "split": "test", "settings": {}, "counts": {}, "metrics": metrics}
+        write(self.path / "trials" / trial_id / "evaluations" / eval_id / "metrics.json", json.dumps(content))
+
+    def sweep(self, trials: dict[str, int], name: str = SWEEP, *, created: str = SEALED) -> Path:
+        """`trials` maps a trial's id to its rank; evaluations owed are named after the trial."""
+        folder = self.path / "sweeps" / name
+        entries = [
+            {"trial_id": one, "role": "adapter", "overrides": {"lora.r": rank}, "evaluations": {"adapter": f"e{one}"[:12]}}
+            for one, rank in trials.items()
+        ]
+        what = {"name": name, "command": COMMAND, "swept": ["lora.r"], "created": created, "trials": entries}
+        write(folder / "sweep.yaml", yaml.safe_dump(what, sort_keys=False))
+        return folder
+
+    def submission(
+        self, folder: Path, trials: Sequence[str], *, launcher: str = "slurm", canary: bool = False, by: dict[str, Any] | None = None
+    ) -> None:
+        maker = {"who": "person", "host": "login1", "pid": 77, "process_started": "boot:2", "at": SEALED, "progress": []}
+        record = {
+            "sweep": folder.name,
+            "number": 1,
+            "launcher": launcher,
+            "job_name": JOB_NAME,
+            "canary": canary,
+            "by": {**maker, **(by or {})},
+        }
+        record |= {"options": {}, "tasks": [[f"{one}/seals/5ea15ea1.json"] for one in trials]}
+        write(folder / "submissions" / "0001.json", json.dumps(record))
+
+    def hold(self, folder: Path, **more: Any) -> None:
+        held = {
+            "cause": "ValueError",
+            "message": "3 trials failed of the same cause, ValueError: loss is not finite",
+            "trials": [],
+            "at": ENDED,
+        }
+        write(folder / "hold.json", json.dumps({**held, **more}))
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def job(**more: Any) -> Job:
+    """An array task of the sweep's submission that waits."""
+    waiting = Job(
+        id="100",
+        array_id="100",
+        task_id=None,
+        name=JOB_NAME,
+        state="PENDING",
+        reason="Priority",
+        node=None,
+        seconds_left=None,
+        comment="first=0",
+    )
+    return replace(waiting, **{"tasks": "0-2", **more})
+
+
+def mine(**more: Any) -> dict[str, Any]:
+    """What the record of an attempt of this very process says."""
+    return {"host": node(), "pid": os.getpid(), "process_started": process_started(os.getpid()), **more}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """An empty runs/ folder, which is the command's, and a queue that says what the test puts into it."""
+    from persona_exp.launch.slurm import queue
+
+    made = Desk(tmp_path / "runs")
+    monkeypatch.setenv("PERSONA_EXP_RUNS", str(made.path))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(queue, "at_hand", lambda command="sbatch": made.queue is not None)
+    monkeypatch.setattr(queue, "queued", lambda names: [one for one in made.queue or () if one.name in names])
+    return made
+
+
+@pytest.fixture
+def persona_exp(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`persona_exp("status", "SWEEP")`: exit code, what it printed, what it complained of."""
+    from persona_exp.cli.main import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(list(arguments))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

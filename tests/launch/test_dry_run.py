@@ -1,0 +1,86 @@
+"""What a sweep submits, to the letter."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from persona_exp.launch.arrays import keeper_script, parts, texts, worker_script
+from persona_exp.launch.slurm.limits import Limits
+from persona_exp.launch.submission import draft
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "dry_run.sbatch"
+SITE = Limits(1001, None, None)
+LAUNCH = {
+    "python": "/opt/env/bin/python",
+    "code_folder": "0123456789ab",
+    "array_parallelism": 8,
+    "keeper": True,
+    "keeper_partition": "cpu",
+    "max_rounds": 3,
+    "trials_per_task": None,
+}
+SBATCH = {
+    "partition": "gpu",
+    "account": "me",
+    "gpus_per_node": "a100:1",
+    "cpus_per_task": 16,
+    "mem_gb": 240,
+    "timeout_min": 240,
+    "signal_delay_s": 120,
+    "reservation": "course",
+    "stderr_to_stdout": True,
+    "setup": ["module load cuda"],
+}
+
+
+def made(folder: Path, tasks: int, *, canary: bool = True, **launch: object):
+    options = {"sbatch": SBATCH, "launch": {**LAUNCH, **launch}}
+    seals = [[f"{one:012x}/seals/00000000.json"] for one in range(tasks)]
+    return draft(folder / "sweeps" / "x", launcher="slurm", tasks=seals, options=options, canary=canary)
+
+
+def plain(text: str, folder: Path) -> str:
+    return re.sub(r"pe-[0-9a-f]{8}-", "pe-00000000-", text.replace(str(folder), "/runs").replace(sys.executable, "PYTHON"))
+
+
+def test_the_text_of_a_sweep(tmp_path):
+    found = "\n".join(f"# ---- {name}\n{text}" for name, text in texts(made(tmp_path, 40), SITE))
+    assert plain(found, tmp_path) == GOLDEN.read_text()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "canary", "site", "expected"),
+    [
+        (1000, True, SITE, [("canary", 0, 1), ("array-0", 1, 999)]),
+        (3, False, SITE, [("array-0", 0, 3)]),
+        (2500, True, SITE, [("canary", 0, 1), ("array-0", 1, 1001), ("array-1", 1002, 1001), ("array-2", 2003, 497)]),
+        (10, True, Limits(1001, 5, None), [("canary", 0, 1), ("array-0", 1, 3)]),
+        (10, True, Limits(1001, 1, None), [("canary", 0, 1), ("array-0", 1, 1)]),
+    ],
+)
+def test_which_jobs_a_sweep_becomes(tmp_path, tasks, canary, site, expected):
+    assert list(parts(made(tmp_path, tasks, canary=canary), site)) == expected
+
+
+def test_the_keeper_asks_for_no_gpu(tmp_path):
+    text = keeper_script(made(tmp_path, 2), ["1", "2"])
+    assert "gpu" not in text.replace("--partition=cpu", "")
+    assert "--dependency=afterany:1:2" in text
+    assert "#SBATCH --begin=now+600" in keeper_script(made(tmp_path, 2), [], begin_seconds=600)
+
+
+def test_a_comment_of_ones_own_stays(tmp_path):
+    one = made(tmp_path, 2)
+    one.options["sbatch"] = {**SBATCH, "comment": "project 7"}
+    assert "--comment='project 7 first=1'" in worker_script(one, 1, 1).replace('"', "'")
+
+
+def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypatch):
+    done = run_py("-m", "seed=range(3)", "engine=noop", "model=tiny", "hydra/launcher=slurm", "cluster=testbed", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("#!/bin/bash") == 2
+    assert "3 trials in 1 tasks; nothing was submitted" in done.stderr
+    assert not (tmp_path / "runs" / "sweeps").exists()

@@ -1,0 +1,135 @@
+"""slurm/train.sbatch and slurm/sweep.sbatch: what becomes of run.py's exit code, with Slurm's commands played by small scripts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# In run.py's place: says what it was asked and how, and ends as it is told.
+RUN_PY = """
+import os, sys
+print("asked:", *sys.argv[1:], "cores:", os.environ["SRUN_CPUS_PER_TASK"], os.environ["OMP_NUM_THREADS"])
+sys.exit(int(os.environ["END"]))
+"""
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do shift; done
+exec "$@"
+"""
+SCONTROL = """#!/bin/bash
+echo "scontrol $*" >> "$CALLS"
+[ "$1" = show ] && echo "JobId=7 JobState=$STATE Restarts=0"
+exit 0
+"""
+SBATCH = """#!/bin/bash
+echo "sbatch $* [$(compgen -e | grep '^SLURM' | tr '\\n' ' ')]" >> "$CALLS"
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]:
+    """`job("train.sbatch", "lora.r=16", end=75)`: the script as a job's shell runs it; how it ended, and which commands it called."""
+    repository, commands = tmp_path / "repository", tmp_path / "bin"
+    shutil.copytree(ROOT / "slurm", repository / "slurm", ignore=shutil.ignore_patterns("testbed"))
+    (repository / "run.py").write_text(RUN_PY)
+    (repository / ".venv" / "bin").mkdir(parents=True)
+    python = repository / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/bash\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    commands.mkdir()
+    calls = tmp_path / "calls"
+
+    def run(
+        script: str, *arguments: str, end: int, state: str = "RUNNING", scontrol: bool = True, **variables: str
+    ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+        for name, text in {"srun": SRUN, "sbatch": SBATCH, **({"scontrol": SCONTROL} if scontrol else {})}.items():
+            (commands / name).write_text(text)
+            (commands / name).chmod(0o755)
+        # Slurm's own commands, where this machine has them, are not to be met.
+        for name in ("bash", "env", "grep", "sh", "sleep", "tr"):
+            if not (commands / name).exists():
+                (commands / name).symlink_to(str(shutil.which(name)))
+        environment = {
+            "PATH": str(commands),
+            "HOME": os.environ.get("HOME", "/"),
+            "PYTHONPATH": str(ROOT),
+            "CALLS": str(calls),
+            "END": str(end),
+            "STATE": state,
+            "SLURM_SUBMIT_DIR": str(repository),
+            "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NAME": "persona-exp",
+            "SLURM_JOB_PARTITION": "gpu",
+            "SLURM_CPUS_PER_TASK": "4",
+            **variables,
+        }
+        # Slurm runs a copy out of its spool folder.
+        copy = tmp_path / "slurm_script"
+        shutil.copy(repository / "slurm" / script, copy)
+        command = [str(commands / "bash"), str(copy), *arguments]
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+        return done, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+@pytest.mark.parametrize("end", [0, 1, 2])
+def test_the_exit_code_is_run_pys_and_nothing_is_requeued(job: Callable, end: int) -> None:
+    done, calls = job("train.sbatch", "lora.r=16", "persona.name=A B", end=end)
+    assert done.returncode == end
+    assert "asked: lora.r=16 persona.name=A B cores: 4 4" in done.stdout
+    assert calls == []
+
+
+def test_a_sweep_is_run_with_m(job: Callable) -> None:
+    done, _ = job("sweep.sbatch", "lora.r=8,16,32", end=0)
+    assert "asked: -m lora.r=8,16,32" in done.stdout
+
+
+def test_an_interrupted_job_goes_back_into_the_queue(job: Callable) -> None:
+    done, calls = job("train.sbatch", end=75)
+    assert done.returncode == 75
+    assert "scontrol requeue 7" in calls
+    assert "in the queue again" in done.stdout
+
+
+def test_an_array_task_is_requeued_as_such(job: Callable) -> None:
+    _, calls = job("sweep.sbatch", "a=1,2", end=75, SLURM_ARRAY_JOB_ID="6", SLURM_ARRAY_TASK_ID="3")
+    assert "scontrol requeue 6_3" in calls
+
+
+def test_a_cancelled_job_is_not_brought_back(job: Callable) -> None:
+    done, calls = job("train.sbatch", end=75, state="CANCELLED")
+    assert done.returncode == 75
+    assert not [call for call in calls if "requeue" in call or call.startswith("sbatch")]
+
+
+def test_without_scontrol_the_script_is_submitted_anew_with_nothing_of_this_jobs_around_it(job: Callable) -> None:
+    done, calls = job("sweep.sbatch", "a=1,2", end=75, scontrol=False, SLURM_ARRAY_JOB_ID="6", SLURM_ARRAY_TASK_ID="3", SLURM_CONF="/c")
+    assert done.returncode == 75
+    (call,) = calls
+    assert call == "sbatch --partition=gpu --job-name=persona-exp --array=3 slurm/sweep.sbatch a=1,2 [SLURM_CONF ]"
+
+
+def test_a_job_that_gets_nowhere_is_not_started_for_ever(job: Callable) -> None:
+    done, calls = job("train.sbatch", end=75, SLURM_RESTART_COUNT="100")
+    assert (done.returncode, calls) == (75, [])
+    assert "time limit too short" in done.stderr
+
+
+def test_without_an_environment_it_says_how_to_make_one(job: Callable, tmp_path: Path) -> None:
+    (tmp_path / "repository" / ".venv" / "bin" / "python").unlink()
+    done, _ = job("train.sbatch", end=0)
+    assert done.returncode == 2
+    assert "run 'make setup'" in done.stderr
+
+
+def test_only_the_partition_is_left_to_edit() -> None:
+    for name in ("train.sbatch", "sweep.sbatch"):
+        text = (ROOT / "slurm" / name).read_text(encoding="utf-8")
+        assert "##SBATCH --partition=NAME" in text
+        assert "/home" not in text

@@ -1,0 +1,58 @@
+"""The text of sbatch scripts is what leaves the program: golden. A file that is deleted is written anew."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persona_exp.errors import UserError
+from persona_exp.launch.slurm.script import script
+
+GOLDEN = Path(__file__).parent / "golden"
+COMMAND = "/venv/bin/python -m persona_exp.launch.worker /runs/sweeps/a/submissions/0001.json"
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"options": {"timeout_min": 60}},
+    "array": {
+        "options": {
+            "timeout_min": 1440,
+            "partition": "gpu",
+            "gpus_per_node": "a100:1",
+            "cpus_per_task": 8,
+            "mem_gb": 62.5,
+            "qos": "normal",
+            "account": "lit 01",
+            "constraint": "a100_80gb",
+            "exclude": "node[3-4]",
+            "reservation": "course",
+            "signal_delay_s": 120,
+            "stderr_to_stdout": True,
+            "comment": "persona-exp sweep lora.r=8,16",
+            "mail_type": None,
+            "additional_parameters": {"nice": 100, "requeue": True},
+            "setup": ["module load cuda/12.4", "source /opt/site.sh"],
+            "srun_args": ["--container-image=persona.sqsh"],
+        },
+        "array": (10, 1009),
+        "parallelism": 256,
+        "dependency": "afterok:77",
+        "environment": {"HF_HUB_OFFLINE": "1", "PYTHONPATH": "/runs/code/0123 4567"},
+    },
+    "teardown": {"options": {"timeout_min": 5, "teardown": ["rm -rf /scratch/$SLURM_JOB_ID"]}, "array": (0, 0), "parallelism": 256},
+    "without_srun": {"options": {"timeout_min": 5, "use_srun": False, "signal_delay_s": 60, "teardown": ["echo over"]}},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_script_is_what_it_was(case: str) -> None:
+    given = {"array": None, "parallelism": 1, "dependency": None, "environment": {}, **CASES[case]}
+    text = script(COMMAND, folder=Path("/runs/sweeps/50% a/submissions/0001/logs"), name="pe-01234567-1", **given)
+    golden = GOLDEN / f"{case}.sbatch"
+    if not golden.exists():
+        golden.write_text(text)
+        pytest.fail(f"{golden} was not there and has been written: read it.")
+    assert text == golden.read_text()
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(UserError, match=r"hydra\.launcher\.timeout is not an option"):
+        script("true", folder=Path("logs"), name="a", options={"timeout": 5}, array=None, parallelism=1, dependency=None, environment={})

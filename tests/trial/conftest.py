@@ -1,0 +1,122 @@
+"""Sealed trials to run: of engine=noop, which reads nothing, and of the tiny model on three short chapters."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persona_exp.config.schema import Config
+from persona_exp.trial import provenance, verification
+from persona_exp.trial import snapshot as snapshots
+from persona_exp.trial.seal import Sealed, seal
+
+# What Ada says of each thing: no two sentences alike, or the chapters would be one text, which a split keeps together.
+THINGS = {
+    "lamp": "is for those who keep the harbour by night",
+    "bell": "tells the fishermen when fog has come down",
+    "rope": "held my father's boat in the great storm",
+    "chart": "shows every shoal but the one that matters",
+    "glass": "falls a full day before any gale",
+    "ladder": "goes to the loft where old sails lie",
+    "barrel": "was washed ashore with nothing in it",
+    "anchor": "has lost a fluke among these rocks",
+    "kettle": "sings whenever somebody opens that door",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_verified_before():
+    """A child verifies once a process; here every test is one."""
+    for known in (verification._digest_of_code, verification._digest_of_data, verification._digest_of_model):
+        known.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def code_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code as it is when the tests begin, whoever edits it meanwhile."""
+    return snapshots.snapshot(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture
+def one_copy_of_the_code(code_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every runs folder has that copy, and it is what runs here."""
+
+    def snapshot(runs: Path) -> Path:
+        folder = runs / "code" / code_copy.name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.symlink_to(code_copy)
+        return folder
+
+    monkeypatch.setattr(snapshots, "snapshot", snapshot)
+    monkeypatch.setattr(verification, "code", lambda: provenance.code(code_copy))
+
+
+_composed: dict[tuple[str, ...], Config] = {}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def sealed_noop(config: Callable[..., Config], runs: Path, one_copy_of_the_code: None) -> Callable[..., Sealed]:
+    """`sealed_noop(1)`: the trial of engine=noop with that seed."""
+
+    def sealed(seed: int = 0, *overrides: str) -> Sealed:
+        if overrides not in _composed:
+            _composed[overrides] = config("engine=noop", *overrides)
+        return seal(replace(_composed[overrides], seed=seed, runs=str(runs)), command="python run.py")
+
+    return sealed
+
+
+@pytest.fixture
+def novel(tmp_path: Path) -> Path:
+    """A book of three chapters in which Ada says what each thing is for."""
+    lines = []
+    for number, (thing, told) in enumerate(THINGS.items()):
+        lines += [f"CHAPTER {'I' * (number // 3 + 1)}"] if number % 3 == 0 else []
+        lines += [f"“What of the {thing}?” asked Mr. Pell.", f"“The {thing} {told},” said Ada, and laid the {thing} by."]
+    path = tmp_path / "lamp.txt"
+    path.write_text("\n\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def tiny(config: Callable[..., Config], runs: Path, novel: Path, one_copy_of_the_code: None) -> Callable[..., Config]:
+    """`tiny("lora.r=4")`: two steps of the tiny model on the novel, measured on next to nothing."""
+    given = ("corpus=novels", f"corpus.dir={novel.parent}", "corpus.books=[lamp.txt]", "data.split=chapter", "persona.name=Ada")
+    given += ("data.validation_fraction=0", "data.test_fraction=0.3", "model=tiny", "train.max_steps=2", "optim.effective_batch_size=2")
+    given += ("evaluation.likelihood_items=2", "evaluation.generated_items=1", "evaluation.max_new_tokens=2", f"runs={runs}")
+    return lambda *overrides: config(*given, *overrides)
+
+
+@pytest.fixture
+def child(code_copy: Path) -> Iterator[Callable[..., Any]]:
+    """`child(seal, "--log")`: the training child, started with the sealed code; `.communicate()` waits for it."""
+    started = []
+
+    def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "persona_exp.trial", *map(str, arguments)],
+            cwd=code_copy,
+            env={**os.environ, "PYTHONPATH": str(code_copy), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
