@@ -49,6 +49,10 @@ check: setup
 # Each benchmark prints one JSON object. PDNC=DIR adds who speaks, scored on that corpus, which is not ours to ship.
 bench: setup
 	$(BIN)/python benchmarks/compose.py --json
+	$(BIN)/python benchmarks/looking.py --json
+	$(BIN)/python benchmarks/resume.py --kills 24 --json
+	$(BIN)/python benchmarks/corruption.py --json
+	$(BIN)/python benchmarks/launch.py --json
 	$(if $(PDNC),$(BIN)/python benchmarks/attribution.py --json --pdnc $(PDNC))
 
 # The torch wheel pins its own CUDA packages; the lock leaves them to it, so that a CPU build of torch fits the same lock.

@@ -11,15 +11,20 @@ from omegaconf import DictConfig
 
 from persona_exp.config.compose import register_schema, resolve, sentence
 from persona_exp.errors import UserError
+from persona_exp.process import leave_with_75
 
 register_schema()
 
 # Our own flag; Hydra's command line knows its own only.
 DRY_RUN = "--dry-run"
 
+# Hydra takes one of these, and answers two with a traceback.
+MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+
 
 def main() -> int:
     """Compose the command line's trial or sweep and run it; the exit code."""
+    leave_with_75()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print its own errors over several lines; raised, they become one sentence here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -57,12 +62,15 @@ def main() -> int:
         print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped before anything ran.", file=sys.stderr)
+        print("Stopped; the same command goes on.", file=sys.stderr)
         return 75
 
 
 def _own_flags(arguments: list[str]) -> list[str]:
-    """--dry-run as the setting that it stands for. Raises UserError where there is no sweep to submit."""
+    """--dry-run as the setting that it stands for. Raises UserError where there is no sweep to submit, or where two modes are asked for."""
+    modes = list(dict.fromkeys(argument.split("=")[0] for argument in arguments if argument.split("=")[0] in MODES))
+    if len(modes) > 1:
+        raise UserError(f"{' and '.join(modes)} do not go together: give one of them alone.")
     if DRY_RUN not in arguments:
         return arguments
     if not {"-m", "--multirun"} & set(arguments) or "hydra/launcher=slurm" not in arguments:

@@ -1,5 +1,7 @@
 """Hydra's door to our sweeper and launchers: Hydra loads plugins from this namespace alone."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +59,9 @@ class SweepLauncher(Launcher):
         """Run `requests` (persona_exp.launch.rows.Request) as one sweep. Raises SystemExit with its code unless all is well."""
         from persona_exp.launch.sweep import run_sweep
 
-        code = run_sweep(arguments=arguments, swept=swept, requests=requests, options=self.checked())
+        # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
+        command = shlex.join(["python", "run.py", *sys.argv[1:]])
+        code = run_sweep(command=command, arguments=arguments, swept=swept, requests=requests, options=self.checked())
         if code:
             # Hydra drops what a sweeper returns.
             raise SystemExit(code)

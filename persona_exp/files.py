@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,17 @@ def create_text(path: Path, text: str) -> bool:
     return True
 
 
-def publish(staged: Path, final: Path) -> bool:
+def publish(staged: Path, final: Path, *, before: Callable[[], None] = lambda: None) -> bool:
     """Rename the folder `staged` to `final` unless `final` is there already; True when this call published it.
 
-    Everything in `staged` is flushed first. The loser's folder is removed: the first result stands.
+    Everything in `staged` is flushed first; `before`, called between that and the rename, may raise to prevent it. The loser's folder is
+    removed: the first result stands.
     """
     for path in sorted(staged.rglob("*")):
         sync(path)
     sync(staged)
     final.parent.mkdir(parents=True, exist_ok=True)
+    before()
     try:
         # Renaming onto a folder that holds files fails, which is what makes the first publication win.
         staged.rename(final)

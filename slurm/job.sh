@@ -28,13 +28,36 @@ sys.exit(1 if cancelled_by_user() else 0 if requeue_this_job() else 2)
 PY
 }
 
+# What sbatch was given on its command line, as far as Slurm tells it here: one option a line.
+given() {
+  local limit features
+  echo "--partition=$SLURM_JOB_PARTITION"
+  echo "--job-name=$SLURM_JOB_NAME"
+  option --account "${SLURM_JOB_ACCOUNT:-}"
+  option --qos "${SLURM_JOB_QOS:-}"
+  option --reservation "${SLURM_JOB_RESERVATION:-}"
+  option --gpus-per-node "${SLURM_GPUS_PER_NODE:-}"
+  option --gpus "${SLURM_GPUS:-}"
+  option --cpus-per-task "${SLURM_CPUS_PER_TASK:-}"
+  option --mem "${SLURM_MEM_PER_NODE:+${SLURM_MEM_PER_NODE}M}"
+  option --mem-per-cpu "${SLURM_MEM_PER_CPU:+${SLURM_MEM_PER_CPU}M}"
+  option --mem-per-gpu "${SLURM_MEM_PER_GPU:+${SLURM_MEM_PER_GPU}M}"
+  IFS=' ' read -r limit features < <(squeue --noheader "--jobs=$SLURM_JOB_ID" '--format=%l %f' 2>/dev/null)
+  option --time "${limit:-}"
+  option --constraint "${features:-}"
+}
+
+option() {
+  case $2 in '' | '(null)' | UNLIMITED | INVALID) ;; *) echo "$1=$2" ;; esac
+}
+
 # Where compute nodes have no scontrol: the same script anew, with none of this job's own variables around it.
 resubmit() {
-  local script=$1 variable array=()
+  local script=$1 variable array=() where
   shift
   [ "${1:-}" != -m ] || shift # The script puts it there itself.
   [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || array=("--array=$SLURM_ARRAY_TASK_ID")
-  local where=("--partition=$SLURM_JOB_PARTITION" "--job-name=$SLURM_JOB_NAME" ${SLURM_JOB_ACCOUNT:+"--account=$SLURM_JOB_ACCOUNT"})
+  mapfile -t where < <(given)
   (
     for variable in $(compgen -e | grep -E '^(SLURM|SBATCH|SRUN)_' | grep -vE '^SLURM_CONF'); do unset "$variable"; done
     sbatch "${where[@]}" "${array[@]}" "$script" "$@"
@@ -42,7 +65,7 @@ resubmit() {
 }
 
 run_py() {
-  local script=$1 python status
+  local script=$1 python status again=()
   shift
   cd "${SLURM_SUBMIT_DIR:-.}" || exit 2
   [ -f run.py ] || { echo "error: submit from the repository's folder, where run.py is." >&2; exit 2; }
@@ -50,9 +73,24 @@ run_py() {
   # Since Slurm 22.05, srun does not take the number of cores from its job; and torch would take all that it sees.
   export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
   export PYTHONUNBUFFERED=1 # srun's own --unbuffered would make Slurm's log a terminal, bars and colours included.
-  srun --ntasks=1 --open-mode=append "$python" run.py "$@"
+  # Where run.py writes what it has sealed: started again, the job goes on with that, whatever conf/ and the code say by then.
+  export PERSONA_EXP_JOB_NOTE=${PERSONA_EXP_RUNS:-runs}/jobs/$SLURM_JOB_ID
+  if [ "${SLURM_RESTART_COUNT:-0}" = 0 ]; then
+    rm -f "$PERSONA_EXP_JOB_NOTE"
+  elif [ -f "$PERSONA_EXP_JOB_NOTE" ]; then
+    mapfile -t again <"$PERSONA_EXP_JOB_NOTE"
+  fi
+  if [ "${#again[@]}" -gt 1 ]; then
+    PYTHONPATH=${again[0]}${PYTHONPATH:+:$PYTHONPATH} srun --ntasks=1 --open-mode=append "$python" -P -m "${again[@]:1}"
+  else
+    srun --ntasks=1 --open-mode=append "$python" run.py "$@"
+  fi
   status=$?
-  [ "$status" = 75 ] || exit "$status"
+  case $status in
+    75) ;;
+    138 | 140 | 143) echo "Stopped by a signal before it could listen to any." >&2 ;; # USR1, USR2, TERM: python was still loading.
+    *) exit "$status" ;;
+  esac
   # 75: stopped before its end and resumable. The same command goes on, so it only has to run again.
   if [ "${SLURM_RESTART_COUNT:-0}" -ge "$MOST_RESTARTS" ]; then
     echo "The job was restarted $SLURM_RESTART_COUNT times: is its time limit too short to get anywhere? Submitted again, it goes on." >&2

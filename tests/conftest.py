@@ -1,5 +1,6 @@
 """What tests share: composing a config as the command line does, and running the command line itself."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from omegaconf import DictConfig
 
 from persona_exp.config.compose import register_schema, resolve
 from persona_exp.config.schema import Config
+from persona_exp.trial import provenance, verification
+from persona_exp.trial import snapshot as snapshots
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,10 +32,40 @@ def composed() -> Iterator[Callable[..., DictConfig]]:
         yield lambda *overrides: compose("config", list(overrides))
 
 
+_configs: dict[tuple[str, ...], Config] = {}
+
+
 @pytest.fixture
 def config(composed: Callable[..., DictConfig]) -> Callable[..., Config]:
-    """`config("lora.r=8")`: the checked dataclass."""
-    return lambda *overrides: resolve(composed(*overrides))
+    """`config("lora.r=8")`: the checked dataclass. The same overrides are composed once a process, for Hydra takes its time."""
+
+    def checked(*overrides: str) -> Config:
+        if overrides not in _configs:
+            _configs[overrides] = resolve(composed(*overrides))
+        return copy.deepcopy(_configs[overrides])
+
+    return checked
+
+
+@pytest.fixture(scope="session")
+def code_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code as it is when the tests begin, whoever edits it meanwhile."""
+    return snapshots.snapshot(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture
+def one_copy_of_the_code(code_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every runs folder has that copy, and it is what runs here."""
+
+    def snapshot(runs: Path) -> Path:
+        folder = runs / "code" / code_copy.name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.symlink_to(code_copy)
+        return folder
+
+    monkeypatch.setattr(snapshots, "snapshot", snapshot)
+    monkeypatch.setattr(verification, "code", lambda: provenance.code(code_copy))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -45,7 +78,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_py("-m", "lora.r=8,16")`: the command itself, its results below `tmp_path/runs`."""
 
-    def run(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout: float = 580) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "run.py"), *arguments]
         return subprocess.run(
             command,

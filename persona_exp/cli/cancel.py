@@ -165,7 +165,7 @@ def _print(answer: dict[str, Any]) -> None:
         jobs = f", {several(len(answer['jobs']), 'job')} with them" if answer["jobs"] else ""
         print(f"{several(len(answer['cancelled']), 'trial')} cancelled{jobs}; `persona-exp retry` takes it back.")
     if answer["processes"]:
-        print("What runs on this machine finishes its step, saves a checkpoint and stops.")
+        print("What runs on this machine saves its last whole step and stops.")
     if answer["ended_before"]:
         print(f"{several(len(answer['ended_before']), 'trial')} had ended before.")
     for trial_id, sweep in answer["left_to_other_sweeps"].items():

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from persona_exp.cli.quantities import span, time
-from persona_exp.trial.state import gone, seconds
+from persona_exp.trial.attempt import process_gone
+from persona_exp.trial.state import seconds
 
 
 def lines(records: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
@@ -30,7 +31,7 @@ def ended(record: Mapping[str, Any], successor: Mapping[str, Any]) -> tuple[str,
     """(status, cause, message) of an attempt; of one without a last word, what its successor's worker judged of it."""
     status, cause, message = str(record["status"]), record.get("cause"), record.get("message")
     judged = successor.get("previous") or {}
-    if status == "running" and (successor or gone(record)):
+    if status == "running" and (successor or process_gone(record)):
         return "interrupted", judged.get("cause") or "killed", judged.get("message") or "it left no last word"
     return status, cause or (judged.get("cause") if status != "finished" else None), message or judged.get("message")
 

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from persona_exp.trial.attempt import process_started
-from persona_exp.trial.state import ASIDE, State, attempt_files, read_record, read_state
+from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.trial.state import ASIDE, State, read_state
 
 DAY_SECONDS = 86400.0
 ELSEWHERE = "left by a writer on another machine"

@@ -8,7 +8,8 @@ from typing import Any
 
 from persona_exp.cli.find import find_trial, runs_folder
 from persona_exp.errors import UserError
-from persona_exp.trial.state import ENDED, attempt_files, read_state
+from persona_exp.trial.record import attempt_files
+from persona_exp.trial.state import ENDED, read_state
 
 POLL_SECONDS = 1.0
 FOLLOWED_FROM = 20

@@ -16,7 +16,8 @@ from persona_exp.cli.standing import Standing, job_of, planned
 from persona_exp.cli.waiting import CAUSES, REMEDIES, happened, waits
 from persona_exp.trial.attempt import node, process_started
 from persona_exp.trial.reader import SweepTrial
-from persona_exp.trial.state import State, attempt_files, read_record, read_state, saved_step
+from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.trial.state import State, read_state, saved_step
 
 if TYPE_CHECKING:
     from persona_exp.launch.submission import Submission

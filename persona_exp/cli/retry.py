@@ -11,7 +11,8 @@ from persona_exp.cli.standing import Standing, judged_by_workers, of_trial, stan
 from persona_exp.errors import UserError
 from persona_exp.trial.directory import trial_directory
 from persona_exp.trial.reader import read_hold, read_trial, sweep_names
-from persona_exp.trial.state import ASIDE, State, attempt_files, read_state
+from persona_exp.trial.record import attempt_files
+from persona_exp.trial.state import ASIDE, State, read_state
 
 SHORT_CAUSES = {"oom": "out_of_memory", "disk": "disk_full", "timeout": "time_limit", "node": "node_failed"}
 

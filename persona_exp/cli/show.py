@@ -11,7 +11,8 @@ from persona_exp.cli.columns import columns, painted
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, judged_by_workers, of_trial, standings
-from persona_exp.trial.state import State, attempt_files, read_record, read_state
+from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.trial.state import State, read_state
 
 # What tells trials apart at a glance, with the names that conf/ has for them.
 SETTINGS = (

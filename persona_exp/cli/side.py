@@ -8,7 +8,7 @@ from typing import Any
 
 from persona_exp.trial.provenance import ORIGIN
 from persona_exp.trial.reader import Sweep, read_sweep
-from persona_exp.trial.state import attempt_files, read_record
+from persona_exp.trial.record import attempt_files, read_record
 
 # Parts of a config that say where a trial ran and was kept, not what it is.
 SURROUNDINGS = ("runs",)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.trial.reader import Sweep, SweepTrial, read_hold, read_sweep, sweep_names
@@ -31,9 +30,8 @@ class Standing:
 
     @property
     def command(self) -> str:
-        """The command that goes on with it, where it was last given to."""
-        slurm = bool(self.submissions) and self.submissions[-1].launcher == "slurm"
-        return f"{self.sweep.command} hydra/launcher=slurm" if slurm and "hydra/launcher" not in self.sweep.command else self.sweep.command
+        """The command that goes on with it."""
+        return self.sweep.command
 
     def trial_folder(self, trial_id: str) -> Path:
         return self.folder.parent.parent / "trials" / trial_id
@@ -80,12 +78,8 @@ def ask(job_names: Sequence[str]) -> "list[Job] | None":
 
     if not queue.at_hand("squeue"):
         return None
-    found: list[list[Job] | None] = []
     # Without its controller squeue goes on trying for half a minute, by which time nobody looks any more.
-    asking = Thread(target=lambda: found.append(queue.queued(job_names)), daemon=True)
-    asking.start()
-    asking.join(PATIENCE_SECONDS)
-    return found[0] if found else None
+    return queue.queued(job_names, seconds=PATIENCE_SECONDS)
 
 
 def of_trial(runs: Path, trial_id: str) -> list[str]:

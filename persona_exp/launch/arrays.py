@@ -1,20 +1,18 @@
 """A submission as jobs: the canary, the arrays that wait for it, and the keeper that waits for all."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.errors import UserError
+from persona_exp.launch.departure import failed_twice
 from persona_exp.launch.plan import arrays
 from persona_exp.launch.submission import Submission, comment, create, note_jobs
 
 if TYPE_CHECKING:
     from persona_exp.launch.slurm.limits import Limits
 
-# What sbatch says when the user has as many jobs as the site allows.
-TOO_MANY = re.compile(r"MaxSubmit|job submit limit|MaxJobCount|violates accounting/QOS policy", re.IGNORECASE)
 KEEPER_MINUTES, KEEPER_GB = 60, 4
 # So often a worker tries to be the one that makes the next record.
 TRIES = 20
@@ -23,9 +21,10 @@ TRIES = 20
 def send(submission: Submission, limits: "Limits | None" = None) -> dict[str, Any]:
     """Submit all jobs of a recorded submission, noting each before the next; what `note_jobs` was told last.
 
-    Tasks for which the site has no room now are left to the keeper. Raises UserError with sbatch's reason when a script is refused.
+    Tasks for which the site has no room now are left to the keeper. Raises Refused, Busy among it, when a script is not taken; what
+    was not sent is then found missing by whoever looks next.
     """
-    from persona_exp.launch.slurm.submit import submit
+    from persona_exp.launch.slurm.submit import Busy, Full, Refused, submit
 
     limits = limits or site_limits(submission)
     _logs(submission).mkdir(parents=True, exist_ok=True)
@@ -44,6 +43,9 @@ def send(submission: Submission, limits: "Limits | None" = None) -> dict[str, An
         if submission.options["launch"]["keeper"]:
             after = [*filter(None, [jobs["canary"]]), *(array["id"] for array in jobs["arrays"])]
             jobs["keeper"] = _submit_keeper(submission, after)
+    except Refused as refused:
+        jobs["refused"] = "busy" if isinstance(refused, Busy) else "full" if isinstance(refused, Full) else "for good"
+        raise
     finally:
         # Refused or not, nobody is at it any more.
         note_jobs(submission, {**jobs, "complete": True})
@@ -56,8 +58,8 @@ def parts(submission: Submission, limits: "Limits") -> Iterator[tuple[str, int, 
     if submission.canary:
         yield "canary", 0, 1
     keeper = 1 if submission.options["launch"]["keeper"] else 0
-    # Whatever the limit, one array must fit, or nothing would ever run.
-    room = None if limits.max_submit_jobs is None else max(1, limits.max_submit_jobs - first - keeper)
+    # Whatever the limit and the queue, one array is tried, or nothing would ever run.
+    room = None if limits.max_submit_jobs is None else max(1, limits.max_submit_jobs - limits.queued - first - keeper)
     for number, (start, size) in enumerate(arrays(len(submission.tasks), limits.max_array_size, room, first=first)):
         yield f"array-{number}", start, size
 
@@ -80,6 +82,9 @@ def worker_script(submission: Submission, first: int, size: int | None, after: s
 
     launch, sbatch = submission.options["launch"], dict(submission.options["sbatch"])
     sbatch["comment"] = comment(first, sbatch.get("comment"))
+    shunned = _shunned(submission, sbatch)
+    if shunned:
+        sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *shunned])
     command = [launch["python"], "-m", "persona_exp.launch.worker", str(submission.path), "--first", str(first)]
     return script(
         shlex.join(command if size is not None else [*command, "--task", "0"]),
@@ -100,7 +105,7 @@ def keeper_script(submission: Submission, after: Sequence[str], begin_seconds: i
     launch, given = submission.options["launch"], submission.options["sbatch"]
     # A reservation or constraint is for the GPUs' sake, and holds for their partition.
     sbatch = {name: given[name] for name in ("account", "qos", "setup", "mail_user", "mail_type", "stderr_to_stdout") if name in given}
-    sbatch |= {"partition": launch["keeper_partition"] or given.get("partition"), "timeout_min": KEEPER_MINUTES}
+    sbatch |= {"partition": launch["keeper_partition"] or given.get("partition"), "timeout_min": keeper_minutes(submission)}
     sbatch |= {"cpus_per_task": 1, "mem_gb": KEEPER_GB, "use_srun": False, "comment": "keeper"}
     if begin_seconds:
         sbatch["additional_parameters"] = {"begin": f"now+{begin_seconds}"}
@@ -114,6 +119,11 @@ def keeper_script(submission: Submission, after: Sequence[str], begin_seconds: i
         dependency=f"afterany:{':'.join(after)}" if after else None,
         environment={"HF_HUB_OFFLINE": "1"},
     )
+
+
+def keeper_minutes(submission: Submission) -> int:
+    """The keeper's time limit: no more than the site lets a worker have."""
+    return min(KEEPER_MINUTES, int(submission.options["sbatch"].get("timeout_min") or KEEPER_MINUTES))
 
 
 def submit_again(submission: Submission, task: int, *, exclude: Sequence[str] = ()) -> str | None:
@@ -155,32 +165,43 @@ def site_limits(submission: Submission) -> "Limits":
 
 
 def _submit_keeper(submission: Submission, after: Sequence[str]) -> str | None:
-    """The keeper's job; None, said on the screen, when the user's other jobs leave no room for it."""
+    """The keeper's job; None, said on the screen, when Slurm is busy or the user's other jobs leave no room for it."""
+    from persona_exp.launch.slurm.submit import Busy, Full
+
     try:
         return submit_keeper(submission, after)
-    except UserError as refused:
-        if not TOO_MANY.search(f"{refused}"):
-            raise
+    except (Busy, Full) as refused:
         print(f"No keeper: {refused} The same command later submits what is left.", flush=True)
         return None
 
 
 def _submit_array(submission: Submission, name: str, first: int, size: int, jobs: dict[str, Any]) -> dict[str, Any] | None:
     """An array of at most `size` tasks: fewer when the user's other jobs leave no room for all, None when they leave none."""
-    from persona_exp.launch.slurm.submit import submit
+    from persona_exp.launch.slurm.submit import Full, submit
 
     while True:
         text = worker_script(submission, first, size, after=jobs["canary"])
         try:
             return {"id": submit(text, submission.folder / f"{name}.sbatch"), "first": first, "size": size}
-        except UserError as refused:
-            if not TOO_MANY.search(f"{refused}"):
-                raise
+        except Full:
             if size == 1:
                 if not jobs["canary"] and not jobs["arrays"]:
                     raise
                 return None
         size //= 2
+
+
+def _shunned(submission: Submission, sbatch: dict[str, Any]) -> list[str]:
+    """The nodes that failed twice under the sweep, as far as there are others in the partition; none where the person names the nodes."""
+    failed = failed_twice(submission.sweep_folder)
+    if not failed or sbatch.get("nodelist"):
+        return []
+    from persona_exp.launch.slurm.queue import nodes
+
+    # sbatch refuses a name that Slurm does not know, such as that of a login node.
+    known = nodes(sbatch.get("partition"))
+    shunned = [name for name in failed if name in known]
+    return shunned if set(shunned) < known else []
 
 
 def _at_home(submission: Submission, sbatch: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from persona_exp.launch import hold
 from persona_exp.launch.retry import hopeless
 from persona_exp.launch.submission import Submission, jobs
 from persona_exp.trial.directory import Directory
-from persona_exp.trial.state import attempt_files, read_record
+from persona_exp.trial.record import attempt_files, read_record
 
 STEPS = 3
 

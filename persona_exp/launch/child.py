@@ -18,6 +18,7 @@ from types import FrameType
 from persona_exp.launch.cgroup import out_of_memory_kills
 from persona_exp.launch.outlet import Outlet
 from persona_exp.training.interruption import SIGNALS
+from persona_exp.trial.attempt import process_started
 
 PROGRAM = (sys.executable, "-m", "persona_exp.trial")
 
@@ -25,18 +26,22 @@ PROGRAM = (sys.executable, "-m", "persona_exp.trial")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 30)}
 
 # Folders that a person may name from where the command was given; the child works elsewhere.
-FOLDERS = ("PERSONA_EXP_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "WANDB_DIR")
+FOLDERS = ("PERSONA_EXP_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "WANDB_DIR", "RESUME_CHECKPOINT")
 
-STOPPING = b"Stopping: the running step is finished and saved first; Ctrl-C again stops at once.\n"
+STOPPING = b"Stopping: the last whole step is saved first; Ctrl-C again stops at once.\n"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended: `code` is negative for the signal that killed it, `memory` says that the kernel did for want of memory."""
+    """How a child ended: `code` is negative for the signal that killed it, `memory` says that the kernel did for want of memory.
+
+    `started` tells its process from others of that number (trial.attempt.process_started).
+    """
 
     pid: int
     code: int
     memory: bool
+    started: str | None = None
 
     @property
     def how(self) -> str:
@@ -51,6 +56,9 @@ class Child:
         """`gpu` is the one it may see (None: the first of CUDA_VISIBLE_DEVICES); with `log` its output goes to its attempt's own log."""
         self.signalled: str | None = None
         self.stopped_at_once = False
+        self.copy: Path | None = None
+        self.started: str | None = None
+        self._copied = False
         self._gpu, self._log, self._program = gpu, log, tuple(program)
         self._interrupts = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,7 +89,7 @@ class Child:
     ) -> Outcome:
         """Run the trials of `seals` with the code in the folder `code`, and wait for the end; `watch` is called now and then meanwhile.
 
-        `dead` maps a trial to "NUMBER=CAUSE", its attempt that need not be waited for and what ended it. Main thread only: the kernel
+        `dead` maps a trial to "NUMBER=CAUSE=WORDS", its attempt that need not be waited for and what ended it. Main thread only: the kernel
         ends the child when the thread that made it ends.
         """
         command = [*self._program, "--parent", str(os.getpid()), *(["--log"] if self._log else [])]
@@ -94,20 +102,27 @@ class Child:
             process = subprocess.Popen(
                 command,
                 cwd=code,
-                env=environment(code, self._gpu),
+                env=environment(code, self._gpu, self.copy),
                 stdin=subprocess.DEVNULL,
                 stdout=outlet.stdout,
                 stderr=outlet.stderr,
                 start_new_session=outlet.terminal,
             )
-            self._process = process
+            self._process, self.started = process, process_started(process.pid)
             outlet.close()
             if self.signalled:
                 process.terminate()
             self._wait(process, watch, every_seconds)
             self._process = self._outlet = None
         memory = process.returncode == -signal.SIGKILL and out_of_memory_kills() > kills
-        return Outcome(process.pid, process.returncode, memory)
+        return Outcome(process.pid, process.returncode, memory, self.started)
+
+    def copy_environment(self, scratch: str | None) -> None:
+        """Let children import from a copy of what is installed, below `scratch`: made once, and shared by the node's other workers."""
+        if scratch and not self._copied:
+            from persona_exp.launch.environment_copy import environment_copy
+
+            self._copied, self.copy = True, environment_copy(scratch)
 
     @property
     def pid(self) -> int | None:
@@ -142,7 +157,7 @@ class Child:
             process.kill()
         elif process:
             process.send_signal(number)
-        if first:
+        if first and process:
             # Not through sys.stderr, which the signal may have come in the midst of.
             with suppress(OSError):
                 os.write(2, STOPPING)
@@ -168,11 +183,14 @@ class Child:
             self._process.send_signal(signal.SIGCONT)
 
 
-def environment(code: Path, gpu: str | None) -> dict[str, str]:
-    """What a child sees: the worker's environment, the sealed code in front, one GPU."""
+def environment(code: Path, gpu: str | None, copy: Path | None = None) -> dict[str, str]:
+    """What a child sees: the worker's environment, the sealed code in front, then the copy of what is installed, one GPU."""
+    front = [str(one.absolute()) for one in (code, copy) if one]
     path = [str(Path(one).absolute()) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     folders = {name: str(Path(os.environ[name]).expanduser().absolute()) for name in FOLDERS if os.environ.get(name)}
     # A trial computes on one GPU: with several in sight, transformers would multiply its batch by their number.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] if gpu is None else gpu
-    kept = {**KEEP_MEMORY, **os.environ, **folders}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(code.absolute()), *path]), "CUDA_VISIBLE_DEVICES": visible}
+    # What run.py has set for itself, to have Hydra raise its errors.
+    inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    kept = {**KEEP_MEMORY, **inherited, **folders}
+    return {**kept, "PYTHONPATH": os.pathsep.join([*front, *path]), "CUDA_VISIBLE_DEVICES": visible}

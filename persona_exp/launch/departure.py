@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.requeue import cancelled_by_user, requeue_this_job, this_job
 from persona_exp.launch.submission import Submission
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.attempt import node, process_gone, process_started
 
 # What sacct calls the end of a job, and what we call it.
 CAUSES = {
@@ -50,8 +50,13 @@ def go_elsewhere(submission: Submission) -> bool:
     job = this_job()
     if submission.launcher != "slurm" or job is None or job["name"] != submission.job_name:
         return False
-    shunned = sorted(path.name for path in _nodes(submission.sweep_folder).glob("*") if len(list(path.iterdir())) >= TWICE)
+    shunned = failed_twice(submission.sweep_folder)
     return node() in shunned and requeue_this_job(exclude=shunned)
+
+
+def failed_twice(sweep_folder: Path) -> list[str]:
+    """The hosts to keep the sweep's jobs away from."""
+    return sorted(path.name for path in _nodes(sweep_folder).glob("*") if len(list(path.iterdir())) >= TWICE)
 
 
 class Death(NamedTuple):
@@ -67,7 +72,7 @@ def death(record: Mapping[str, Any]) -> Death:
     job, restarted = record.get("job"), _restarted(record)
     if killed_here(record):
         return Death("killed", f"process {record['pid']} is gone from {record['host']}", True)
-    if record["host"] == node() and not restarted:
+    if process_gone(record) and not restarted:
         return Death("node_failed", f"{record['host']} was started anew", True)
     from persona_exp.launch.slurm.queue import history
 
@@ -81,7 +86,7 @@ def death(record: Mapping[str, Any]) -> Death:
 
 def killed_here(record: Mapping[str, Any]) -> bool:
     """Whether a dead attempt was a process of this host that somebody killed: no restart of the machine nor of its job ended it."""
-    return record["host"] == node() and not _restarted(record) and _boot(record["process_started"]) == _boot(process_started(os.getpid()))
+    return bool(process_gone(record) and not _restarted(record) and _boot(record["process_started"]) == _boot(process_started(os.getpid())))
 
 
 def _restarted(record: Mapping[str, Any]) -> bool:

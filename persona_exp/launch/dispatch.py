@@ -10,7 +10,7 @@ from persona_exp.errors import UserError
 from persona_exp.launch import canary, cost, hold
 from persona_exp.launch.arrays import send, site_limits, texts
 from persona_exp.launch.observer import Observer
-from persona_exp.launch.options import SlurmOptions, for_sbatch
+from persona_exp.launch.options import SlurmOptions, environment_scratch, for_sbatch
 from persona_exp.launch.plan import plan
 from persona_exp.launch.rows import Row
 from persona_exp.launch.submission import Submission, create, draft
@@ -141,6 +141,7 @@ def _recorded(left: Sequence[Row], options: SlurmOptions, config: Config) -> dic
         "max_rounds": options.max_rounds,
         "trials_per_task": options.trials_per_task,
         "lease_seconds": config.cluster.lease_seconds,
+        "environment_scratch": environment_scratch(config.cluster),
     }
     return {"sbatch": for_sbatch(options, config.cluster), "launch": launch}
 

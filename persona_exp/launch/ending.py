@@ -9,7 +9,7 @@ from persona_exp.launch.retry import after_death
 from persona_exp.launch.slurm.requeue import this_job
 from persona_exp.trial.attempt import claim, close, node
 from persona_exp.trial.directory import Directory
-from persona_exp.trial.state import attempt_files, read_record
+from persona_exp.trial.record import attempt_files, read_record
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Word:
 
     def of(self, directory: Directory, seal_name: str) -> dict[str, Any] | None:
         """What the child's attempt at a trial came to, closed where it died without a word; None when it made none."""
-        found = attempt_of(directory, self.outcome.pid)
+        found = attempt_of(directory, self.outcome.pid, self.outcome.started)
         if found is None:
             return None
         path, record = found
@@ -53,11 +53,14 @@ class Word:
         return claimed.record
 
 
-def attempt_of(directory: Directory, pid: int | None) -> tuple[Path, dict[str, Any]] | None:
-    """The newest attempt that this process of this host made; it need not be the trial's last, where it was fenced."""
+def attempt_of(directory: Directory, pid: int | None, started: str | None) -> tuple[Path, dict[str, Any]] | None:
+    """The newest attempt that this process of this host made; it need not be the trial's last, where it was fenced.
+
+    `started` (trial.attempt.process_started) tells it from an earlier process of the same number; None where that is not known.
+    """
     for path in reversed(attempt_files(directory.path)):
         record = read_record(path)
-        if record["pid"] == pid and record["host"] == node():
+        if (record["pid"], record["host"]) == (pid, node()) and (started is None or record.get("process_started") == started):
             return path, record
     return None
 

@@ -1,20 +1,31 @@
-"""A sweep run on this machine."""
+"""A sweep run on this machine.
 
+python -m persona_exp.launch.here FOLDER N_JOBS      goes on with the sweep of a folder, under the seals that it asked for last
+"""
+
+import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_exp.config.schema import Config
+from persona_exp.errors import UserError
 from persona_exp.launch import cost, hold, wanted
 from persona_exp.launch.conclusion import conclude
 from persona_exp.launch.gpus import gpus_here
 from persona_exp.launch.local import run_locally
+from persona_exp.launch.note import note
 from persona_exp.launch.observer import Observer
-from persona_exp.launch.options import LocalOptions
-from persona_exp.launch.plan import plan
+from persona_exp.launch.options import LocalOptions, environment_scratch
+from persona_exp.launch.plan import NOOP_TRIALS, plan
 from persona_exp.launch.rows import Row
 from persona_exp.launch.submission import Submission, create
 from persona_exp.launch.survey import survey
+from persona_exp.launch.watch import Leaving
+from persona_exp.process import leave_with_75
+from persona_exp.trial.seal import read_seal
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost import Estimate
@@ -27,10 +38,26 @@ ROUNDS = 3
 
 def run_here(folder: Path, found: Sequence[Row], options: LocalOptions, estimate: "Estimate") -> int:
     """Run what is left with `n_jobs` workers, wait for what runs elsewhere, then report; the exit code."""
+    n_jobs = options.n_jobs or max(1, len(gpus_here()))
+    note(found[0].trial.path, "persona_exp.launch.here", str(folder.absolute()), str(n_jobs))
+    return _rounds(folder, found[0].config, n_jobs, estimate)
+
+
+def main(folder: Path, n_jobs: int) -> int:
+    """Go on with a sweep; the exit code."""
+    try:
+        trials = folder.parent.parent / "trials"
+        config = read_seal(trials / wanted.read(folder)[0].seal)[1]
+        print(f"Sweep {folder.name} goes on as it was sealed.", flush=True)
+        return _rounds(folder, config, n_jobs, None)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _rounds(folder: Path, config: Config, n_jobs: int, estimate: "Estimate | None") -> int:
     gpus = gpus_here()
-    n_jobs = options.n_jobs or max(1, len(gpus))
-    config = found[0].config
-    observer, worst, announced = Observer(config.cluster.lease_seconds), 0, False
+    observer, worst = Observer(config.cluster.lease_seconds), 0
     reached: list[list[int]] = []
     while True:
         seen = survey(folder, observer)
@@ -39,25 +66,50 @@ def run_here(folder: Path, found: Sequence[Row], options: LocalOptions, estimate
             return max(1, conclude(folder))
         if left:
             reached.append(seen.progress(folder))
-            tasks = plan(left, engine=config.engine.name)
-            submission = _record(folder, tasks, n_jobs)
-            cost.keep(estimate, submission.folder)
+            submission = _record(folder, _tasks(left, config, n_jobs), n_jobs, config)
+            if estimate:
+                cost.keep(estimate, submission.folder)
             code = run_locally(submission.path, n_jobs=n_jobs, gpus=gpus, titles=wanted.titles(seen.asked))
             if code == INTERRUPTED:
                 return INTERRUPTED
             worst = max(worst, code)
         elif seen.going:
-            if not announced:
-                print(f"{len(seen.going)} trials are running elsewhere; waiting for them.", flush=True)
-                announced = True
-            time.sleep(POLL_SECONDS)
+            trials = "One trial is" if len(seen.going) == 1 else f"{len(seen.going)} trials are"
+            print(f"{trials} running elsewhere; waiting for the end.", flush=True)
+            if not _waited(folder, observer):
+                print(f"Stopped waiting: what runs elsewhere goes on there, and the same command comes back to {folder.name}.", flush=True)
+                return INTERRUPTED
         else:
             return max(worst, conclude(folder))
 
 
-def _record(folder: Path, tasks: Sequence[Sequence[str]], n_jobs: int) -> Submission:
+def _waited(folder: Path, observer: Observer) -> bool:
+    """Wait until something is left to be done here, or nothing runs elsewhere any more; False when a signal came before."""
+    with Leaving() as leaving:
+        while not leaving.asked:
+            time.sleep(POLL_SECONDS)
+            seen = survey(folder, observer)
+            if seen.left or not seen.going:
+                return not leaving.asked
+    return False
+
+
+def _tasks(left: Sequence[str], config: Config, n_jobs: int) -> Sequence[Sequence[str]]:
+    """Of a rehearsal, whose trials run many in one process, every worker has its share."""
+    share = math.ceil(len({seal.split("/")[0] for seal in left}) / n_jobs)
+    return plan(left, engine=config.engine.name, trials_per_task=min(NOOP_TRIALS, share) if config.engine.name == "noop" else None)
+
+
+def _record(folder: Path, tasks: Sequence[Sequence[str]], n_jobs: int, config: Config) -> Submission:
     """The next record: other launchers may work at the same sweep, and claim other trials."""
+    cluster = config.cluster
+    launch = {"n_jobs": n_jobs, "lease_seconds": cluster.lease_seconds, "environment_scratch": environment_scratch(cluster)}
     while True:
-        made = create(folder, launcher="local", tasks=tasks, options={"launch": {"n_jobs": n_jobs}}, canary=False)
+        made = create(folder, launcher="local", tasks=tasks, options={"launch": launch}, canary=False)
         if made is not None:
             return made
+
+
+if __name__ == "__main__":
+    leave_with_75()
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -6,6 +6,7 @@ submission's record, and everybody else finds it made.
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -15,15 +16,22 @@ from typing import Any, Literal
 
 from persona_exp.errors import UserError
 from persona_exp.launch import hold
-from persona_exp.launch.arrays import send, submit_keeper
+from persona_exp.launch.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.conclusion import conclude
 from persona_exp.launch.observer import LEASE_SECONDS, Observer
 from persona_exp.launch.plan import plan
+from persona_exp.launch.slurm.requeue import requeue_this_job, this_job
 from persona_exp.launch.submission import Submission, create, jobs, submissions
 from persona_exp.launch.survey import Survey, of_sweep, survey
 
 What = Literal["ended", "held", "going", "unknown", "submitted", "given up"]
 POLL_SECONDS = 5.0
+# A keeper that must stay looks more and more seldom.
+SELDOM_SECONDS = 60.0
+# So long it stays where no successor is taken, then it gives its place in the queue to itself; at most this part of its time limit.
+STAY_SECONDS, STAY_PART = 35 * 60.0, 0.6
+# What Slurm says of a job that it put back and holds, for its node could not begin it.
+LAUNCH_FAILED = re.compile("launch.failed.requeued.held", re.IGNORECASE)
 # A trial that somebody runs outside Slurm is looked at again after so long.
 LATER_SECONDS = 600
 
@@ -46,7 +54,7 @@ class Tended:
 def tend(sweep_folder: Path, observer: Observer) -> Tended:
     """Look once, and submit what was lost: what ought to run, has no job in the queue and no live attempt.
 
-    Raises UserError with sbatch's reason when that is refused.
+    Raises Refused with sbatch's reason when it is not taken.
     """
     seen = survey(sweep_folder, observer)
     going = len(seen.going)
@@ -57,10 +65,26 @@ def tend(sweep_folder: Path, observer: Observer) -> Tended:
     held = hold.read(sweep_folder)
     if held:
         return Tended("held", str(held["message"]), going)
+    if going:
+        _release_failed_launches(seen.submissions)
     if going and {one.seal for one in seen.left} <= _without_room(seen.submissions):
         # Nothing was lost: what was left out comes when the user's other jobs, the sweep's own among them, have made room.
         return Tended("going", going=going)
     return _submit(sweep_folder, seen) if seen.left else Tended("going", going=going)
+
+
+def _release_failed_launches(made: Sequence[Submission]) -> None:
+    """Let those jobs start again that Slurm holds because their launch failed: they would wait for ever, and the keeper behind them."""
+    from persona_exp.launch.slurm.queue import queued
+    from persona_exp.launch.slurm.submit import release
+
+    for job in queued([one.job_name for one in made if one.launcher == "slurm"]) or []:
+        if job.state == "PENDING" and LAUNCH_FAILED.fullmatch(job.reason):
+            print(f"Slurm could not launch job {job.label} and holds it; released.", flush=True)
+            try:
+                release(job.label)
+            except UserError as error:
+                print(f"{error}", flush=True)
 
 
 def _without_room(made: Sequence[Submission]) -> set[str]:
@@ -68,7 +92,8 @@ def _without_room(made: Sequence[Submission]) -> set[str]:
     left_out: set[str] = set()
     for one in made:
         sent = jobs(one)
-        if one.launcher == "slurm" and sent["complete"]:
+        # What was refused for another reason is lost.
+        if one.launcher == "slurm" and sent["complete"] and sent.get("refused") in (None, "full"):
             tasks = {0} if sent["canary"] else set()
             tasks |= {task for array in sent["arrays"] for task in range(array["first"], array["first"] + array["size"])}
             left_out |= {seal for task, seals in enumerate(one.tasks) if task not in tasks for seal in seals}
@@ -98,46 +123,91 @@ def _rounds_without_progress(before: Sequence[Submission], progress: list[int]) 
     for one in reversed(before):
         if one.by["who"] != "keeper" or one.by["progress"] != progress:
             break
-        rounds += 1
+        sent = jobs(one)
+        # That Slurm was busy, or the queue full, says nothing about the trials.
+        rounds += sent["arrays"] != [] or sent.get("refused") not in ("busy", "full")
     return rounds
 
 
-def keep(sweep_folder: Path, *, poll_seconds: float = POLL_SECONDS) -> int:
-    """The keeper's job from start to end: 0 when every trial is finished or another keeper comes after, 1 when cells are missing."""
+def keep(sweep_folder: Path, *, poll_seconds: float = POLL_SECONDS, stay_seconds: float | None = None) -> int:
+    """The keeper's job from start to end: 0 when every trial is finished or another keeper comes after, 1 when cells are missing.
+
+    Where Slurm is busy, or has no room for its successor, it stays and looks again; after `stay_seconds` (None: a part of its time
+    limit) it puts itself back into the queue, and by hand, outside a job, leaves with 2.
+    """
     before = of_sweep(submissions(sweep_folder))
     if not before:
         raise UserError(f"{sweep_folder} was never submitted to Slurm: there is nothing to keep.")
-    submission = before[-1]
-    lease = float(submission.options["launch"].get("lease_seconds", LEASE_SECONDS))
-    observer, started = Observer(lease), time.monotonic()
+    stay = stay_seconds if stay_seconds is not None else min(STAY_SECONDS, STAY_PART * 60 * keeper_minutes(before[-1]))
+    observer, started, said = Observer(_lease(before[-1])), time.monotonic(), ""
     while True:
+        kept = _look(sweep_folder, observer, time.monotonic() - started)
+        if kept.code is not None:
+            print(kept.told, flush=True)
+            return kept.code if kept.what != "ended" else conclude(sweep_folder)
+        # The script's path in front of a refusal differs from one try to the next.
+        if kept.told.partition(": ")[2] != said:
+            said = kept.told.partition(": ")[2]
+            print(kept.told, flush=True)
+        if time.monotonic() - started > stay:
+            if requeue_this_job():
+                print("The keeper has put itself back into the queue.", flush=True)
+                return 0
+            if this_job() is None:
+                print("Left; the sweep's command goes on.", flush=True)
+                return 2
+        time.sleep(min(max(poll_seconds, SELDOM_SECONDS), poll_seconds + (time.monotonic() - started) / 20))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look came to: the exit code where the keeper is to leave, and what to say. `ended` asks for the report first."""
+
+    told: str
+    code: int | None = None
+    what: str = ""
+
+
+def _look(sweep_folder: Path, observer: Observer, seconds: float) -> _Look:
+    from persona_exp.launch.slurm.submit import Refused
+
+    try:
         tended = tend(sweep_folder, observer)
-        print(f"{sweep_folder.name}: {tended.what}{': ' + tended.why if tended.why else ''}", flush=True)
-        if tended.what == "submitted":
-            return 0
+        told = f"{sweep_folder.name}: {tended.what}{': ' + tended.why if tended.why else ''}"
         if tended.ended:
-            return conclude(sweep_folder)
-        if _another_keeper(sweep_folder, submission):
-            print("Another keeper comes after this one.", flush=True)
-            return 0
-        live = _live_jobs(sweep_folder)
+            return _Look(told, 0, "ended")
+        if tended.submission and jobs(tended.submission)["keeper"]:
+            return _Look(told, 0)
+        if _another_keeper(sweep_folder):
+            return _Look(f"{told}\nAnother keeper comes after this one.", 0)
+        newest, live = of_sweep(submissions(sweep_folder))[-1], _live_jobs(sweep_folder)
         if live:
-            submit_keeper(submission, live)
-            print(f"The keeper comes back when {', '.join(live)} have ended.", flush=True)
-            return 0
-        if time.monotonic() - started > 3 * lease + 60:
-            submit_keeper(submission, [], begin_seconds=LATER_SECONDS)
-            print(f"{tended.going} trials run outside this sweep's jobs; the keeper comes back in {LATER_SECONDS // 60} minutes.")
-            return 0
-        time.sleep(poll_seconds)
+            submit_keeper(newest, live)
+            return _Look(f"{told}\nThe keeper comes back when {', '.join(live)} have ended.", 0)
+        if seconds > 3 * _lease(newest) + 60:
+            submit_keeper(newest, [], begin_seconds=LATER_SECONDS)
+            later = f"{tended.going} trials run outside this sweep's jobs; the keeper comes back in {LATER_SECONDS // 60} minutes."
+            return _Look(f"{told}\n{later}", 0)
+    except Refused as refused:
+        return _Look(f"{refused} The keeper stays and asks again.")
+    return _Look(told)
 
 
-def _another_keeper(sweep_folder: Path, own: Submission) -> bool:
-    """Whether the keeper of a later submission is in the queue: it goes on from here."""
+def _lease(submission: Submission) -> float:
+    return float(submission.options["launch"].get("lease_seconds", LEASE_SECONDS))
+
+
+def _another_keeper(sweep_folder: Path) -> bool:
+    """Whether the keeper of a later submission, or a later one of the same, is in the queue: it goes on from here.
+
+    Of two that run, only the earlier may leave.
+    """
     from persona_exp.launch.slurm.queue import queued
 
-    later = [one.keeper_name for one in submissions(sweep_folder) if one.number > own.number and one.launcher == "slurm"]
-    return bool(later) and bool(queued(later))
+    numbers = {one.keeper_name: one.number for one in submissions(sweep_folder) if one.launcher == "slurm"}
+    own = this_job() or {"id": "0", "name": ""}
+    place = (numbers.get(own["name"], 0), int(own["id"]))
+    return any((numbers[job.name], int(job.id)) > place for job in queued(list(numbers)) or [] if job.state != "COMPLETING")
 
 
 def _live_jobs(sweep_folder: Path) -> list[str]:

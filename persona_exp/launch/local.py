@@ -32,6 +32,8 @@ RESTARTS = 3
 # What a child does not get any further in so many goes is left to a person.
 GOES = 3
 
+HINT = "Ctrl-C stops it, and the same command goes on."
+
 
 def run_locally(submission: Path, *, n_jobs: int, gpus: Sequence[str], titles: Mapping[str, str]) -> int:
     """One go of `n_jobs` workers at what a submission holds: 0, 1 when a trial failed, 75 when asked to leave. `titles` by trial id."""
@@ -71,6 +73,7 @@ def run_alone(work: Work, title: str, gpus: Sequence[str] = ()) -> int:
             code = Worker(work, child, announce=_Titles({directory.trial_id: title}, 1)).run()
             if code:
                 return code
+    say(f"Stopped waiting: trial {directory.trial_id} goes on where it runs, and the same command comes back to it.")
     return INTERRUPTED
 
 
@@ -163,7 +166,7 @@ def _side_by_side(submission: Submission, work: Work, jobs: int, gpus: Sequence[
     from persona_exp.launch.screen import screen
 
     known: dict[str, State] = {}
-    with _Crew(submission, work, gpus) as crew, screen(submission.sweep, titles) as shown:
+    with _Crew(submission, work, gpus) as crew, screen(submission.sweep, titles, hint=HINT) as shown:
         for task in range(jobs):
             crew.start(task)
         going = True

@@ -1,14 +1,14 @@
 """Whether an attempt that says it runs still does, told without trusting another host's clock.
 
-On this host its process tells. Elsewhere its heartbeat does: one that moves is alive; one that stands still for a lease on our own
-monotonic clock is dead, unless the queue shows its job running where it ran.
+Where its process would be seen, that tells. Elsewhere its heartbeat does: one that moves is alive; one that stands still for a lease
+on our own monotonic clock is dead, unless the queue shows its job running where it ran.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.attempt import process_gone
 
 if TYPE_CHECKING:
     from persona_exp.launch.slurm.queue import Job
@@ -38,8 +38,9 @@ class Observer:
             return "dead"
         if self._preceded(record):
             return "dead"
-        if record["host"] == node():
-            return "alive" if process_started(int(record["pid"])) == record["process_started"] else "dead"
+        gone = process_gone(record)
+        if gone is not None:
+            return "dead" if gone else "alive"
         moved, still_seconds = self._watch(record)
         if moved:
             return "alive"

@@ -29,9 +29,9 @@ class SlurmOptions:
     """How a sweep is submitted to Slurm. What is null is taken from cluster=NAME, and where that says nothing, left to Slurm.
 
     `array_parallelism` elements of an array run at once. `wait` watches the sweep to its end. `canary` lets the first trial pass its first
-    steps before the rest start; `keeper` adds a last job that resubmits what was lost and writes the report, and gives up after
-    `max_rounds` rounds that brought nothing. A task runs `trials_per_task` trials one after the other (null: 1, of engine=noop 100).
-    `dry_run` prints the sbatch text and submits nothing.
+    steps before the rest start; `keeper` adds a last job of one core that resubmits what was lost and writes the report: it waits out a
+    Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A task runs
+    `trials_per_task` trials one after the other (null: 1, of engine=noop 100). `dry_run` prints the sbatch text and submits nothing.
     """
 
     array_parallelism: int = 256
@@ -93,6 +93,11 @@ def for_sbatch(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
     said.update({name: value for name, value in own.items() if value is not None})
     said["setup"] = [*cluster.setup, *(options.setup or [])]
     return {name: value for name, value in said.items() if value is not None and value != [] and value != {}}
+
+
+def environment_scratch(cluster: Cluster) -> str | None:
+    """The node-local folder to which workers copy the Python environment, None where the site does not ask for that."""
+    return cluster.scratch if "environment" in cluster.stage else None
 
 
 def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:

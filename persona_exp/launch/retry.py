@@ -13,8 +13,8 @@ from persona_exp import files
 from persona_exp.launch.departure import killed_here
 from persona_exp.trial.attempt import gone
 from persona_exp.trial.directory import Directory
+from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.seal import finished, read_seal_facts
-from persona_exp.trial.state import attempt_files, read_record
 
 Next = Literal["run", "wait", "finished", "failed", "cancelled"]
 
@@ -87,6 +87,14 @@ def allow(directory: Directory) -> bool:
     return bool(found) and files.create_text(directory.path / "retries" / f"{int(found[-1].stem):04}", "")
 
 
+def take_back(directories: Sequence[Directory]) -> int:
+    """Take back what was cancelled of these trials; how many were. For a person who asks for them again: keeper and workers never do."""
+    cancelled = [one for one in directories if one.cancelled.exists()]
+    for one in cancelled:
+        one.cancelled.unlink(missing_ok=True)
+    return len(cancelled)
+
+
 def allow_after_site_faults(directories: Sequence[Directory], seal_names: Sequence[str]) -> list[str]:
     """The ids of those trials that failed for what their site did, each allowed another try: for a person who runs the command again."""
     allowed = []
@@ -109,6 +117,8 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
     def failed(why: str, cause: str | None) -> Verdict:
         return Verdict("failed", why, dead=dead, cause=cause)
 
+    if last.get("cause") == "out_of_memory" and _evaluating(last):
+        return failed(f"attempt {last['attempt']} ran out of memory in its evaluation: set evaluation.batch_size lower", "out_of_memory")
     if last.get("cause") == "out_of_memory":
         used = last.get("micro_batch_size")
         with_what = f" with micro-batch {used}" if used else ""
@@ -125,10 +135,16 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
 
 def _halved(directory: Directory, seal_name: str, own: Sequence[Mapping[str, Any]]) -> int | None:
     """The micro-batch that the attempts so far leave; None for the sealed one."""
-    used = [int(one["micro_batch_size"]) for one in own if one.get("cause") == "out_of_memory" and one.get("micro_batch_size")]
+    short = [one for one in own if one.get("cause") == "out_of_memory" and not _evaluating(one)]
+    used = [int(one["micro_batch_size"]) for one in short if one.get("micro_batch_size")]
     if not used or not _may_halve(directory.path / "seals" / seal_name):
         return None
     return max(1, min(used) // 2)
+
+
+def _evaluating(record: Mapping[str, Any]) -> bool:
+    """Whether the attempt had come to its evaluation, where the micro-batch of the training has no part."""
+    return bool((record.get("progress") or {}).get("phase") == "evaluating")
 
 
 def _kills(own: Sequence[Mapping[str, Any]]) -> int:

@@ -1,25 +1,53 @@
-"""One trial, from its config to its figures on the screen."""
+"""One trial, from its config to its figures on the screen.
+
+python -m persona_exp.launch.single SEAL      goes on with the trial of a seal
+"""
+
+import sys
+from pathlib import Path
 
 from persona_exp.config.schema import Config
+from persona_exp.errors import UserError
 from persona_exp.launch.local import run_alone
-from persona_exp.launch.retry import allow_after_site_faults
+from persona_exp.launch.note import note
+from persona_exp.launch.options import environment_scratch
+from persona_exp.launch.retry import allow_after_site_faults, take_back
 from persona_exp.launch.work import of_seals
+from persona_exp.process import leave_with_75
 from persona_exp.trial.reader import read_trial
-from persona_exp.trial.seal import Sealed, finished, read_seal_facts, seal
+from persona_exp.trial.seal import Sealed, finished, read_seal, read_seal_facts, seal
 
 
 def run_single(config: Config, *, command: str) -> int:
     """Seal and run one trial, print its metrics; the exit code."""
+    trial = seal(config, command=command)
+    note(trial.path, "persona_exp.launch.single", str(trial.path.absolute()))
+    # Whoever asks again takes back what was cancelled, and vouches for the site.
+    if take_back([trial.directory]):
+        print(f"Trial {trial.trial_id} was cancelled; this takes that back.", flush=True)
+    allow_after_site_faults([trial.directory], [trial.path.name])
+    return _run(trial, config)
+
+
+def main(path: Path) -> int:
+    """Go on with the trial of the seal at `path`; the exit code."""
+    try:
+        trial, config = read_seal(path)
+        print(f"Trial {trial.trial_id} goes on as it was sealed.", flush=True)
+        return _run(trial, config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(trial: Sealed, config: Config) -> int:
     from persona_exp.launch.gpus import gpus_here
 
-    trial = seal(config, command=command)
-    # Whoever asks again takes back what was cancelled, and vouches for the site.
-    trial.directory.cancelled.unlink(missing_ok=True)
-    allow_after_site_faults([trial.directory], [trial.path.name])
     if finished(trial.path):
         print(f"Trial {trial.trial_id} is finished already.")
     else:
-        code = run_alone(of_seals([trial.path], config.cluster.lease_seconds), config.method.name, gpus_here())
+        work = of_seals([trial.path], config.cluster.lease_seconds, environment_scratch(config.cluster))
+        code = run_alone(work, config.method.name, gpus_here())
         if code:
             return code
     if config.engine.name != "noop":
@@ -45,3 +73,8 @@ def _show(trial: Sealed, config: Config) -> None:
     console = Console()
     console.print(table)
     console.print(f"{trial.directory.path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    leave_with_75()
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,17 +1,16 @@
 """A sweep: sealed, estimated, run here or on Slurm, reported."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persona_exp import files
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch import wanted
 from persona_exp.launch.options import LocalOptions, SlurmOptions
-from persona_exp.launch.retry import Verdict, allow_after_site_faults, verdict
+from persona_exp.launch.retry import Verdict, allow_after_site_faults, take_back, verdict
 from persona_exp.launch.rows import Request, Row, rows
 from persona_exp.trial.attempt import now
 
@@ -23,9 +22,16 @@ LONGEST_SLUG = 80
 
 
 def run_sweep(
-    *, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Request], options: LocalOptions | SlurmOptions | None = None
+    *,
+    command: str,
+    arguments: Sequence[str],
+    swept: Sequence[str],
+    requests: Sequence[Request],
+    options: LocalOptions | SlurmOptions | None = None,
 ) -> int:
     """Seal every trial and its base model, run what is not finished, write the report; the exit code.
+
+    `command` is what the person typed, the launcher's settings included; `arguments` are its overrides without Hydra's own.
 
     Nothing runs before all are sealed, so that a mistake in the last trial costs no time of the first. Raises UserError, before anything
     is run or submitted.
@@ -37,7 +43,6 @@ def run_sweep(
         from persona_exp.launch.dispatch import refuse_what_cannot_work
 
         refuse_what_cannot_work(options, requests[0].config)
-    command = shlex.join(["python", "run.py", "-m", *arguments])
     found = rows(requests, command)
     named = [argument for argument in arguments if argument.split("=")[0].lstrip("+~") in swept]
     ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]
@@ -60,11 +65,13 @@ def run_sweep(
 
 def write(folder: Path, command: str, swept: Sequence[str], found: Sequence[Row]) -> None:
     """Say on disk what the sweep asks for. A person who asks again takes back what was cancelled, and vouches for the site."""
-    files.create_text(folder / "sweep.yaml", _description(folder.name, command, swept, found))
+    _describe(folder, command, swept, found)
     wanted.write(folder, [row.wanted for row in found])
-    for row in found:
-        (row.trial.directory.path / "cancel.json").unlink(missing_ok=True)
-    allow_after_site_faults([row.trial.directory for row in found], [row.trial.path.name for row in found])
+    directories = [row.trial.directory for row in found]
+    taken_back = take_back(directories)
+    if taken_back:
+        print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
+    allow_after_site_faults(directories, [row.trial.path.name for row in found])
 
 
 def unfinished(found: Sequence[Row]) -> list[Row]:
@@ -126,13 +133,36 @@ def _limits(options: LocalOptions | SlurmOptions, config: Config) -> "Limits | N
     return limits(sbatch.get("partition"), account=sbatch.get("account"), qos=sbatch.get("qos"))
 
 
-def _description(name: str, command: str, swept: Sequence[str], found: Sequence[Row]) -> str:
+def _describe(folder: Path, command: str, swept: Sequence[str], found: Sequence[Row]) -> None:
+    """Write sweep.yaml, anew where the command is another: the last one given is the one that goes on with the sweep."""
+    path = folder / "sweep.yaml"
+    before = _head(path)
+    if before is None:
+        files.create_text(path, _description(folder.name, command, swept, found, now()))
+    elif before["command"] != command:
+        files.write_text(path, _description(folder.name, command, swept, found, before["created"]))
+
+
+def _head(path: Path) -> dict[str, Any] | None:
+    """What sweep.yaml says before its trials, of which there may be a thousand; None where it is not there. UserError: it is damaged."""
+    import yaml
+
+    try:
+        head = yaml.safe_load(path.read_text(encoding="utf-8").partition("\ntrials:")[0])
+        return {"command": head["command"], "created": head["created"]}
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+
+
+def _description(name: str, command: str, swept: Sequence[str], found: Sequence[Row], created: str) -> str:
     import yaml
 
     trials = [
         {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in found
     ]
-    what = {"name": name, "command": command, "swept": list(swept), "created": now(), "trials": trials}
+    what = {"name": name, "command": command, "swept": list(swept), "created": created, "trials": trials}
     # The one written in C, where PyYAML has it: a thousand rows take seconds otherwise.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return str(yaml.dump(what, Dumper=dumper, sort_keys=False, allow_unicode=True))

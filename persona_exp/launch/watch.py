@@ -15,6 +15,7 @@ from persona_exp.launch.keeper import Tended, tend
 from persona_exp.launch.observer import LEASE_SECONDS, Observer
 from persona_exp.launch.screen import screen
 from persona_exp.launch.submission import latest, submissions
+from persona_exp.training.interruption import SIGNALS
 from persona_exp.trial.state import ENDED, State, read_states
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 DETACHED = 75
 # Slurm is asked no more often than this, once the first seconds are over.
 TEND_SECONDS = 10.0
+# And where it refuses, more and more seldom.
+SELDOM_SECONDS = 300.0
 SLICE_SECONDS = 0.1
-LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# USR2 is what a launcher that is itself in a job gets before the time limit.
+LEAVE = (*SIGNALS, signal.SIGHUP)
 
 
 class Leaving:
@@ -73,11 +77,14 @@ def watch(sweep_folder: Path, titles: Mapping[str, str] | None = None, *, leavin
 
 def _follow(sweep_folder: Path, titles: Mapping[str, str], trial_ids: Sequence[str], observer: Observer, leaving: Leaving) -> bool:
     """Show the sweep until it has ended; False when somebody wants to leave before that."""
-    runs, started, tended_at = sweep_folder.parent.parent, time.monotonic(), float("-inf")
+    from persona_exp.launch.slurm.submit import Refused
+
+    runs, started, tended_at, refusals = sweep_folder.parent.parent, time.monotonic(), float("-inf"), 0
     known: dict[str, State] = {}
     waiting: dict[str, str] = {}
     released: set[str] = set()
-    told = ("", "")
+    told: set[str] = set()
+    said = ("", "")
     with screen(sweep_folder.name, titles, hint="Ctrl-C leaves the sweep running.") as shown:
         while not leaving.asked:
             open_ids = [one for one in trial_ids if one not in known or known[one].status != "finished"]
@@ -86,21 +93,36 @@ def _follow(sweep_folder: Path, titles: Mapping[str, str], trial_ids: Sequence[s
             shown.show(states, waiting)
             over = all(state.status in ENDED for state in states)
             pause = min(2.0, max(0.2, (time.monotonic() - started) / 20))
-            if time.monotonic() - tended_at >= (min(pause, TEND_SECONDS) if over else TEND_SECONDS):
+            often = min(pause, TEND_SECONDS) if over else TEND_SECONDS
+            if time.monotonic() - tended_at >= min(SELDOM_SECONDS, often * 2**refusals):
                 tended_at = time.monotonic()
-                tended = tend(sweep_folder, observer)
-                if tended.ended:
-                    if tended.what == "given up":
-                        print(f"Given up: {tended.why}.", flush=True)
-                    return True
-                if (tended.what, tended.why) != told:
-                    told = (tended.what, tended.why)
-                    _tell(tended)
+                try:
+                    tended = tend(sweep_folder, observer)
+                except Refused as refused:
+                    refusals = min(refusals + 1, 10)
+                    _tell_once(f"{refused}", told)
+                else:
+                    refusals = 0
+                    if tended.ended:
+                        if tended.what == "given up":
+                            print(f"Given up: {tended.why}.", flush=True)
+                        return True
+                    if (tended.what, tended.why) != said:
+                        said = (tended.what, tended.why)
+                        _tell(tended)
                 jobs = _jobs(sweep_folder)
                 waiting = _reasons(sweep_folder, jobs)
-                _release(sweep_folder, jobs, released)
+                _release(sweep_folder, jobs, released, told)
             _sleep(pause, leaving)
     return False
+
+
+def _tell_once(refused: str, told: set[str]) -> None:
+    """Say that Slurm refused something, without the names that differ from one try to the next."""
+    reason = refused.partition(": ")[2] or refused
+    if reason not in told:
+        told.add(reason)
+        print(f"{refused} Asking again.", flush=True)
 
 
 def _tell(tended: Tended) -> None:
@@ -132,10 +154,10 @@ def _reasons(sweep_folder: Path, jobs: "Sequence[Job]") -> dict[str, str]:
     }
 
 
-def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str]) -> None:
+def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], told: set[str]) -> None:
     """Let the arrays go whose canary has passed, should the canary's own worker not have done it."""
     from persona_exp.launch import canary
-    from persona_exp.launch.slurm.submit import release
+    from persona_exp.launch.slurm.submit import Refused, release
     from persona_exp.trial.directory import trial_directory
 
     waiting = [job for job in jobs if job.reason == "Dependency" and job.array_id and job.array_id not in released]
@@ -143,8 +165,12 @@ def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str]) -> N
         own = {job.array_id for job in waiting if job.name == one.job_name and job.array_id}
         if own and one.canary and canary.passed(trial_directory(one.runs, one.trial_ids[0])):
             for array_id in own:
-                release(array_id)
-                released.add(array_id)
+                try:
+                    release(array_id)
+                except Refused as refused:
+                    _tell_once(f"{refused}", told)
+                else:
+                    released.add(array_id)
 
 
 def _sleep(seconds: float, leaving: Leaving) -> None:

@@ -14,12 +14,16 @@ from persona_exp.trial.directory import Directory
 
 @dataclass(frozen=True)
 class Work:
-    """Seals by task, as paths relative to runs/trials; of a submission, or of none."""
+    """Seals by task, as paths relative to runs/trials; of a submission, or of none.
+
+    `environment_scratch` is the node-local folder to which the Python environment is copied, None where it is used in its place.
+    """
 
     runs: Path
     tasks: tuple[tuple[str, ...], ...]
     submission: Submission | None = None
     lease_seconds: float = LEASE_SECONDS
+    environment_scratch: str | None = None
 
     @property
     def sweep_folder(self) -> Path | None:
@@ -48,14 +52,16 @@ class Work:
 
 def of_submission(submission: Submission) -> Work:
     """The tasks of a submission."""
-    lease = float(submission.options.get("launch", {}).get("lease_seconds", LEASE_SECONDS))
-    return Work(submission.runs, submission.tasks, submission, lease)
+    launch = submission.options.get("launch", {})
+    lease = float(launch.get("lease_seconds", LEASE_SECONDS))
+    return Work(submission.runs, submission.tasks, submission, lease, launch.get("environment_scratch"))
 
 
-def of_seals(paths: Sequence[Path], lease_seconds: float = LEASE_SECONDS) -> Work:
+def of_seals(paths: Sequence[Path], lease_seconds: float = LEASE_SECONDS, environment_scratch: str | None = None) -> Work:
     """Trials that belong to no sweep: their seals lie at runs/trials/<trial_id>/seals/<name>, all under the same runs."""
     trials = paths[0].absolute().parents[2]
-    return Work(trials.parent, tuple((path.absolute().relative_to(trials).as_posix(),) for path in paths), None, lease_seconds)
+    tasks = tuple((path.absolute().relative_to(trials).as_posix(),) for path in paths)
+    return Work(trials.parent, tasks, None, lease_seconds, environment_scratch)
 
 
 def seal_name(seal: str) -> str:

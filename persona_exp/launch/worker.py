@@ -32,7 +32,7 @@ from persona_exp.launch.work import Work, of_seals, of_submission, seal_name
 from persona_exp.process import die_with_parent
 from persona_exp.trial import attempt as attempts
 from persona_exp.trial.attempt import node
-from persona_exp.trial.state import attempt_files, read_record
+from persona_exp.trial.record import attempt_files, read_record
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 75
 
@@ -144,16 +144,19 @@ class Worker:
         """Run the batch in a child and settle what it leaves."""
         for seal, _ in batch:
             self._announce(seal)
-        dead = {seal.split("/")[0]: f"{max(one.dead)}={self._bury(seal, max(one.dead))}" for seal, one in batch if one.dead}
-        if any(told.endswith("=out_of_memory") for told in dead.values()):
+        causes = {seal.split("/")[0]: (max(one.dead), *self._bury(seal, max(one.dead))) for seal, one in batch if one.dead}
+        if any(cause == "out_of_memory" for _, cause, _ in causes.values()):
             # Written down, it makes for a smaller micro-batch.
             return
         self._cancelling = False
+        self._child.copy_environment(self._work.environment_scratch)
+        if self._leaving:
+            return
         outcome = self._child.run(
             [self._work.path(seal) for seal, _ in batch],
             code=self._work.code(batch[0][0]),
             micro_batch_size=batch[0][1].micro_batch_size,
-            dead=dead,
+            dead={trial: f"{number}={cause}={message}" for trial, (number, cause, message) in causes.items()},
             watch=lambda: self._look(batch),
             every_seconds=CANARY_SECONDS if self._canary and not self._canary.over else LOOK_SECONDS,
         )
@@ -166,18 +169,18 @@ class Worker:
             if self._canary:
                 self._canary.look(directories)
             for directory in directories:
-                if not self._cancelling and directory.cancelled.exists() and attempt_of(directory, self._child.pid):
+                if not self._cancelling and directory.cancelled.exists() and attempt_of(directory, self._child.pid, self._child.started):
                     self._cancelling = True
                     say(f"Trial {directory.trial_id} was cancelled.")
                     self._child.terminate()
 
-    def _bury(self, seal: str, number: int, *, last_straw: bool = False) -> str:
-        """What a dead attempt died of: for its successor's record, for the nodes to stay away from, for the next micro-batch."""
+    def _bury(self, seal: str, number: int, *, last_straw: bool = False) -> tuple[str, str]:
+        """(cause, message) of a dead attempt: for its successor's record, for the nodes to stay away from, for the next micro-batch."""
         directory = self._work.directory(seal)
         path = attempt_files(directory.path)[-1]
         record = read_record(path)
         if int(record["attempt"]) != number or record["status"] != "running":
-            return str(record.get("cause"))
+            return str(record.get("cause")), str(record.get("message"))
         cause, message, proven = departure.death(record)
         say(f"Trial {directory.trial_id}: attempt {number} is dead: {message}.")
         if cause == "node_failed" and proven and self._work.sweep_folder:
@@ -185,7 +188,7 @@ class Worker:
         if cause == "out_of_memory" or last_straw:
             # Its end was seen, or matters no more: whoever wakes up is fenced all the same.
             attempts.close(path, cause, message, status=after_death(directory, seal_name(seal), cause))
-        return cause
+        return cause, message
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Read what the child's trials came to, and give those their last word that could not speak it."""

@@ -118,21 +118,19 @@ def adopt(
     return None
 
 
-def newest(folders: Iterable[Path]) -> Path | None:
-    """The whole checkpoint of the highest step in any of `folders`; damaged ones are passed over with a warning."""
-    for checkpoint in _newest_first(folders):
-        reason = damage(checkpoint)
-        if reason is None:
-            return checkpoint
-        log.warning("The checkpoint %s is damaged: %s. The one before it is taken.", checkpoint, reason)
-    return None
-
-
 def step_of(checkpoint: Path) -> int:
     """The optimiser step a checkpoint was saved after."""
     match = _NAME.search(checkpoint.name)
     assert match, checkpoint
     return int(match[1])
+
+
+def saved_after(checkpoint: Path) -> int | None:
+    """The optimiser step that a folder of any name holds, as its manifest says; None where that cannot be read."""
+    try:
+        return int(json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def remove(checkpoint: Path) -> None:

@@ -21,7 +21,7 @@ def main() -> int:
         "--dead",
         action="append",
         default=[],
-        metavar="TRIAL=NUMBER[=CAUSE]",
+        metavar="TRIAL=NUMBER[=CAUSE[=WORDS]]",
         help="an attempt that runs no more, whatever it says, and what ended it",
     )
     parser.add_argument("seals", nargs="+", type=Path, help="seals of trials")
@@ -47,11 +47,12 @@ def main() -> int:
     return run(arguments.seals, interruption, dead=dead, log=arguments.log, micro_batch_size=arguments.micro_batch)
 
 
-def _dead(given: Sequence[str]) -> dict[str, dict[int, str]]:
-    dead: dict[str, dict[int, str]] = {}
+def _dead(given: Sequence[str]) -> dict[str, dict[int, tuple[str, str]]]:
+    dead: dict[str, dict[int, tuple[str, str]]] = {}
     for one in given:
-        trial, number, *cause = one.split("=", 2)
-        dead.setdefault(trial, {})[int(number)] = cause[0] if cause else "node_failed"
+        trial, number, *told = one.split("=", 3)
+        cause, words = [*told, *("node_failed", "its heartbeat stood still")[len(told) :]]
+        dead.setdefault(trial, {})[int(number)] = cause, words
     return dead
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import files
-from persona_exp.errors import UserError
+from persona_exp.process import pid_namespace, sees_others
+from persona_exp.trial.record import numbered, read_record
 
 HEARTBEAT_SECONDS = 10.0
 STAGING, FENCED = "staging", "fenced"
@@ -74,10 +75,14 @@ class Attempt:
         now_ = time.monotonic()
         eta = None
         if step is not None and of is not None:
+            # It loads rich, which takes longer than a rehearsal's trial.
+            from persona_exp.progress import remaining
+
             if self._pace is None or self._pace[0] != phase:
                 self._pace = (phase, step, now_)
             elif step > self._pace[1]:
-                eta = round((now_ - self._pace[2]) / (step - self._pace[1]) * (of - step), 1)
+                rest = remaining(now_ - self._pace[2], step - self._pace[1], of - step)
+                eta = None if rest is None else round(rest, 1)
         given = {"step": step, "of": of, "loss": loss}
         what = {"phase": phase, **{key: before.get(key) if value is None else value for key, value in given.items()}, "eta_seconds": eta}
         if before.get("phase") != phase:
@@ -101,10 +106,12 @@ class Attempt:
             raise Superseded
 
     def publish(self, staged: Path, final: Path) -> bool:
-        """Rename `staged`, a folder in `staging`, to `final` unless that is there; True when this call did. Raises Superseded."""
-        self._raise_if_listed()
+        """Rename `staged`, a folder in `staging`, to `final` unless that is there; True when this call did. Raises Superseded.
+
+        The look comes after everything is on the disk, which takes minutes for a whole model over NFS, and right before the rename.
+        """
         try:
-            return files.publish(staged, final)
+            return files.publish(staged, final, before=self._raise_if_listed)
         except FileNotFoundError:
             # What was staged is gone: fenced off in this very moment.
             self._raise_if_listed()
@@ -134,21 +141,22 @@ def now() -> str:
 
 def latest(attempts: Path) -> Path | None:
     """The file of the highest attempt."""
-    return max(attempts.glob("[0-9]*.json"), default=None)
+    return next(reversed(numbered(attempts)), None)
 
 
 def claim(
     attempts: Path,
     *,
-    dead: Collection[int] = (),
+    dead: Collection[int] | Mapping[int, tuple[str, str]] = (),
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     unless: Callable[[], bool] = lambda: False,
     **facts: Any,
 ) -> Attempt | None:
     """Create the next attempt; None when the trial is being worked on, another claimed it first, or `unless()`.
 
-    It never waits. The last attempt is taken for running unless its number is in `dead` (an observer's word; a mapping gives the causes)
-    or it is provably gone. `unless` is asked after the last attempt was seen to have ended, so that what it published is there.
+    It never waits. The last attempt is taken for running unless its number is in `dead` (an observer's word; a mapping gives cause and
+    message of each) or it is provably gone. `unless` is asked after the last attempt was seen to have ended, so that what it published
+    is there.
     """
     last = latest(attempts)
     record = read_record(last) if last else None
@@ -163,6 +171,8 @@ def claim(
         "host": node(),
         "pid": os.getpid(),
         "process_started": process_started(os.getpid()),
+        "pid_namespace": pid_namespace(),
+        "uid": os.getuid(),
         "started": now(),
         "heartbeat": 0,
         "heartbeat_seconds": heartbeat_seconds,
@@ -194,14 +204,29 @@ def close(path: Path, cause: str, message: str, *, status: str = "interrupted") 
 def gone(record: Mapping[str, Any]) -> bool | None:
     """Whether the process of a `running` record is gone: True and False are certain, None is "cannot tell from here".
 
-    Certain are a process of this host, and an earlier run of this very Slurm job, which was requeued since.
+    Certain are a process that would be seen from here, and an earlier run of this very Slurm job, which was requeued since.
     """
     here, there = job(), record.get("job")
-    if here and there and here["id"] == there["id"] and here["restarts"] > there["restarts"]:
+    if here and there and here["id"] == there["id"] and here["restarts"] > int(there["restarts"] or 0):
         return True
-    if record["host"] != node():
+    return process_gone(record)
+
+
+def process_gone(record: Mapping[str, Any]) -> bool | None:
+    """`gone`, by the process alone.
+
+    One host name may stand for several containers, each with process numbers of its own, and /proc may hide the processes of other
+    users: what cannot be seen need not be gone.
+    """
+    if record.get("host") != node() or "pid" not in record or record.get("pid_namespace") not in (None, pid_namespace()):
         return None
-    return process_started(int(record["pid"])) != record.get("process_started")
+    try:
+        started = process_started(int(record["pid"]))
+    except PermissionError:
+        return None
+    if started is not None and record.get("process_started") in (None, started):
+        return False
+    return True if record.get("uid") in (None, os.getuid()) or sees_others() else None
 
 
 def job() -> dict[str, Any] | None:
@@ -209,13 +234,13 @@ def job() -> dict[str, Any] | None:
     number = os.environ.get("SLURM_JOB_ID")
     if not number:
         return None
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
     return {
         "id": number,
-        "array_id": os.environ.get("SLURM_ARRAY_JOB_ID"),
-        "task_id": int(task) if task else None,
+        "array_id": os.environ.get("SLURM_ARRAY_JOB_ID") or None,
+        "task_id": int(task) if task.isdigit() else None,
         "restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        "name": os.environ.get("SLURM_JOB_NAME"),
+        "name": os.environ.get("SLURM_JOB_NAME", ""),
     }
 
 
@@ -239,23 +264,13 @@ def process_started(pid: int) -> str | None:
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{rest[18]}"
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """What an attempt's file says. UserError: it is damaged."""
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: remove it to let the trial go on.") from error
-    return record
-
-
 def _judged(record: Mapping[str, Any], dead: Collection[int]) -> dict[str, Any]:
     """What the one who takes over makes of the attempt before."""
     number, cause, message = int(record["attempt"]), record.get("cause"), record.get("message")
     if record["status"] == "running":
         if number in dead:
-            cause = dead[number] if isinstance(dead, Mapping) else "node_failed"
-            message = "its heartbeat stood still"
-        elif record["host"] == node() and gone({**record, "job": None}):
+            cause, message = dead[number] if isinstance(dead, Mapping) else ("node_failed", "its heartbeat stood still")
+        elif process_gone(record):
             cause, message = "killed", f"process {record['pid']} is gone from {record['host']}"
         else:
             cause, message = "preempted", "its job was requeued"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.trial.state import attempt_files, read_record, read_state
+from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.trial.state import read_state
 
 # Nothing that a trial or a sweep has written is written over: only what is gone is made again.
 AGAIN = "remove it and run the sweep's command again."

@@ -1,14 +1,16 @@
 """Which checkpoint an attempt goes on from."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from persona_exp.errors import UserError
 from persona_exp.training import checkpoint
 from persona_exp.trial.attempt import Attempt
 from persona_exp.trial.directory import Directory
-from persona_exp.trial.state import ASIDE, attempt_files, read_record
+from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.trial.state import saved_step
 
 CHECKPOINTS = "checkpoints"
 # A checkpoint named by hand.
@@ -16,28 +18,27 @@ RESUME_CHECKPOINT = "RESUME_CHECKPOINT"
 
 
 def adopt(directory: Directory, attempt: Attempt, keep: int) -> Path | None:
-    """A copy of the checkpoint to go on from, in the attempt's own folder; None to begin at step 0."""
-    return checkpoint.adopt(
-        sorted(directory.attempts.glob(f"*/{CHECKPOINTS}")),
-        attempt.folder / CHECKPOINTS / "resumed",
-        expected_step=_saved_step(attempt_files(directory.path)),
-        chosen=_chosen(directory),
-        run=directory.trial_id,
-        keep=keep,
-    )
+    """A copy of the checkpoint to go on from, in the attempt's own folder; None to begin at step 0.
 
+    One named by hand is begun from once: a job that is put back into the queue names it again at every start, and would lose each time
+    what it has saved since. What attempts saved that did not begin there is then left out.
+    """
+    chosen, destination = _chosen(directory), attempt.folder / CHECKPOINTS / "resumed"
+    if chosen is None:
+        folders = sorted(directory.attempts.glob(f"*/{CHECKPOINTS}"))
+        return checkpoint.adopt(folders, destination, expected_step=saved_step(directory.path), run=directory.trial_id, keep=keep)
+    attempt.note(resume_checkpoint=str(chosen))
 
-def _saved_step(files: Iterable[Path]) -> int | None:
-    """The highest step that attempts recorded as saved and that should still be there."""
-    highest: int | None = None
-    for path in files:
-        record = read_record(path)
-        if record.get("checkpoints_cleared"):
-            # Its adapter stood, so they were of no more use.
-            highest = None
-        elif record.get("checkpoint_step") is not None and not (path.with_suffix("") / ASIDE).exists():
-            highest = max(highest or 0, int(record["checkpoint_step"]))
-    return highest
+    def began_there(record: Mapping[str, Any]) -> bool:
+        return record.get("resume_checkpoint") == str(chosen)
+
+    saved = saved_step(directory.path, began_there)
+    begun = checkpoint.saved_after(chosen)
+    if saved is None or begun is None or saved <= begun:
+        return checkpoint.adopt((), destination, expected_step=None, chosen=chosen, run=directory.trial_id)
+    print(f"What began from {RESUME_CHECKPOINT}={chosen} has saved step {saved} since, and goes on from there.", flush=True)
+    own = [path.with_suffix("") / CHECKPOINTS for path in attempt_files(directory.path) if began_there(read_record(path))]
+    return checkpoint.adopt(own, destination, expected_step=saved, run=directory.trial_id, keep=keep)
 
 
 def _chosen(directory: Directory) -> Path | None:

@@ -17,9 +17,12 @@ from persona_exp.trial.environment import gpus, hardware, versions
 from persona_exp.trial.noop import run_noop
 from persona_exp.trial.output import LOG, kept
 from persona_exp.trial.provenance import code
+from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.seal import finished, read_seal, read_seal_facts
-from persona_exp.trial.state import attempt_files, read_record
 from persona_exp.trial.verification import Broken, verify
+
+# By trial, the attempts that run no more, each with (cause, message).
+Dead = Mapping[str, Mapping[int, tuple[str, str]]]
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 75
 SUPERSEDED = "a later attempt owns this trial"
@@ -33,7 +36,7 @@ def run(
     seals: Sequence[Path],
     interruption: Interruption,
     *,
-    dead: Mapping[str, Mapping[int, str]] | None = None,
+    dead: Dead | None = None,
     log: bool = False,
     micro_batch_size: int | None = None,
 ) -> int:
@@ -50,7 +53,7 @@ def run(
     return worst
 
 
-def _run_one(path: Path, interruption: Interruption, dead: Mapping[str, Mapping[int, str]], log: bool, micro_batch_size: int | None) -> int:
+def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None) -> int:
     directory = Directory(path.absolute().parents[1])
     facts = _facts(path)
     if facts and _settled(path, directory):
@@ -127,10 +130,12 @@ def _failed(directory: Directory, attempt: Attempt, error: Exception) -> int:
         shutil.rmtree(attempt.staging, ignore_errors=True)
     else:
         (attempt.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    told = f"{error}"
+    told = message = f"{error}"
+    if cause == "out_of_memory" and (attempt.record.get("progress") or {}).get("phase") == "evaluating":
+        message = f"the evaluation ran out of memory; give the command again with a lower evaluation.batch_size ({error})"
     if not isinstance(error, UserError):
-        told = f"{cause}: {error} (traceback in {attempt.folder / 'traceback.txt'})"
-    attempt.end("failed", cause=cause, message=f"{error}")
+        told = f"{cause}: {message} (traceback in {attempt.folder / 'traceback.txt'})"
+    attempt.end("failed", cause=cause, message=message)
     print(f"error: trial {directory.trial_id} failed: {told}", file=sys.stderr, flush=True)
     return FAILED
 

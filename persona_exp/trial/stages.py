@@ -32,14 +32,6 @@ def owed(config: "Config", trial_id: str, data_id: str) -> list[Owed]:
     return [Owed(_eval_id(config, trial_id, data_id, condition), condition) for condition in conditions]
 
 
-def done(config: "Config", directory: Directory, data_id: str) -> bool:
-    """Whether everything that `config` asks of its trial is published."""
-    if config.engine.name == "noop":
-        return directory.noop.is_file()
-    trained = config.method.name == "none" or directory.adapter.is_dir()
-    return trained and not _missing(config, directory, data_id)
-
-
 def run_stages(
     config: "Config", directory: Directory, data_id: str, attempt: Attempt, interruption: Interruption, micro_batch_size: int | None = None
 ) -> None:

@@ -1,15 +1,14 @@
 """How a trial stands: its status read off the files of its attempts. Reads only, and little: a sweep of 1,000 is looked at every second."""
 
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from persona_exp.errors import UserError
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.attempt import process_gone
+from persona_exp.trial.record import attempt_files, read_record
 
 # Statuses that nothing but a person's word changes any more.
 ENDED = frozenset({"finished", "pruned", "failed", "cancelled", "missing"})
@@ -97,30 +96,8 @@ def read_states(runs: Path, trial_ids: Iterable[str]) -> list[State]:
     return [read_state(trials / trial_id) for trial_id in trial_ids]
 
 
-def attempt_files(trial_folder: Path) -> list[Path]:
-    """The files of a trial's attempts, ascending; names of more than four digits do not sort as numbers do."""
-    attempts = trial_folder / "attempts"
-    try:
-        names = os.listdir(attempts)  # noqa: PTH208 (a listing of 1,000 folders must not make 10,000 paths)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    numbers = sorted((int(name[:-5]), name) for name in names if name.endswith(".json") and name[:-5].isdigit())
-    return [attempts / name for _, name in numbers]
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """What an attempt's file says. UserError: it is damaged."""
-    try:
-        record = json.loads(path.read_bytes())
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or "status" not in record:
-        raise UserError(f"{path} is damaged: remove it to let the trial go on.")
-    return record
-
-
-def saved_step(trial_folder: Path) -> int | None:
-    """The highest optimiser step that an attempt recorded as saved and that should still be there; None where there is none.
+def saved_step(trial_folder: Path, of: Callable[[Mapping[str, Any]], bool] = lambda record: True) -> int | None:
+    """The highest optimiser step that an attempt (`of` which holds) recorded as saved and that should still be there; None without any.
 
     Steps that a person set aside count no more, nor do those that were cleared away when the adapter stood.
     """
@@ -129,7 +106,7 @@ def saved_step(trial_folder: Path) -> int | None:
         record = read_record(path)
         if record.get("checkpoints_cleared"):
             highest = None
-        elif record.get("checkpoint_step") is not None and not (path.with_suffix("") / ASIDE).exists():
+        elif of(record) and record.get("checkpoint_step") is not None and not (path.with_suffix("") / ASIDE).exists():
             highest = max(highest or 0, int(record["checkpoint_step"]))
     return highest
 
@@ -143,17 +120,9 @@ def seconds(record: Mapping[str, Any], status: str = "running") -> float:
     return max(0.0, (ended - started).total_seconds())
 
 
-def gone(record: Mapping[str, Any]) -> bool:
-    """Whether an attempt that says it runs provably does not: it ran on this machine and its process is gone."""
-    if record["status"] != "running" or record.get("host") != node() or "pid" not in record:
-        return False
-    started = process_started(int(record["pid"]))
-    return started is None or record.get("process_started") not in (None, started)
-
-
 def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
     status, cause, message = str(record["status"]), record.get("cause"), record.get("message")
-    if gone(record):
+    if status == "running" and process_gone(record):
         status, cause = "interrupted", cause or "killed"
         message = message or f"process {record['pid']} is gone from {record['host']}"
     if status in ("running", "finished", "pruned"):

@@ -18,7 +18,8 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SEALED = "2026-03-01T18:00:00+00:00"
 STARTED = "2026-03-02T09:00:00+00:00"
 ENDED = "2026-03-02T11:30:00+00:00"
-COMMAND = "python run.py -m lora.r=8,16,32"
+COMMAND = "python run.py -m lora.r=8,16,32 hydra/launcher=slurm"
+LOCAL_COMMAND = COMMAND.removesuffix(" hydra/launcher=slurm")
 SWEEP = "lora.r=8,16,32-1a2b3c4d"
 JOB_NAME = "pe-0a1b2c3d-1"
 
@@ -114,6 +115,9 @@ class Desk:
         }
         record |= {"options": {}, "tasks": [[f"{one}/seals/5ea15ea1.json"] for one in trials]}
         write(folder / "submissions" / "0001.json", json.dumps(record))
+        if launcher == "local":
+            asked = folder / "sweep.yaml"
+            write(asked, asked.read_text().replace(COMMAND, LOCAL_COMMAND))
 
     def hold(self, folder: Path, **more: Any) -> None:
         held = {
@@ -160,7 +164,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("PERSONA_EXP_RUNS", str(made.path))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(queue, "at_hand", lambda command="sbatch": made.queue is not None)
-    monkeypatch.setattr(queue, "queued", lambda names: [one for one in made.queue or () if one.name in names])
+    monkeypatch.setattr(queue, "queued", lambda names, **_: [one for one in made.queue or () if one.name in names])
     return made
 
 

@@ -5,12 +5,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from persona_exp.cli.standing import PATIENCE_SECONDS
 from tests.cli.conftest import JOB_NAME, SWEEP, TRACEBACK, Desk, job, write
 from tests.conftest import ROOT
 
@@ -119,13 +119,12 @@ def test_a_trial_whose_job_left_the_queue_runs_no_more(desk, persona_exp):
 def test_a_slurm_that_does_not_answer_keeps_nobody_waiting(desk, persona_exp, monkeypatch):
     from persona_exp.launch.slurm import queue
 
-    mute = threading.Event()
-    monkeypatch.setattr("persona_exp.cli.standing.PATIENCE_SECONDS", 0.1)
+    asked = []
     monkeypatch.setattr(queue, "at_hand", lambda command="sbatch": True)
-    monkeypatch.setattr(queue, "queued", lambda names: mute.wait(60) or [])
+    monkeypatch.setattr(queue, "queued", lambda names, seconds: asked.append(seconds))
     desk.submission(mixed(desk), [f"{128:012x}"])
     assert "Slurm does not answer here" in persona_exp("status", SWEEP)[1]
-    mute.set()
+    assert asked == [PATIENCE_SECONDS]
 
 
 def test_watch_ends_with_the_sweep(desk, persona_exp, monkeypatch):

@@ -102,7 +102,7 @@ def test_retry_a_sweep(desk, persona_exp):
     write(desk.path / "trials" / TWO / "cancel.json", "{}")
     code, out, _ = persona_exp("retry", SWEEP)
     assert code == 0
-    assert f"  {COMMAND} hydra/launcher=slurm\n" in out
+    assert f"  {COMMAND}\n" in out
     assert (desk.path / "trials" / ONE / "retries" / "0002").is_file()
     assert not (folder / "hold.json").exists()
     assert [state(desk, one) for one in (ONE, TWO, THREE)] == ["sealed", "interrupted", "sealed"]
@@ -123,7 +123,7 @@ def test_retry_chooses(desk, persona_exp, arguments, allowed):
     given(desk, [FAILED], [{"status": "interrupted"}], [FULL])
     write(desk.path / "trials" / TWO / "cancel.json", "{}")
     answer = json.loads(persona_exp("retry", *arguments, "--json")[1])
-    assert (answer["allowed"], answer["commands"]) == (allowed, [f"{COMMAND} hydra/launcher=slurm"])
+    assert (answer["allowed"], answer["commands"]) == (allowed, [COMMAND])
 
 
 def test_retry_after_three_kills(desk, persona_exp):
@@ -162,12 +162,6 @@ def test_retry_submit_has_the_keeper_look(desk, persona_exp, monkeypatch):
     assert (code, tended) == (0, [folder])
     assert f"{SWEEP}: submitted what is left (1 trial)." in out
     assert COMMAND not in out
-
-
-def test_the_command_that_goes_on_names_the_launcher(desk, persona_exp):
-    """A sweep's command as it is kept may say nothing of hydra/launcher, and would then run everything here."""
-    given(desk, [FAILED], [], [])
-    assert f"  {COMMAND} hydra/launcher=slurm\n" in persona_exp("retry", SWEEP)[1]
 
 
 def test_logs(desk, persona_exp):

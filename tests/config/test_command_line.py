@@ -1,7 +1,11 @@
 """run.py's own flags, and how it ends when its reader has gone."""
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,7 @@ def test_help_into_a_pipe_that_closes():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["--cfg", "job", "-m"], "--cfg and -m do not go together"),
         (["--dry-run"], "add -m and hydra/launcher=slurm"),
         (["-m", "seed=1,2", "--dry-run"], "add -m and hydra/launcher=slurm"),
         (["hydra/launcher=slurm"], "hydra/launcher=slurm submits sweeps: add -m"),
@@ -41,3 +46,38 @@ def test_without_slurm_it_is_named(run_py, tmp_path, monkeypatch):
     assert done.returncode == 2
     assert "there is no sbatch here" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM"])
+def test_a_signal_before_there_is_a_worker_means_again(name):
+    body = "import os, runpy, signal, sys, time\nfrom persona_exp.launch import single\nsys.argv = ['run.py', 'engine=noop']\n"
+    body += f"single.run_single = lambda *a, **k: (os.kill(os.getpid(), signal.{name}), time.sleep(9))\n"
+    body += "runpy.run_path('run.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", body], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 75
+    assert done.stderr == f"Stopped by {name}; the same command goes on.\n"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("arguments", [["seed=1"], ["-m", "seed=1,2"]])
+def test_what_a_job_sealed_it_goes_on_with_whatever_the_command_line_would_say_by_then(run_py, tmp_path, monkeypatch, arguments):
+    note = tmp_path / "runs" / "jobs" / "7"
+    monkeypatch.setenv("PERSONA_EXP_JOB_NOTE", str(note))
+    done = run_py(*arguments, "engine=noop", "model=tiny")
+    assert done.returncode == 0, done.stderr
+    code, *command = note.read_text().splitlines()
+    assert Path(code).parent == tmp_path / "runs" / "code"
+    trials = sorted((tmp_path / "runs" / "trials").iterdir())
+    for trial in trials:
+        shutil.rmtree(trial / "adapter")
+        for path in (trial / "attempts").glob("*.json"):
+            path.write_text(path.read_text().replace('"finished"', '"interrupted"'))
+    environment = {**os.environ, "PYTHONPATH": code}
+    again = subprocess.run(
+        [sys.executable, "-P", "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert re.search(r"^(Trial|Sweep) .* goes on as it was sealed\.$", again.stdout, re.MULTILINE)
+    assert sorted((tmp_path / "runs" / "trials").iterdir()) == trials
+    assert all((trial / "adapter" / "noop.json").is_file() for trial in trials)

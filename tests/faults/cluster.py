@@ -87,8 +87,8 @@ class Cluster:
         until(f"{name} is gone", lambda: not _runs(pid))
 
     def processes(self, job: str, *, node: str | None = None) -> dict[str, list[int]]:
-        """Processes of the Slurm job `job` (the number, not ARRAY_TASK) by what they are: worker, child, shell, stepd."""
-        found: dict[str, list[int]] = {"worker": [], "child": [], "shell": [], "stepd": []}
+        """Processes of the Slurm job `job` (the number, not ARRAY_TASK) by what they are: worker, child, srun, shell, stepd."""
+        found: dict[str, list[int]] = {"worker": [], "child": [], "srun": [], "shell": [], "stepd": []}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 variables = (folder / "environ").read_bytes().split(b"\0")
@@ -128,6 +128,8 @@ def _program(name: str) -> str | None:
 def _kind(words: str, job: str) -> str | None:
     if words.startswith(f"slurmstepd: [{job}."):
         return "stepd"
+    if words.startswith("srun "):
+        return "srun"
     if "persona_exp.launch.worker" in words:
         return "worker"
     if "persona_exp.trial" in words:

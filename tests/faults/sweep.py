@@ -21,6 +21,8 @@ TINY = ("model=tiny", "evaluation.likelihood_items=4", "evaluation.generated_ite
 # Some 0.3 s a step on one core.
 TRAINING = ("train.max_steps=48", "train.checkpoint_steps=4", "optim.effective_batch_size=8", "lora.dropout=0.1")
 ONE = ("-m", "method=qlora", "lora.r=8", *TRAINING, *TINY)
+# Long enough for Slurm to notice a dead node, and for a time limit of a minute.
+LONG = (*ONE, "train.max_steps=240")
 TWO = ("-m", "method=qlora", "lora.r=4,8", *TRAINING, *TINY)
 # A lease of some seconds, so that a dead worker's trial is not waited for through most of a test.
 SLURM = ("hydra/launcher=slurm", "cluster=testbed", "cluster.heartbeat_seconds=1", "cluster.lease_seconds=8")
@@ -88,8 +90,8 @@ class Sweep:
         return said
 
     def drains(self, seconds: float = 120.0) -> None:
-        """Wait until nothing is in the queue."""
-        self.waits("the queue is empty", lambda: not self.cluster.jobs(), seconds)
+        """Wait until nothing of ours is in the queue."""
+        self.waits("no job is left", lambda: not any(name.startswith("pe-") for _, name, *_ in self.cluster.jobs()), seconds)
 
     def kill(self) -> None:
         """SIGKILL to every launcher and what it started on this side."""

@@ -8,13 +8,11 @@ import time
 import pytest
 
 from tests.faults.cluster import until
-from tests.faults.sweep import ONE, seconds_since
+from tests.faults.sweep import LONG, ONE, seconds_since
 from tests.faults.test_signals import STEP, resumed, survives
 
 pytestmark = [pytest.mark.slurm, pytest.mark.faults]
 
-# Long enough for Slurm to notice a dead node (SlurmdTimeout) while the run it was on still goes.
-LONG = (*ONE, "train.max_steps=240")
 PLAIN = "hydra.launcher.canary=false"
 
 

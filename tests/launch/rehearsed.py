@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from persona_exp.config.schema import Config
 from persona_exp.launch import submission, wanted
 from persona_exp.launch.submission import Submission
 from persona_exp.trial.directory import Directory
+from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.seal import seal
-from persona_exp.trial.state import attempt_files, read_record
 
 SEAL = "0a1b2c3d.json"
 BEAT = ("cluster.heartbeat_seconds=0.3", "cluster.lease_seconds=2")
@@ -23,8 +24,9 @@ BEAT = ("cluster.heartbeat_seconds=0.3", "cluster.lease_seconds=2")
 
 def sealed(config: Callable[..., Config], folder: Path, number: int) -> list[str]:
     """`number` trials below `folder`/runs; their seals, relative to runs/trials."""
-    configs = [config("engine=noop", *BEAT, f"seed={seed}", f"runs={folder / 'runs'}") for seed in range(number)]
-    return [one.path.relative_to(folder / "runs" / "trials").as_posix() for one in (seal(one, command="test") for one in configs)]
+    one = replace(config("engine=noop", *BEAT), runs=str(folder / "runs"))
+    made = [seal(replace(one, seed=seed), command="test").path for seed in range(number)]
+    return [path.relative_to(folder / "runs" / "trials").as_posix() for path in made]
 
 
 def submitted(folder: Path, tasks: Sequence[Sequence[str]], *, lease_seconds: float = 2.0, canary: bool = False) -> Submission:

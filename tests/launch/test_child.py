@@ -12,6 +12,9 @@ from pathlib import Path
 
 from persona_exp.launch.cgroup import out_of_memory_kills
 from persona_exp.launch.child import Child, environment
+from persona_exp.launch.ending import attempt_of
+from persona_exp.trial.attempt import node
+from tests.launch.rehearsed import told
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,10 +41,19 @@ def started(child):
 
 
 def test_the_command_says_what_is_to_be_run(tmp_path):
-    _, outcome = run(tmp_path, "open('argv', 'w').write(' '.join(sys.argv[1:]))", micro_batch_size=2, dead={"abc": "3=killed"})
+    _, outcome = run(tmp_path, "open('argv', 'w').write(' '.join(sys.argv[1:]))", micro_batch_size=2, dead={"abc": "3=killed=by hand"})
     assert outcome.code == 0
     said = (tmp_path / "argv").read_text()
-    assert said == f"--parent {os.getpid()} --micro-batch 2 --dead=abc=3=killed {tmp_path / 'seal.json'}"
+    assert said == f"--parent {os.getpid()} --micro-batch 2 --dead=abc=3=killed=by hand {tmp_path / 'seal.json'}"
+
+
+def test_its_attempt_is_told_from_that_of_an_earlier_process_of_the_same_number(tmp_path):
+    _, outcome = run(tmp_path, "")
+    directory = told(tmp_path, {"host": node(), "pid": outcome.pid, "process_started": "boot:1", "status": "interrupted"})
+    assert attempt_of(directory, outcome.pid, None)
+    assert attempt_of(directory, outcome.pid, outcome.started) is None
+    directory = told(tmp_path, {"host": node(), "pid": outcome.pid, "process_started": outcome.started, "status": "interrupted"})
+    assert attempt_of(directory, outcome.pid, outcome.started)
 
 
 def test_a_signal_reaches_the_child(tmp_path):
@@ -149,11 +161,21 @@ def test_it_sees_one_gpu_the_sealed_code_first_and_folders_by_their_whole_name(t
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("PYTHONPATH", "mine")
     monkeypatch.setenv("PERSONA_EXP_CACHE", "cache")
+    monkeypatch.setenv("RESUME_CHECKPOINT", "kept/step-00000002")
     seen = environment(tmp_path, None)
     assert seen["CUDA_VISIBLE_DEVICES"] == "3"
     assert environment(tmp_path, "5")["CUDA_VISIBLE_DEVICES"] == "5"
     assert seen["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), str(Path("mine").absolute())]
     assert seen["PERSONA_EXP_CACHE"] == str(Path("cache").absolute())
+    assert seen["RESUME_CHECKPOINT"] == str(Path("kept/step-00000002").absolute())
+
+
+def test_a_copy_of_what_is_installed_comes_behind_the_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    with Child(program=fake(tmp_path, "open('path', 'w').write(os.environ['PYTHONPATH'])")) as child:
+        child.copy = tmp_path / "copy"
+        child.run([tmp_path / "seal.json"], code=tmp_path)
+    assert (tmp_path / "path").read_text().split(os.pathsep) == [str(tmp_path), str(tmp_path / "copy"), str(Path("mine").absolute())]
 
 
 def test_the_kernels_count_of_kills_is_read_in_both_its_forms(tmp_path):

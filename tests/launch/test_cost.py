@@ -173,10 +173,10 @@ def test_a_thousand_records_are_read_within_a_second(tmp_path: Path, tried: Call
     for number in range(1000):
         attempt(tmp_path, seal(tmp_path, f"{number:012x}"), training=3600, around=36)
     ids = [f"{number:012x}" for number in range(1000)]
-    started = time.monotonic()
+    started = time.process_time()
     assert tried(tmp_path, ids).records == 1000
-    # Five times what it takes on two busy cores.
-    assert time.monotonic() - started < 5
+    # Of the processor: what else runs on it does not count. Several times what it takes.
+    assert time.process_time() - started < 5
 
 
 @pytest.fixture

@@ -38,6 +38,14 @@ def test_on_this_host_the_process_tells_at_once():
     assert Observer().judge(record(**{**own, "process_started": "another boot:1"})) == "dead"
 
 
+def test_on_this_host_the_lease_decides_of_what_cannot_be_seen():
+    hidden = record(host=node(), pid=2**22 + 1, pid_namespace=1)
+    observer = Observer(LEASE)
+    assert observer.judge(hidden) == "unknown"
+    assert observer.judge({**hidden, "heartbeat": 1}) == "alive"
+    assert observed(Observer(LEASE), hidden) == "dead"
+
+
 def test_a_moving_heartbeat_is_alive():
     observer = Observer(LEASE)
     assert observer.judge(record()) == "unknown"

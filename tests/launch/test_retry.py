@@ -111,3 +111,14 @@ def test_killed_together_with_its_worker_for_the_third_time(tmp_path):
     assert of(told(tmp_path, KILLED, KILLED, killed)).cause == "killed"
     assert allow_after_site_faults([directory], [SEAL]) == [directory.trial_id]
     assert of(directory).next == "run"
+
+
+def test_out_of_memory_in_the_evaluation_is_not_helped_by_a_smaller_micro_batch(tmp_path):
+    oom = {"status": "failed", "cause": "out_of_memory", "micro_batch_size": 8}
+    directory = told(tmp_path, oom, {**oom, "micro_batch_size": 4, "progress": {"phase": "evaluating"}})
+    found = verdict(directory, SEAL, lambda _: "unknown")
+    assert (found.next, found.cause) == ("failed", "out_of_memory")
+    assert "evaluation.batch_size" in found.why
+    # The training's own want of memory is remembered without it.
+    directory = told(tmp_path, oom, {**oom, "status": "interrupted", "cause": "signal", "progress": {"phase": "evaluating"}})
+    assert verdict(directory, SEAL, lambda _: "unknown").micro_batch_size == 4

@@ -14,7 +14,7 @@ from persona_exp.launch.local import run_alone, run_locally
 from persona_exp.launch.work import of_seals
 from tests.launch.rehearsed import attempts, running, sealed, submitted, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
 
 ROOT = Path(__file__).parents[2]
 

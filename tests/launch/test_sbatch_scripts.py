@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,16 +14,25 @@ ROOT = Path(__file__).parents[2]
 # In run.py's place: says what it was asked and how, and ends as it is told.
 RUN_PY = """
 import os, sys
+if os.environ.get("BEGIN"):
+    os.makedirs("runs/jobs", exist_ok=True)
+    open(os.environ["PERSONA_EXP_JOB_NOTE"], "w").write(os.environ["BEGIN"])
+if int(os.environ["END"]) < 0:
+    os.kill(os.getpid(), -int(os.environ["END"]))
 print("asked:", *sys.argv[1:], "cores:", os.environ["SRUN_CPUS_PER_TASK"], os.environ["OMP_NUM_THREADS"])
 sys.exit(int(os.environ["END"]))
 """
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
-exec "$@"
+"$@"
 """
 SCONTROL = """#!/bin/bash
 echo "scontrol $*" >> "$CALLS"
 [ "$1" = show ] && echo "JobId=7 JobState=$STATE Restarts=0"
+exit 0
+"""
+SQUEUE = """#!/bin/bash
+[[ "$*" == *%l* ]] && echo "2-00:00:00 a100&ib"
 exit 0
 """
 SBATCH = """#!/bin/bash
@@ -50,7 +60,7 @@ def job(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str],
             (commands / name).write_text(text)
             (commands / name).chmod(0o755)
         # Slurm's own commands, where this machine has them, are not to be met.
-        for name in ("bash", "env", "grep", "sh", "sleep", "tr"):
+        for name in ("bash", "env", "grep", "rm", "sh", "sleep", "tr"):
             if not (commands / name).exists():
                 (commands / name).symlink_to(str(shutil.which(name)))
         environment = {
@@ -112,7 +122,45 @@ def test_without_scontrol_the_script_is_submitted_anew_with_nothing_of_this_jobs
     done, calls = job("sweep.sbatch", "a=1,2", end=75, scontrol=False, SLURM_ARRAY_JOB_ID="6", SLURM_ARRAY_TASK_ID="3", SLURM_CONF="/c")
     assert done.returncode == 75
     (call,) = calls
-    assert call == "sbatch --partition=gpu --job-name=persona-exp --array=3 slurm/sweep.sbatch a=1,2 [SLURM_CONF ]"
+    assert call == "sbatch --partition=gpu --job-name=persona-exp --cpus-per-task=4 --array=3 slurm/sweep.sbatch a=1,2 [SLURM_CONF ]"
+
+
+def test_what_sbatch_was_given_is_given_again(job: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "squeue").write_text(SQUEUE)
+    (tmp_path / "bin" / "squeue").chmod(0o755)
+    given = {"SLURM_JOB_ACCOUNT": "lab", "SLURM_JOB_QOS": "long", "SLURM_GPUS_PER_NODE": "4", "SLURM_MEM_PER_NODE": "65536"}
+    _, calls = job("sweep.sbatch", "a=1,2", end=75, scontrol=False, **given)
+    (call,) = [call for call in calls if call.startswith("sbatch")]
+    told = "--account=lab --qos=long --gpus-per-node=4 --cpus-per-task=4 --mem=65536M --time=2-00:00:00 --constraint=a100&ib"
+    assert call == f"sbatch --partition=gpu --job-name=persona-exp {told} slurm/sweep.sbatch a=1,2 []"
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_a_signal_before_python_listens_is_no_failure(job: Callable, number: int) -> None:
+    done, calls = job("train.sbatch", end=-number)
+    assert done.returncode == 75
+    assert "scontrol requeue 7" in calls
+    done, calls = job("train.sbatch", end=-number, state="CANCELLED")
+    assert done.returncode == 75
+    assert len([call for call in calls if "requeue" in call]) == 1
+
+
+def test_a_job_that_starts_again_goes_on_with_what_it_sealed(job: Callable, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "sealed_module.py").write_text("import sys\nprint('goes on:', *sys.argv[1:], __file__)")
+    note = f"{code}\nsealed_module\n/a folder/seal.json\n"
+    done, _ = job("train.sbatch", "seed=1", end=75, BEGIN=note)
+    assert "asked: seed=1" in done.stdout
+    done, _ = job("train.sbatch", "seed=1", end=75, SLURM_RESTART_COUNT="1")
+    assert done.returncode == 0
+    assert f"goes on: /a folder/seal.json {code}" in done.stdout
+    assert "asked:" not in done.stdout
+    # Job numbers come again; and one that was killed before it had sealed anything has no note.
+    done, _ = job("train.sbatch", "seed=1", end=0)
+    assert "asked: seed=1" in done.stdout
+    done, _ = job("train.sbatch", "seed=1", end=0, SLURM_RESTART_COUNT="1")
+    assert "asked: seed=1" in done.stdout
 
 
 def test_a_job_that_gets_nowhere_is_not_started_for_ever(job: Callable) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import time
 
 import pytest
 
-from persona_exp.launch import hold, submission
+from persona_exp.launch import environment_copy, hold, submission
+from persona_exp.launch.child import Child
+from persona_exp.launch.work import of_seals
 from persona_exp.launch.worker import Worker
 from persona_exp.trial.attempt import node, process_started
 from tests.launch.rehearsed import attempts, running, sealed, stop, submitted, until, worker
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
 
 LASTING = {"PERSONA_EXP_NOOP_SECONDS": "3"}
 
@@ -53,6 +56,18 @@ def test_it_imports_nothing_heavy():
     heavy = ("torch", "numpy", "transformers", "hydra", "omegaconf", "yaml", "rich", "submitit")
     code = f"import persona_exp.launch.worker, sys; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_environment_is_copied_once_where_the_site_asks_for_it(trials, tmp_path, monkeypatch):
+    seals = trials(2)
+    asked = []
+    monkeypatch.setattr(environment_copy, "environment_copy", lambda scratch: asked.append(scratch) or tmp_path / "copy")
+    with Child() as child:
+        paths = [tmp_path / "runs" / "trials" / seal for seal in seals]
+        assert Worker(of_seals(paths, environment_scratch="$TMPDIR"), child).run() == 0
+        assert Worker(of_seals(paths), child).run() == 0
+    assert (asked, child.copy) == (["$TMPDIR"], tmp_path / "copy")
+    assert statuses(tmp_path, seals) == [["finished"]] * 2
 
 
 def test_it_runs_its_own_then_whatever_is_left(trials, tmp_path):
@@ -157,7 +172,10 @@ def test_three_failures_alike_hold_the_sweep(trials, tmp_path):
 
 def test_a_child_that_cannot_even_start_is_a_failure(trials, tmp_path):
     (seal,) = trials(1)
-    code = next((tmp_path / "runs" / "code").iterdir())
+    (code,) = (tmp_path / "runs" / "code").iterdir()
+    shared = code.resolve()
+    code.unlink()
+    shutil.copytree(shared, code)
     (code / "persona_exp" / "trial" / "__main__.py").unlink()
     output = ended(worker(submitted(tmp_path, [[seal]]), "--task", "0"), 1)
     assert "__main__" in output

@@ -10,7 +10,7 @@ from persona_exp.launch.slurm import queue, submit
 from tests.launch.rehearsed import attempts, running, sealed
 from tests.slurm.site import fake_site
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
 
 
 @pytest.fixture(scope="module")

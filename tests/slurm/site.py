@@ -97,7 +97,7 @@ def fake_site(state: Path, **settings: Any) -> Iterator[Site]:
     command = [sys.executable, str(FAKE / "server.py"), str(state), json.dumps(settings)]
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as server:
         try:
-            site = Site("fake", state, environment, patience=15)
+            site = Site("fake", state, environment, patience=60)
             site.until(lambda: (state / "socket").exists())
             yield site
         finally:

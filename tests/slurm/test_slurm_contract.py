@@ -186,6 +186,9 @@ def test_a_job_requeues_itself(bench: Bench, flags: list[str]) -> None:
     assert flags != ["--exclude"] or after["node"] != before["node"]
     assert not bench.events("parent-1-1")
     bench.history(f"{id}_0", "REQUEUED", "COMPLETED")
+    # Its output is behind that of its first run, not in its place.
+    told = (bench.logs / f"{id}_0_0_log.out").read_text()
+    assert [line for line in told.splitlines() if line.startswith("run ")] == ["run parent-0-0", "run parent-0-1"]
 
 
 def test_a_preempted_array_task_is_told_and_runs_again(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Faults that only the fake can bring about at will, and that the launcher's tests build on."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,3 +103,47 @@ def test_a_preemption_without_the_jobs_own_signal(bench: Make) -> None:
     last = made.wait("SIGTERM")
     assert (last["cancelled"], last["requeued"]) == (False, True)
     assert made.wait("start", "parent-1")["job"]["restarts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Socket timed out on send/recv operation", submit.Busy),
+        ("Unable to contact slurm controller (connect failure)", submit.Busy),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", submit.Busy),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", submit.Full),
+        ("Invalid partition name specified", submit.Refused),
+    ],
+)
+def test_what_may_work_later_is_told_from_what_never_will(bench: Make, said: str, kind: type[submit.Refused]) -> None:
+    made = bench()
+    made.site.run("fakeslurm", "refuse", said)
+    with pytest.raises(submit.Refused, match=re.escape(said)) as refused:
+        made.submit()
+    assert type(refused.value) is kind
+
+
+def test_a_controller_that_is_down_is_busy(bench: Make) -> None:
+    made = bench()
+    id = made.submit()
+    with made.site.controller_down():
+        for ask in (made.submit, lambda: submit.release(id), lambda: submit.cancel([id])):
+            with pytest.raises(submit.Busy):
+                ask()
+
+
+def test_every_task_in_the_queue_counts_against_the_limit(bench: Make) -> None:
+    made = bench(max_submit_jobs=20)
+    made.submit("--seconds=60")
+    made.wait("start")
+    made.submit("--seconds=60", array=(0, 11))
+    assert queue.count() == 13
+    assert limits.limits("low").queued == 13
+    assert queue.nodes("low") == {"node1", "node2", "node3"}
+
+
+def test_what_run_py_has_set_for_itself_reaches_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("HYDRA_OTHER", "1")
+    assert "HYDRA_FULL_ERROR" not in command.environment()
+    assert "HYDRA_OTHER" in command.environment()

@@ -43,6 +43,7 @@ def main() -> int:
     if asked.child:
         subprocess.Popen([sys.executable, __file__, str(asked.folder), "--is-child"])
     node = os.environ.get("SLURMD_NODENAME", "")
+    print(f"run {name}", flush=True)
     write(event="start", job=job, node=node, cores=os.environ.get("SRUN_CPUS_PER_TASK"), gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
     end = time.monotonic() + (0 if job.get("restarts") else asked.seconds)
     while time.monotonic() < end:

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -87,7 +88,7 @@ def run(folder, encoded, root, number, *, quantisation="none", stop_after=None, 
         "checkpoint_steps": 5,
         "checkpoint_minutes": 10,
         "keep_checkpoints": 2,
-        "resume_from": checkpoint.newest(sorted(root.glob("*/checkpoints"))),
+        "resume_from": max(root.glob("*/checkpoints/step-*"), key=lambda path: path.name, default=None),
         "log": log,
         "log_steps": 1,
         "tracker": "none",
@@ -117,7 +118,12 @@ def logged(root):
 # In steps of several micro-batches a signal drops those that are done and saves the step before, in steps of one it ends the step.
 @pytest.mark.parametrize(
     ("quantisation", "method", "micro_batch_size", "resumed_from"),
-    [("none", "lora", 4, 8), ("nf4", "lora", 2, 8), ("nf4", "lora", 8, 9), ("none", "full", 4, 8)],
+    [
+        ("none", "lora", 4, 8),
+        pytest.param("nf4", "lora", 2, 8, marks=pytest.mark.long),
+        ("nf4", "lora", 8, 9),
+        pytest.param("none", "full", 4, 8, marks=pytest.mark.long),
+    ],
 )
 def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quantisation, method, micro_batch_size, resumed_from):
     how = {"quantisation": quantisation, "method": method, "schedule": schedule_of(encoded, micro_batch_size)}
@@ -148,6 +154,7 @@ def test_half_the_micro_batch_sees_the_same_examples_on_the_same_schedule(folder
     assert [line["loss"] for line in cut] == pytest.approx([line["loss"] for line in whole], abs=0.05)
 
 
+@pytest.mark.long
 def test_half_the_micro_batch_without_dropout_is_the_same_training(folder, encoded, tmp_path, monkeypatch):
     import persona_exp.modeling.adapter as adapter
 
@@ -227,16 +234,18 @@ def test_the_disk_is_asked_for_room_before_the_first_step(folder, encoded, tmp_p
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 4 MB."""
+    """A file system of 4 MB, which nothing can leave behind: it is unmounted at once, and lasts as long as a folder of it is open."""
     place = tmp_path / "small"
     place.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True).returncode:
         pytest.skip("only root may mount a small file system")
-    yield place
+    held = os.open(place, os.O_RDONLY)
     subprocess.run(["umount", "-l", str(place)], check=True)
+    yield Path(f"/proc/self/fd/{held}")
+    os.close(held)
 
 
-@pytest.mark.parametrize("room", [0, 20, 60, 150, 250, 300])
+@pytest.mark.parametrize("room", [20, 250, *(pytest.param(room, marks=pytest.mark.long) for room in (0, 60, 150, 300))])
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_staging(folder, encoded, small_disk, monkeypatch, room):
     """Room (KB) for the beginning of a second checkpoint only, so that another file is cut short each time."""
     monkeypatch.setattr(disk, "FIXED_BYTES", 2**20)
@@ -285,12 +294,12 @@ def test_adapters_are_in_fp32_on_a_4_bit_base(folder, encoded, tmp_path):
 
 
 def test_the_seed_decides(folder, encoded, tmp_path):
-    results = {seed: [weights(run(folder, encoded, tmp_path / f"{seed}-{n}", 1, seed=seed)[2]) for n in range(2)] for seed in (1, 2)}
-    assert results[1][0] == results[1][1]
-    assert results[1][0] != results[2][0]
+    first, again, other = (weights(run(folder, encoded, tmp_path / str(n), 1, seed=seed)[2]) for n, seed in enumerate((1, 1, 2)))
+    assert first == again
+    assert first != other
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+@pytest.mark.parametrize("tracker", ["tensorboard", pytest.param("wandb", marks=pytest.mark.long)])
 def test_trackers_get_the_curves(folder, encoded, tmp_path, tracker, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from persona_exp.config.schema import Config
-from persona_exp.trial import provenance, verification
-from persona_exp.trial import snapshot as snapshots
+from persona_exp.trial import verification
 from persona_exp.trial.seal import Sealed, seal
 
 # What Ada says of each thing: no two sentences alike, or the chapters would be one text, which a split keeps together.
@@ -36,30 +35,6 @@ def _nothing_verified_before():
         known.cache_clear()
 
 
-@pytest.fixture(scope="session")
-def code_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code as it is when the tests begin, whoever edits it meanwhile."""
-    return snapshots.snapshot(tmp_path_factory.mktemp("code"))
-
-
-@pytest.fixture
-def one_copy_of_the_code(code_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every runs folder has that copy, and it is what runs here."""
-
-    def snapshot(runs: Path) -> Path:
-        folder = runs / "code" / code_copy.name
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if not folder.exists():
-            folder.symlink_to(code_copy)
-        return folder
-
-    monkeypatch.setattr(snapshots, "snapshot", snapshot)
-    monkeypatch.setattr(verification, "code", lambda: provenance.code(code_copy))
-
-
-_composed: dict[tuple[str, ...], Config] = {}
-
-
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
@@ -70,9 +45,7 @@ def sealed_noop(config: Callable[..., Config], runs: Path, one_copy_of_the_code:
     """`sealed_noop(1)`: the trial of engine=noop with that seed."""
 
     def sealed(seed: int = 0, *overrides: str) -> Sealed:
-        if overrides not in _composed:
-            _composed[overrides] = config("engine=noop", *overrides)
-        return seal(replace(_composed[overrides], seed=seed, runs=str(runs)), command="python run.py")
+        return seal(replace(config("engine=noop", *overrides), seed=seed, runs=str(runs)), command="python run.py")
 
     return sealed
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from persona_exp.errors import UserError
+from persona_exp.process import pid_namespace
 from persona_exp.trial import attempt
 from persona_exp.trial.attempt import Superseded
 
@@ -99,7 +100,12 @@ def test_claiming_never_waits_for_another_host(tmp_path):
 def test_an_observers_word_makes_room_for_that_attempt_alone(tmp_path):
     put(tmp_path, 1)
     assert attempt.claim(tmp_path, dead=[2]) is None
-    assert attempt.claim(tmp_path, dead={1: "time_limit"}).record["previous"]["cause"] == "time_limit"
+    assert attempt.claim(tmp_path, dead={1: ("killed", "process 1 is gone")}).record["previous"] == {
+        "attempt": 1,
+        "host": "elsewhere",
+        "cause": "killed",
+        "message": "process 1 is gone",
+    }
 
 
 def test_a_requeued_job_knows_its_earlier_run_is_gone(tmp_path, monkeypatch):
@@ -210,14 +216,81 @@ def test_a_publication_that_was_fenced_off_in_its_midst_says_so(tmp_path, monkey
     first = attempt.claim(tmp_path / "attempts")
     folder, publish = staged(first), attempt.files.publish
 
-    def slow(source, final):
+    def slow(source, final, **more):
         attempt.claim(tmp_path / "attempts", dead=[1])
-        return publish(source, final)
+        return publish(source, final, **more)
 
     monkeypatch.setattr(attempt.files, "publish", slow)
     with pytest.raises(Superseded):
         first.publish(folder, tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_the_last_look_comes_after_everything_is_on_the_disk(tmp_path, monkeypatch):
+    first = attempt.claim(tmp_path / "attempts")
+    folder, sync = staged(first), attempt.files.sync
+
+    def slow(path):
+        sync(path)
+        if path == folder and not first.superseded():
+            # Another host's claim, whose fence has not come this far.
+            (tmp_path / "attempts" / "0002.json").write_text(json.dumps(running(2)))
+
+    monkeypatch.setattr(attempt.files, "sync", slow)
+    with pytest.raises(Superseded):
+        first.publish(folder, tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+    first.end("interrupted")
+
+
+def test_the_latest_is_the_highest_number(tmp_path):
+    for number in (9999, 10000):
+        put(tmp_path, number, status="interrupted")
+    assert attempt.latest(tmp_path).name == "10000.json"
+    claimed = attempt.claim(tmp_path)
+    assert claimed.number == 10001
+    claimed.end("interrupted")
+
+
+def mine(**more):
+    return running(1, host=attempt.node(), pid=os.getpid(), process_started=attempt.process_started(os.getpid()), **more)
+
+
+def absent(**more):
+    return {**mine(**more), "pid": 2**22 + 1}
+
+
+def test_a_process_that_would_be_seen_is_gone_when_it_is_not_seen():
+    here = {"pid_namespace": pid_namespace(), "uid": os.getuid()}
+    # Older records say neither.
+    for facts in ({}, here):
+        assert attempt.gone(mine(**facts)) is False
+        assert attempt.gone(absent(**facts)) is True
+    assert attempt.gone({**absent(**here), "host": "elsewhere"}) is None
+
+
+def test_what_cannot_be_seen_from_here_need_not_be_gone(tmp_path):
+    # A container of the same host name numbers its processes on its own.
+    for facts in ({"pid_namespace": 1}, {"pid_namespace": 1, "uid": os.getuid()}):
+        assert attempt.gone(absent(**facts)) is attempt.gone(mine(**facts)) is None
+    (tmp_path / "0001.json").write_text(json.dumps(absent(pid_namespace=1)))
+    assert attempt.claim(tmp_path) is None
+
+
+@pytest.mark.parametrize(("others", "expected"), [(True, True), (False, None)])
+def test_where_proc_hides_other_users_theirs_may_live(monkeypatch, others, expected):
+    monkeypatch.setattr(attempt, "sees_others", lambda: others)
+    assert attempt.gone(absent(pid_namespace=pid_namespace(), uid=os.getuid() + 1)) is expected
+    assert attempt.gone(absent(pid_namespace=pid_namespace(), uid=os.getuid())) is True
+
+
+def test_a_process_that_proc_denies_a_look_at_may_live(monkeypatch):
+    def denied(pid):
+        raise PermissionError
+
+    told = absent()
+    monkeypatch.setattr(attempt, "process_started", denied)
+    assert attempt.gone(told) is None
 
 
 def test_claiming_and_publishing_at_once_end_in_one_or_the_other(tmp_path):

@@ -224,3 +224,17 @@ def test_a_fault_of_an_attempt_that_was_superseded_is_no_failure(sealed_noop, mo
     assert (record(sealed)["status"], record(sealed)["cause"]) == ("interrupted", "superseded")
     assert record(sealed, 2)["status"] == "running"
     later[0].end("interrupted")
+
+
+def test_out_of_memory_in_the_evaluation_says_what_to_lower(sealed_noop, monkeypatch, capsys):
+    sealed = sealed_noop(1)
+
+    def fail(directory, attempt, interruption):
+        attempt.progress("evaluating")
+        raise RuntimeError("CUDA out of memory.")
+
+    monkeypatch.setattr(running, "run_noop", fail)
+    assert run([sealed.path], Interruption()) == 1
+    assert record(sealed)["cause"] == "out_of_memory"
+    assert "lower evaluation.batch_size" in record(sealed)["message"]
+    assert "lower evaluation.batch_size" in capsys.readouterr().err

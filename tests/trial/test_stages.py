@@ -15,7 +15,7 @@ from persona_exp.trial import run as running
 from persona_exp.trial.attempt import claim
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.seal import finished, read_seal_facts, seal
-from persona_exp.trial.stages import done, owed
+from persona_exp.trial.stages import owed
 
 
 def record(directory, number=1):
@@ -39,14 +39,12 @@ def until_it_trains(process, directory, number=1):
 def test_a_trial_trains_is_measured_and_leaves_no_checkpoint(tiny, child):
     config = tiny("train.checkpoint_steps=1", "cluster.heartbeat_seconds=0.2", "cluster.lease_seconds=1")
     sealed = seal(config, command="")
-    data_id = read_seal_facts(sealed.path)["data_id"]
-    assert not done(config, sealed.directory, data_id)
+    assert not finished(sealed.path)
     process = child("--log", "--micro-batch", 1, sealed.path)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0
     assert out == ""
     assert finished(sealed.path)
-    assert done(config, sealed.directory, data_id)
     found = record(sealed.directory)
     assert (found["status"], found["micro_batch_size"], found["seal"], found["gpus"]) == ("finished", 1, sealed.path.name, 0)
     assert (found["checkpoint_step"], found["resumed_from_step"], found["training"]["steps"]) == (1, None, 2)
@@ -188,3 +186,30 @@ def test_a_checkpoint_named_by_hand_is_taken_and_must_be_this_trials(trial, tmp_
         with pytest.raises(UserError, match=r"RESUME_CHECKPOINT=.* is no folder: give the full path"):
             resume.adopt(trial, attempt, 2)
     attempt.end("interrupted")
+
+
+def test_a_checkpoint_named_by_hand_is_begun_from_once(trial, tmp_path, monkeypatch, capsys):
+    # The fixture's own attempt has saved step 4, which is not what the person wants.
+    named = save(tmp_path / "kept", 2, trial.trial_id)
+    monkeypatch.setenv("RESUME_CHECKPOINT", str(named))
+
+    def start():
+        attempt = claim(trial.attempts)
+        step = resume.adopt(trial, attempt, 2).name
+        attempt.end("interrupted")
+        return attempt, step
+
+    first, step = start()
+    assert step == "step-00000002"
+    assert first.record["resume_checkpoint"] == str(named)
+    # It saved nothing newer: the name holds.
+    assert start()[1] == "step-00000002"
+    second, _ = start()
+    save(second.folder / "checkpoints", 3, trial.trial_id)
+    second.note(checkpoint_step=3)
+    third, step = start()
+    assert step == "step-00000003"
+    assert "has saved step 3 since" in capsys.readouterr().out
+    save(third.folder / "checkpoints", 6, trial.trial_id)
+    third.note(checkpoint_step=6)
+    assert start()[1] == "step-00000006"

@@ -137,9 +137,9 @@ def test_many_are_read_quickly_in_the_order_asked(tmp_path):
     ids = [f"{number:012x}" for number in range(300)]
     for one in ids:
         write_trial(tmp_path, [{"status": "finished"}], one)
-    before = time.perf_counter()
+    before = time.process_time()
     assert [state.trial_id for state in read_states(tmp_path, reversed(ids))] == ids[::-1]
-    assert time.perf_counter() - before < 3
+    assert time.process_time() - before < 3
 
 
 def test_saved_steps_count_until_they_are_set_aside(tmp_path):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PREFIXES = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_")
+# What run.py has set for itself, to have Hydra raise its errors.
+DROPPED = ("HYDRA_FULL_ERROR",)
 # Which cluster to speak to, and as whom.
 KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 
@@ -32,8 +34,11 @@ class Answer:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what Slurm puts into a job: a nested sbatch would take it for options of its own."""
-    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(PREFIXES)}
+    """This process's environment without what Slurm puts into a job: a nested sbatch would take it for options of its own.
+
+    sbatch hands the rest to its jobs.
+    """
+    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith((*PREFIXES, *DROPPED))}
 
 
 def ask(command: Sequence[str], *, seconds: float = 30, epoch: bool = False) -> Answer | None:

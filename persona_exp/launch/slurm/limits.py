@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from persona_exp.launch.slurm.command import ask
+from persona_exp.launch.slurm.queue import count
 
 # Slurm's own default, for where it does not tell.
 MAX_ARRAY_SIZE = 1001
@@ -19,16 +20,21 @@ _TOLD_GB = re.compile(r"(?:^|[^0-9])(\d{1,3})(?:gb|g)(?![a-z0-9])", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_array_size` caps the highest index + 1 of an array; `max_submit_jobs` counts each task; None: no limit, or none told."""
+    """`max_array_size` caps the highest index + 1 of an array; `max_submit_jobs` counts each task; None: no limit, or none told.
+
+    `queued` of the user's jobs are in the queue already; 0 without a limit on them.
+    """
 
     max_array_size: int
     max_submit_jobs: int | None
     gpu_memory_gb: float | None
+    queued: int = 0
 
 
 def limits(partition: str | None, *, account: str | None = None, qos: str | None = None) -> Limits:
     """What Slurm tells of its limits for this user; what it does not tell is Slurm's default or None."""
-    return Limits(_max_array_size(), _max_submit_jobs(partition, account, qos), _gpu_memory_gb(partition))
+    most = _max_submit_jobs(partition, account, qos)
+    return Limits(_max_array_size(), most, _gpu_memory_gb(partition), count(account) if most is not None else 0)
 
 
 def _max_array_size() -> int:

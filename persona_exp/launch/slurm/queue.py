@@ -68,16 +68,29 @@ def at_hand(command: str = "sbatch") -> bool:
     return shutil.which(command) is not None
 
 
-def queued(names: Sequence[str]) -> list[Job] | None:
-    """This user's jobs of these names that have not ended, in one call; None where Slurm does not tell."""
+def queued(names: Sequence[str], *, seconds: float = 30) -> list[Job] | None:
+    """This user's jobs of these names that have not ended, in one call; None where Slurm does not tell within `seconds`."""
     if not names:
         return []
     named = [f"--name={','.join(names)}"] if len(names) <= _MOST_NAMES else []
-    answer = ask(["squeue", "--me", "--noheader", *named, f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"])
+    answer = ask(["squeue", "--me", "--noheader", *named, f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"], seconds=seconds)
     if answer is None or answer.code:
         return None
     found = [_job(line) for line in answer.out.splitlines()]
     return [one for one in found if one is not None and one.name in set(names)]
+
+
+def count(account: str | None = None, *, seconds: float = 30) -> int:
+    """How many jobs this user has in the queue, each task of an array for itself as limits count them; 0 where Slurm does not tell."""
+    told = [f"--account={account}"] if account else []
+    answer = ask(["squeue", "--me", "--noheader", "--array", *told, "--format=%i"], seconds=seconds)
+    return 0 if answer is None or answer.code else len(answer.out.split())
+
+
+def nodes(partition: str | None, *, seconds: float = 30) -> set[str]:
+    """The nodes of a partition (None: of all); empty where Slurm does not tell."""
+    answer = ask(["sinfo", "--noheader", "--Node", *([f"--partition={partition}"] if partition else []), "--format=%N"], seconds=seconds)
+    return set() if answer is None or answer.code else set(answer.out.split())
 
 
 def job(id: str) -> Job | None:

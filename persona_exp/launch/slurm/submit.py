@@ -7,6 +7,7 @@ from pathlib import Path
 from persona_exp import files
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.command import Answer, ask
+from persona_exp.launch.slurm.queue import at_hand
 
 _ID = re.compile(r"^(\d+)(;.*)?$", re.MULTILINE)
 
@@ -15,12 +16,31 @@ _SECONDS = 120
 
 _STARTED = "no longer pending execution|already finished"
 
-# What sbatch says where asking again may help: the script was not taken.
-_BUSY = ("Unable to contact slurm controller", "Socket timed out", "temporarily unable to accept job", "Resource temporarily unavailable")
+# What Slurm says where asking again may help.
+_BUSY = re.compile(
+    "Unable to contact slurm controller|Socket timed out|temporarily unable to accept job|Resource temporarily unavailable"
+    "|Zero Bytes were transmitted|Connection (refused|reset|timed out)|(connect|Communication connection) failure|backup controller"
+    "|Slurm (controller|database) .*(down|not respond)|Transport endpoint is not connected",
+    re.IGNORECASE,
+)
+# What sbatch says when the user has as many jobs as the site allows.
+_FULL = re.compile(r"MaxSubmit|job submit limit|MaxJobCount|violates accounting/QOS policy", re.IGNORECASE)
+
+
+class Refused(UserError):
+    """Slurm did not do what it was asked."""
+
+
+class Busy(Refused):
+    """Its controller is down or has too much to do: the same later may work. An sbatch that timed out may have been heard."""
+
+
+class Full(Refused):
+    """The user has as many jobs as the site allows."""
 
 
 def submit(text: str, path: Path) -> str:
-    """Write the script `text` to `path` and submit it; the job's id. Raises UserError with sbatch's own reason.
+    """Write the script `text` to `path` and submit it; the job's id. Raises Busy, Full or else Refused, with sbatch's own reason.
 
     It is called once and never again by itself: an sbatch that timed out may have been heard, which only the queue can tell.
     """
@@ -28,16 +48,16 @@ def submit(text: str, path: Path) -> str:
     answer = _asked(["sbatch", "--parsable", str(path)], path)
     found = _ID.search(answer.out)
     if answer.code or not found:
-        raise UserError(_refusal(path, answer))
+        raise _refusal(path, answer)
     return found[1]
 
 
 def test_only(text: str, path: Path) -> str:
-    """Whether Slurm would take this script, in its own words (when and where it would start); UserError with its reason where not."""
+    """Whether Slurm would take this script, in its own words (when and where it would start); Refused with its reason where not."""
     _write(text, path)
     answer = _asked(["sbatch", "--test-only", str(path)], path)
     if answer.code:
-        raise UserError(_refusal(path, answer))
+        raise _refusal(path, answer)
     return answer.reason.removeprefix("sbatch: ") if answer.error else answer.out.strip()
 
 
@@ -46,21 +66,22 @@ test_only.__test__ = False  # type: ignore[attr-defined]
 
 
 def cancel(ids: Sequence[str], *, pending_only: bool = False) -> None:
-    """Cancel jobs, arrays or tasks (`12`, `12_3`); those that have ended are passed over. UserError where Slurm refuses."""
+    """Cancel jobs, arrays or tasks (`12`, `12_3`); those that have ended are passed over. Refused where Slurm refuses."""
     if not ids:
         return
     answer = ask(["scancel", *(["--state=PENDING"] if pending_only else []), *ids], seconds=_SECONDS)
     if answer is None or (answer.code and not re.search("Invalid job id|already completed", answer.error)):
-        raise UserError(f"Slurm did not cancel {', '.join(ids)}: {answer.reason if answer else 'scancel does not answer'}.")
+        kind = _kind(answer) if answer else Busy
+        raise kind(f"Slurm did not cancel {', '.join(ids)}: {answer.reason if answer else 'scancel does not answer'}.")
 
 
 def release(id: str) -> None:
-    """Let a job start that was held or waits for another; what has started is passed over. UserError where Slurm refuses."""
+    """Let a job start that was held or waits for another; what has started is passed over. Refused where Slurm refuses."""
     _update([["scontrol", "update", f"JobId={id}", "Dependency="], ["scontrol", "release", id]], f"release job {id}")
 
 
 def hold(id: str) -> None:
-    """Keep what has not started of a job from starting. UserError where Slurm refuses."""
+    """Keep what has not started of a job from starting. Refused where Slurm refuses."""
     _update([["scontrol", "hold", id]], f"hold job {id}")
 
 
@@ -68,7 +89,8 @@ def _update(commands: Sequence[Sequence[str]], what: str) -> None:
     for command in commands:
         answer = ask(command, seconds=_SECONDS)
         if answer is None or (answer.code and not re.search(_STARTED, answer.error)):
-            raise UserError(f"Slurm did not {what}: {answer.reason if answer else 'scontrol is missing or does not answer'}.")
+            kind = _kind(answer) if answer else (Busy if at_hand("scontrol") else Refused)
+            raise kind(f"Slurm did not {what}: {answer.reason if answer else 'scontrol is missing or does not answer'}.")
 
 
 def _write(text: str, path: Path) -> None:
@@ -78,12 +100,19 @@ def _write(text: str, path: Path) -> None:
 
 def _asked(command: list[str], path: Path) -> Answer:
     answer = ask(command, seconds=_SECONDS)
+    if answer is None and not at_hand("sbatch"):
+        raise Refused(f"Slurm did not take {path}: sbatch is not installed here.")
     if answer is None:
-        why = f"sbatch is not installed or has not answered for {_SECONDS} s; see `squeue --me` before trying again"
-        raise UserError(f"Slurm did not take {path}: {why}.")
+        raise Busy(f"Slurm did not take {path}: sbatch has not answered for {_SECONDS} s; see `squeue --me` before trying again.")
     return answer
 
 
-def _refusal(path: Path, answer: Answer) -> str:
-    later = "; the same command later goes on" if any(text in answer.error for text in _BUSY) else ""
-    return f"Slurm did not take {path}: {answer.reason}{later}."
+def _refusal(path: Path, answer: Answer) -> Refused:
+    kind = _kind(answer)
+    return kind(f"Slurm did not take {path}: {answer.reason}{'; the same command later goes on' if kind is Busy else ''}.")
+
+
+def _kind(answer: Answer) -> type[Refused]:
+    if _FULL.search(answer.error):
+        return Full
+    return Busy if _BUSY.search(answer.error) else Refused

@@ -28,7 +28,7 @@ def srun(argv):
     """Runs the command as a step: signals come to it from the cluster, not through this process."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
-    files = {"--output": None, "--error": None}
+    files = {"--output": None, "--error": None, "--open-mode": "truncate"}
     while argv[0].startswith("-"):
         word = argv.pop(0)
         name, given, value = word.partition("=")
@@ -44,8 +44,9 @@ def srun(argv):
         os.close(writing)
         paths = json.loads(os.fdopen(reading).read())
         if files["--output"]:
+            mode = os.O_APPEND if files["--open-mode"] == "append" else os.O_TRUNC
             for descriptor, path in ((1, paths[0]), (2, paths[1])):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o644), descriptor)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
         os.environ["SLURM_STEP_ID"] = "0"

@@ -194,6 +194,10 @@ class Cluster:
         self.records = [record for record in self.records if record["id"] != job.id]
         self.next_id = min(self.next_id, job.id)
 
+    def botch(self, job: Job) -> None:
+        """Its node could not begin it: it is put back, and held."""
+        job.held, job.reason = True, "launch failed requeued held"
+
     def duplicate(self, job: Job) -> None:
         """Run it a second time while it still runs, as happens when Slurm has lost sight of a job whose node lives."""
         twin = dataclasses.replace(job, restarts=job.restarts + 1, state="PENDING", process=None, steps=[], node="", gpus=[])

@@ -67,7 +67,7 @@ def _options(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def squeue(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
-    known = ["me", "noheader", "array", "name=", "jobs=", "states=", "format=", "Format=", "user="]
+    known = ["me", "noheader", "array", "name=", "jobs=", "states=", "format=", "Format=", "user=", "account="]
     given = {name.lstrip("-"): value for name, value in getopt.gnu_getopt(argv, "hrj:t:o:O:n:u:", known)[0]}
     given |= {
         {"j": "jobs", "t": "states", "o": "format", "O": "Format", "n": "name"}.get(name, name): value for name, value in given.items()
@@ -87,6 +87,8 @@ def squeue(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, s
     if "Format" in given:
         return 0, "".join(_wide(job, given["Format"]) + "\n" for job in jobs), ""
     lines = [re.sub(r"%([A-Za-z])", lambda found, one=job: _letter(cluster, one, found[1]), given["format"]) for job in jobs]
+    if "array" in given:
+        lines = [line for job, line in zip(jobs, lines, strict=True) for _ in job.waiting or [0]]
     return 0, "".join(f"{line}\n" for line in lines), ""
 
 
@@ -205,6 +207,8 @@ def scancel(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, 
 
 
 def sinfo(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
+    if "--format=%N" in argv:
+        return 0, "".join(f"node{number}\n" for number in range(1, cluster.settings.nodes + 1)), ""
     return 0, f"gpu:{cluster.settings.gpu_type}:{cluster.settings.gpus}|(null)\n", ""
 
 
@@ -216,10 +220,11 @@ def sacctmgr(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str,
 
 
 def fakeslurm(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
-    """What befalls a cluster: `preempt JOB`, `fail NODE [leave]`, `repair NODE`, `lose JOB`, `duplicate JOB`, `answer yes|no`,
-    `mute SECONDS`, `refuse MESSAGE`, `set NAME JSON`, `calls` (what was asked, a line each), `clear`, `stop`."""
+    """What befalls a cluster: `preempt JOB`, `fail NODE [leave]`, `repair NODE`, `lose JOB`, `duplicate JOB`,
+    `botch JOB` (its launch fails), `answer yes|no`, `mute SECONDS`, `refuse MESSAGE`, `set NAME JSON`, `calls` (what was
+    asked, a line each), `clear`, `stop`."""
     verb, *rest = argv
-    jobs = cluster.find(rest[0]) if verb in ("preempt", "lose", "duplicate") else []
+    jobs = cluster.find(rest[0]) if verb in ("preempt", "lose", "duplicate", "botch") else []
     for job in jobs:
         getattr(cluster, verb)(job)
     if verb == "fail":

@@ -88,7 +88,9 @@ class Job:
         error = Path(self.folder) / self.path(self.options["error"]) if "error" in self.options else out
         script = Path(extra["FAKE_SLURM"]) / f"job{self.id}.{self.restarts}.sh"
         script.write_text(self.script)
-        with out.open("ab") as stdout, error.open("ab") as stderr:
+        # Unless it is told to append, a job that starts again begins its output anew.
+        mode = "ab" if self.options.get("open-mode") == "append" else "wb"
+        with out.open(mode) as stdout, error.open(mode) as stderr:
             self.process = subprocess.Popen(
                 ["bash", str(script)],
                 cwd=self.folder,

@@ -1,0 +1,18 @@
+"""What a job has begun, for its next start: after a requeue it goes on with what it sealed, whatever conf/ says by then."""
+
+import os
+from pathlib import Path
+
+from persona_exp import files
+from persona_exp.trial.seal import read_seal_facts
+
+# slurm/job.sh names the file here, and at a later start runs python with the second line and what follows, the first in front of its path.
+VARIABLE = "PERSONA_EXP_JOB_NOTE"
+
+
+def note(seal: Path, module: str, *arguments: str) -> None:
+    """Write down, where a job asks for it, the folder of `seal`'s code and the command that goes on: `module` with `arguments`."""
+    path = os.environ.get(VARIABLE)
+    if path:
+        code = seal.absolute().parents[3] / "code" / read_seal_facts(seal)["code_folder"]
+        files.write_text(Path(path), "\n".join([str(code), module, *arguments]) + "\n")
