@@ -2,6 +2,7 @@
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ from persona_exp.trial import provenance, verification
 from persona_exp.trial import snapshot as snapshots
 
 ROOT = Path(__file__).parents[1]
+
+# A runner in the background, or under nohup, hands down ignored signals, and tests send these to the processes they start.
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 # Test workers share the cores: more threads than cores make every one of them wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
