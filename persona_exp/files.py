@@ -57,14 +57,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def create_text(path: Path, text: str) -> bool:
+def create_text(path: Path, text: str, *, flushed: bool = True) -> bool:
     """Create `path` with `text` if it does not exist; the first of several writers wins. True for the winner.
 
-    A hard link either appears whole or fails, on NFS too, where O_EXCL alone is not enough.
+    A hard link either appears whole or fails, on NFS too, where O_EXCL alone is not enough. With `flushed` off it is left to the caller to
+    bring many files to the disk at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.new")
-    write_text(staged, text)
+    if flushed:
+        write_text(staged, text)
+    else:
+        staged.write_text(text, encoding="utf-8")
     try:
         os.link(staged, path)
     except FileExistsError:

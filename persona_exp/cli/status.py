@@ -41,7 +41,8 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
             text, answer, unfinished = _look(runs, arguments)
         _draw(text)
     except KeyboardInterrupt:
-        pass
+        # Ctrl-C is how a person stops watching.
+        return 0, answer
     return 0, answer
 
 

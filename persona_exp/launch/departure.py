@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm.requeue import cancelled_by_user, requeue_this_job, this_job
+from persona_exp.launch.slurm.requeue import cancelled_by_user, requeue_this_job
 from persona_exp.launch.submission import Submission
+from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.attempt import node, process_gone, process_started
 
 # What sacct calls the end of a job, and what we call it.

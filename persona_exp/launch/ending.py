@@ -6,8 +6,8 @@ from typing import Any
 
 from persona_exp.launch.child import Outcome
 from persona_exp.launch.retry import after_death
-from persona_exp.launch.slurm.requeue import this_job
 from persona_exp.trial.attempt import claim, close, node
+from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.record import attempt_files, read_record
 

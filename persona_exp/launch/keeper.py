@@ -20,9 +20,10 @@ from persona_exp.launch.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.conclusion import conclude
 from persona_exp.launch.observer import LEASE_SECONDS, Observer
 from persona_exp.launch.plan import plan
-from persona_exp.launch.slurm.requeue import requeue_this_job, this_job
+from persona_exp.launch.slurm.requeue import requeue_this_job
 from persona_exp.launch.submission import Submission, create, jobs, submissions
 from persona_exp.launch.survey import Survey, of_sweep, survey
+from persona_exp.trial.attempt import job as this_job
 
 What = Literal["ended", "held", "going", "unknown", "submitted", "given up"]
 POLL_SECONDS = 5.0

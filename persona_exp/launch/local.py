@@ -15,12 +15,12 @@ from persona_exp.launch.child import STOPPING, Child, environment
 from persona_exp.launch.observer import Observer
 from persona_exp.launch.retry import verdict
 from persona_exp.launch.saying import say
-from persona_exp.launch.slurm.requeue import this_job
 from persona_exp.launch.submission import Submission, read
 from persona_exp.launch.work import Work, of_submission, seal_name
 from persona_exp.launch.worker import FAILED, FINISHED, INTERRUPTED, Worker
 from persona_exp.progress import clock
 from persona_exp.training.interruption import SIGNALS
+from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.state import ENDED, State, read_state, read_states
 
 if TYPE_CHECKING:

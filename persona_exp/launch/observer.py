@@ -26,7 +26,7 @@ class Observer:
     """Remembers when each attempt's heartbeat was last seen to move. One observer must judge an attempt again and again."""
 
     def __init__(self, lease_seconds: float = LEASE_SECONDS, *, job: Mapping[str, Any] | None = None, ask: Ask | None = None) -> None:
-        """`job` is the `job` of this process's own attempts (launch.slurm.requeue.this_job); `ask` stands in for squeue in tests."""
+        """`job` is the `job` of this process's own attempts (trial.attempt.job); `ask` stands in for squeue in tests."""
         self.lease_seconds = lease_seconds
         self._job, self._ask = job, ask or _squeue
         self._seen: dict[tuple[Any, ...], tuple[int, float]] = {}

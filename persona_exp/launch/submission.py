@@ -173,18 +173,6 @@ def in_making(submission: Submission) -> bool:
     return abs((datetime.now(UTC) - datetime.fromisoformat(by["at"])).total_seconds()) < MAKING_SECONDS
 
 
-def live(submission: Submission) -> bool:
-    """Whether something of it still runs or will: its jobs in the queue (the keeper aside), or its maker at work.
-
-    True where Slurm does not answer: what cannot be told apart from living is not submitted a second time.
-    """
-    if submission.launcher == "local":
-        by = submission.by
-        return bool(by["host"] == node() and process_started(int(by["pid"])) == by["process_started"])
-    found = covered([submission])
-    return found is None or bool(found) or in_making(submission)
-
-
 def covered(among: Sequence[Submission]) -> set[str] | None:
     """The seals of these submissions that a job in the queue will run or is running; None where Slurm does not answer."""
     from persona_exp.launch.slurm.queue import queued

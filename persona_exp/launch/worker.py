@@ -26,11 +26,11 @@ from persona_exp.launch.ending import Word, attempt_of, displaced
 from persona_exp.launch.observer import Observer
 from persona_exp.launch.retry import Verdict, after_death, verdict
 from persona_exp.launch.saying import say
-from persona_exp.launch.slurm.requeue import this_job
 from persona_exp.launch.submission import read
 from persona_exp.launch.work import Work, of_seals, of_submission, seal_name
 from persona_exp.process import die_with_parent
 from persona_exp.trial import attempt as attempts
+from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.attempt import node
 from persona_exp.trial.record import attempt_files, read_record
 

@@ -268,16 +268,5 @@ def _put(path: Path, text: str) -> None:
 
 
 def _create(path: Path, text: str) -> bool:
-    """As `files.create_text`, but left to `flush` to bring to the disk: three waits for it a trial make minutes of a large sweep."""
-    if path.exists():
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.new")
-    staged.write_text(text, encoding="utf-8")
-    try:
-        os.link(staged, path)
-    except FileExistsError:
-        return staged.stat().st_nlink == 2
-    finally:
-        staged.unlink()
-    return True
+    """Left to `flush` to bring to the disk: three waits for it a trial make minutes of a large sweep."""
+    return not path.exists() and files.create_text(path, text, flushed=False)

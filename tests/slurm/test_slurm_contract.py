@@ -271,6 +271,7 @@ def test_what_has_ended_is_cancelled_without_complaint(bench: Bench) -> None:
     id = bench.submit("--seconds=0")
     bench.until_state(id, "COMPLETED")
     submit.cancel([id, "999999"])
+    bench.until_state(id, "COMPLETED")
 
 
 def test_the_limits_of_the_site_are_read(site: Site) -> None:

@@ -1,12 +1,12 @@
 """The job that this process runs in: which it is, whether a person cancelled it, and how it gets another go."""
 
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from persona_exp.launch.slurm.command import ask
 from persona_exp.launch.slurm.queue import history
+from persona_exp.trial.attempt import job as this_job
 
 # Words of scontrol for a job that ended for a reason of its own, while its processes still run.
 _NOT_A_PERSON = ("TimeLimit", "NodeDown", "NonZeroExitCode", "RaisedSignal", "OutOfMemory", "BootFail", "DeadLine", "NodeFail")
@@ -23,21 +23,6 @@ _REQUEUE = """scontrol requeue "$1" || exit
 [ -n "$2" ] || exit 0
 for again in 1 2 3 4 5; do scontrol update JobId="$1" ExcNodeList="$2" && exit 0; sleep 0.5; done
 exit 0"""
-
-
-def this_job() -> dict[str, Any] | None:
-    """This job as an attempt records it, from what Slurm put into the environment; None outside a job."""
-    id = os.environ.get("SLURM_JOB_ID")
-    if not id:
-        return None
-    task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
-    return {
-        "id": id,
-        "array_id": os.environ.get("SLURM_ARRAY_JOB_ID") or None,
-        "task_id": int(task) if task.isdigit() else None,
-        "restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        "name": os.environ.get("SLURM_JOB_NAME", ""),
-    }
 
 
 def cancelled_by_user() -> bool:
