@@ -25,7 +25,7 @@ class GridSweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
-        from persona_exp.launch.rows import Request
+        from persona_exp.launch.sweeps.rows import Request
         from persona_exp.search.grid import grid
         from persona_exp.search.resolve import resolve
 
@@ -56,7 +56,7 @@ class SweepLauncher(Launcher):
         raise NotImplementedError
 
     def launch_sweep(self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any]) -> None:
-        """Run `requests` (persona_exp.launch.rows.Request) as one sweep. Raises SystemExit with its code unless all is well."""
+        """Run `requests` (persona_exp.launch.sweeps.rows.Request) as one sweep. Raises SystemExit with its code unless all is well."""
         from persona_exp.launch.sweep import run_sweep
 
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.

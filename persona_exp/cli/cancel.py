@@ -14,7 +14,7 @@ from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import several
 from persona_exp.cli.standing import Standing, job_of, of_trial, planned, standings
 from persona_exp.errors import UserError
-from persona_exp.trial.attempt import node, now, process_started
+from persona_exp.trial.attempt import now, process_gone
 from persona_exp.trial.reader import read_sweep, sweep_names
 from persona_exp.trial.state import ENDED, State, read_state
 
@@ -65,13 +65,13 @@ def cancel(runs: Path, sweeps: Sequence[str], trials: Sequence[str]) -> dict[str
             submit.cancel(jobs)
         told += jobs
         beyond += _beyond_reach(place, chosen)
-    processes = [one for one in _processes(places, sweeps, chosen) if _terminate(*one)]
+    processes = [one for one in _processes(places, sweeps, chosen) if _terminate(one)]
     return {
         "cancelled": list(chosen),
         "ended_before": [one for one, state in found.items() if state.status in ENDED],
         "left_to_other_sweeps": left,
         "jobs": told,
-        "processes": [pid for pid, _ in processes],
+        "processes": [int(one["pid"]) for one in processes],
         "out_of_reach": beyond,
     }
 
@@ -103,7 +103,7 @@ def _own(state: State, queue: "Sequence[Job]") -> "Job | None":
 
 def _tasks(place: Standing, job: "Job", trial_ids: Collection[str]) -> list[str]:
     """The elements of a job that has not started whose trials are all to be cancelled."""
-    from persona_exp.launch.submission import task_numbers
+    from persona_exp.launch.sweeps.submission import task_numbers
 
     submission = next((one for one in place.submissions if one.job_name == job.name), None)
     if submission is None or not planned(submission, job) & set(trial_ids):
@@ -118,23 +118,24 @@ def _tasks(place: Standing, job: "Job", trial_ids: Collection[str]) -> list[str]
     return [f"{job.array_id}_{number - first}" for number in wanted]
 
 
-def _processes(places: Sequence[Standing], sweeps: Sequence[str], chosen: dict[str, State]) -> list[tuple[int, str | None]]:
-    """The processes of this machine to be told: of a whole sweep the command that runs it, which passes it on; else the trials' own."""
+def _processes(places: Sequence[Standing], sweeps: Sequence[str], chosen: dict[str, State]) -> list[dict[str, Any]]:
+    """Records of the processes to be told: of a whole sweep the command that runs it, which passes it on; else the trials' own."""
     makers = [
-        (int(last.by["pid"]), last.by.get("process_started"))
+        last.by
         for place in places
         if place.folder.name in sweeps and place.submissions
         for last in [place.submissions[-1]]
-        if last.launcher == "local" and last.by.get("host") == node() and process_started(int(last.by["pid"])) == last.by["process_started"]
+        if last.launcher == "local" and process_gone(last.by) is False
     ]
     if makers:
         return makers
-    running = [state for state in chosen.values() if state.status == "running" and not state.job and state.host == node()]
-    return [(int(state.record["pid"]), state.record.get("process_started")) for state in running]
+    return [state.record for state in chosen.values() if state.status == "running" and not state.job]
 
 
-def _terminate(pid: int, started: str | None) -> bool:
-    if pid == os.getpid() or process_started(pid) != started:
+def _terminate(record: dict[str, Any]) -> bool:
+    """Whether the process is of this machine, still there, and told."""
+    pid = int(record["pid"])
+    if pid == os.getpid() or process_gone(record) is not False:
         return False
     try:
         os.kill(pid, signal.SIGTERM)
@@ -148,7 +149,7 @@ def _terminate(pid: int, started: str | None) -> bool:
 def _beyond_reach(place: Standing, chosen: dict[str, State]) -> list[str]:
     """Trials that run where they cannot be told from here: another machine without Slurm, or a Slurm that does not answer."""
     running = [state for state in place.states if state.trial_id in chosen and state.status == "running"]
-    return [state.trial_id for state in running if (state.job and place.queue is None) or (not state.job and state.host != node())]
+    return [one.trial_id for one in running if (place.queue if one.job else process_gone(one.record)) is None]
 
 
 def _person() -> str:

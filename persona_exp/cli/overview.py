@@ -129,7 +129,7 @@ def _given(one: Standing) -> list[str]:
     """To whom the newest submission went, and what of it is in the queue."""
     if not one.submissions:
         return []
-    from persona_exp.launch.submission import task_numbers
+    from persona_exp.launch.sweeps.submission import task_numbers
 
     last = one.submissions[-1]
     where = f"Slurm as {last.job_name}" if last.launcher == "slurm" else f"process {last.by.get('pid')} on {last.by.get('host')}"

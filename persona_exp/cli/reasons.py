@@ -14,13 +14,13 @@ from persona_exp.cli.overview import failure_lines
 from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, job_of, planned
 from persona_exp.cli.waiting import CAUSES, REMEDIES, happened, waits
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.attempt import node, process_gone
 from persona_exp.trial.reader import SweepTrial
 from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.state import State, read_state, saved_step
 
 if TYPE_CHECKING:
-    from persona_exp.launch.submission import Submission
+    from persona_exp.launch.sweeps.submission import Submission
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def _held(place: Standing, case: Case) -> list[str]:
 
 def _local(case: Case, submission: "Submission") -> list[str]:
     by = submission.by
-    maker = f"process {by.get('pid')} on {by.get('host')}"
-    if by.get("host") != node():
-        return [f"The command that runs its sweep ({maker}) is on another machine; if it is gone there, {case.command} goes on."]
-    if process_started(int(by["pid"])) == by.get("process_started"):
+    maker, gone = f"process {by.get('pid')} on {by.get('host')}", process_gone(by)
+    if gone is None:
+        return [f"The command that runs its sweep ({maker}) cannot be seen from here; if it is gone there, {case.command} goes on."]
+    if not gone:
         return [f"It waits for its turn: the command that runs its sweep ({maker}) is at work on other trials."]
     return [f"The command that ran its sweep ({maker}) is gone: {case.command} goes on."]
 

@@ -49,8 +49,8 @@ def retry(
     runs: Path, sweeps: Sequence[str], trials: Sequence[str], *, failed_alone: bool, cause: str | None, from_scratch: bool
 ) -> dict[str, Any]:
     """Allow another try; what was allowed and which commands go on, as plain JSON values. UserError: a trial named is at work or done."""
-    from persona_exp.launch import hold
-    from persona_exp.launch.retry import allow
+    from persona_exp.launch.judgement import hold
+    from persona_exp.launch.judgement.retry import allow
 
     places = standings(runs, sweeps)
     named = [_checked(judged_by_workers(runs, read_state(runs / "trials" / trial))) for trial in trials]
@@ -121,9 +121,9 @@ def _concerned(runs: Path, places: Sequence[Standing], chosen: Iterable[str]) ->
 
 def _submit(runs: Path, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
     """Have the keeper's work done now for those sweeps that were given to Slurm: what came of it, by sweep."""
-    from persona_exp.launch.keeper import tend
-    from persona_exp.launch.observer import Observer
-    from persona_exp.launch.submission import submissions
+    from persona_exp.launch.judgement.observer import Observer
+    from persona_exp.launch.sweeps.keeper import tend
+    from persona_exp.launch.sweeps.submission import submissions
 
     given = [name for name in sweeps if any(one.launcher == "slurm" for one in submissions(runs / "sweeps" / name))]
     found = {name: tend(runs / "sweeps" / name, Observer()) for name in given}

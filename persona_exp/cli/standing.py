@@ -11,7 +11,7 @@ from persona_exp.trial.state import ENDED, State, read_states
 
 if TYPE_CHECKING:
     from persona_exp.launch.slurm.queue import Job
-    from persona_exp.launch.submission import Submission
+    from persona_exp.launch.sweeps.submission import Submission
 
 PATIENCE_SECONDS = 5.0
 ORDER = ("finished", "running", "queued", "interrupted", "sealed", "failed", "cancelled", "pruned", "missing")
@@ -57,7 +57,7 @@ class Standing:
 
 def standings(runs: Path, names: Sequence[str]) -> list[Standing]:
     """How the sweeps `names` stand; Slurm is asked at most once, and only where a sweep with work left was given to it."""
-    from persona_exp.launch.submission import submissions
+    from persona_exp.launch.sweeps.submission import submissions
 
     sweeps = [read_sweep(runs, name) for name in names]
     ids = {trial.trial_id: None for sweep in sweeps for trial in sweep.trials}
@@ -108,7 +108,7 @@ def planned(submission: "Submission", job: "Job") -> set[str]:
     """The trials that a job of this submission will run or runs; none for another's job, or for the keeper."""
     if job.name != submission.job_name:
         return set()
-    from persona_exp.launch.submission import task_numbers
+    from persona_exp.launch.sweeps.submission import task_numbers
 
     return {seal.split("/")[0] for number in task_numbers(job, submission) for seal in submission.tasks[number]}
 
@@ -131,7 +131,7 @@ def _from_files(runs: Path, name: str, sweep: Sweep, states: Mapping[str, State]
 
 def _wanted_seals(folder: Path) -> dict[str, str]:
     """The name of the seal under which the sweep wants each trial now; empty where it does not say."""
-    from persona_exp.launch import wanted
+    from persona_exp.launch.sweeps import wanted
 
     return {one.trial_id: one.seal_name for one in wanted.read(folder)} if (folder / wanted.NAME).is_file() else {}
 
@@ -158,7 +158,7 @@ def judged_by_workers(runs: Path, state: State, seal: str | None = None) -> Stat
     doubtful = state.cause in ("killed", "out_of_memory") or (state.status == "failed" and seal is not None and seal != own)
     if state.status not in ("interrupted", "failed") or not own or not doubtful:
         return state
-    from persona_exp.launch.retry import verdict
+    from persona_exp.launch.judgement.retry import verdict
     from persona_exp.trial.directory import trial_directory
 
     found = verdict(trial_directory(runs, state.trial_id), seal or own, lambda _: "dead")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
-from persona_exp.launch.local import run_alone
+from persona_exp.launch.judgement.retry import allow_after_site_faults, take_back
 from persona_exp.launch.note import note
 from persona_exp.launch.options import environment_scratch
-from persona_exp.launch.retry import allow_after_site_faults, take_back
-from persona_exp.launch.work import of_seals
+from persona_exp.launch.workers.local import run_alone
+from persona_exp.launch.workers.work import of_seals
 from persona_exp.process import leave_with_75
 from persona_exp.trial.reader import read_trial
 from persona_exp.trial.seal import Sealed, finished, read_seal, read_seal_facts, seal
@@ -41,7 +41,7 @@ def main(path: Path) -> int:
 
 
 def _run(trial: Sealed, config: Config) -> int:
-    from persona_exp.launch.gpus import gpus_here
+    from persona_exp.launch.workers.gpus import gpus_here
 
     if finished(trial.path):
         print(f"Trial {trial.trial_id} is finished already.")

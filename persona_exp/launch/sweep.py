@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from persona_exp import files
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
-from persona_exp.launch import wanted
+from persona_exp.launch.judgement.retry import Verdict, allow_after_site_faults, take_back, verdict
 from persona_exp.launch.options import LocalOptions, SlurmOptions
-from persona_exp.launch.retry import Verdict, allow_after_site_faults, take_back, verdict
-from persona_exp.launch.rows import Request, Row, rows
+from persona_exp.launch.sweeps import wanted
+from persona_exp.launch.sweeps.rows import Request, Row, rows
 from persona_exp.trial.attempt import now
 
 if TYPE_CHECKING:
-    from persona_exp.launch.cost import Estimate
+    from persona_exp.launch.cost.prediction import Estimate
     from persona_exp.launch.slurm.limits import Limits
 
 LONGEST_SLUG = 80
@@ -40,7 +40,7 @@ def run_sweep(
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
     options = options or LocalOptions()
     if isinstance(options, SlurmOptions):
-        from persona_exp.launch.dispatch import refuse_what_cannot_work
+        from persona_exp.launch.slurm.dispatch import refuse_what_cannot_work
 
         refuse_what_cannot_work(options, requests[0].config)
     found = rows(requests, command)
@@ -48,17 +48,17 @@ def run_sweep(
     ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]
     folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(named, ids)
     if isinstance(options, SlurmOptions) and options.dry_run:
-        from persona_exp.launch.dispatch import show
+        from persona_exp.launch.slurm.dispatch import show
 
         return show(folder, unfinished(found), options, requests[0].config)
     limits = _limits(options, requests[0].config)
     estimate = estimated(folder.name, found, options, limits)
     write(folder, command, swept, found)
     if isinstance(options, SlurmOptions):
-        from persona_exp.launch.dispatch import run_on_slurm
+        from persona_exp.launch.slurm.dispatch import run_on_slurm
 
         return run_on_slurm(folder, found, options, requests[0].config, estimate, limits)
-    from persona_exp.launch.here import run_here
+    from persona_exp.launch.workers.local_sweep import run_here
 
     return run_here(folder, found, options, estimate)
 
@@ -86,9 +86,9 @@ def verdicts(found: Sequence[Row]) -> list[Verdict]:
 
 def estimated(name: str, found: Sequence[Row], options: LocalOptions | SlurmOptions, limits: "Limits | None") -> "Estimate":
     """What the sweep is expected to take, said on the screen. Raises UserError when it is over the budget."""
-    from persona_exp.launch import cost
-    from persona_exp.launch.gpus import gpus_here, gpus_of
+    from persona_exp.launch.cost import prediction
     from persona_exp.launch.options import for_sbatch
+    from persona_exp.launch.workers.gpus import gpus_here, gpus_of
 
     first: Config = found[0].config
     left = unfinished(found)
@@ -97,7 +97,7 @@ def estimated(name: str, found: Sequence[Row], options: LocalOptions | SlurmOpti
     else:
         here = gpus_here()
         gpus, parallelism = min(1, len(here)), options.n_jobs or max(1, len(here))
-    estimate = cost.estimate(
+    estimate = prediction.estimate(
         [row.config for row in left],
         Path(first.runs),
         gpus_per_trial=gpus,
@@ -107,12 +107,12 @@ def estimated(name: str, found: Sequence[Row], options: LocalOptions | SlurmOpti
         trials=len(found),
         gpu_memory_gb=limits.gpu_memory_gb if limits else None,
     )
-    first_line, *others = cost.lines(estimate)
+    first_line, *others = prediction.lines(estimate)
     print("\n".join([f"Sweep {name}: {first_line}", *others]), flush=True)
     failed = sum(one.next == "failed" for one in verdicts(left))
     if failed:
         print(f"Of these {failed} failed before and are left alone: `persona-exp retry {name} --failed` lets them try again.", flush=True)
-    cost.refuse_over_budget(estimate, first.cluster)
+    prediction.refuse_over_budget(estimate, first.cluster)
     return estimate
 
 

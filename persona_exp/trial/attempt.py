@@ -168,11 +168,7 @@ def claim(
     path = attempts / f"{number:04}.json"
     mine = {
         "attempt": number,
-        "host": node(),
-        "pid": os.getpid(),
-        "process_started": process_started(os.getpid()),
-        "pid_namespace": pid_namespace(),
-        "uid": os.getuid(),
+        **this_process(),
         "started": now(),
         "heartbeat": 0,
         "heartbeat_seconds": heartbeat_seconds,
@@ -212,8 +208,14 @@ def gone(record: Mapping[str, Any]) -> bool | None:
     return process_gone(record)
 
 
+def this_process() -> dict[str, Any]:
+    """What `process_gone` needs to know of this process."""
+    pid = os.getpid()
+    return {"host": node(), "pid": pid, "process_started": process_started(pid), "pid_namespace": pid_namespace(), "uid": os.getuid()}
+
+
 def process_gone(record: Mapping[str, Any]) -> bool | None:
-    """`gone`, by the process alone.
+    """`gone`, by the process alone: of a record that `this_process` is part of.
 
     One host name may stand for several containers, each with process numbers of its own, and /proc may hide the processes of other
     users: what cannot be seen need not be gone.

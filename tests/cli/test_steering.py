@@ -153,11 +153,13 @@ def test_retry_refuses_what_runs_or_is_done(desk, persona_exp, attempt, said):
 
 
 def test_retry_submit_has_the_keeper_look(desk, persona_exp, monkeypatch):
-    from persona_exp.launch.keeper import Tended
+    from persona_exp.launch.sweeps.keeper import Tended
 
     folder = given(desk, [FAILED], [], [])
     tended = []
-    monkeypatch.setattr("persona_exp.launch.keeper.tend", lambda *told, **_: tended.append(told[0]) or Tended("submitted", "1 trial"))
+    monkeypatch.setattr(
+        "persona_exp.launch.sweeps.keeper.tend", lambda *told, **_: tended.append(told[0]) or Tended("submitted", "1 trial")
+    )
     code, out, _ = persona_exp("retry", SWEEP, "--submit")
     assert (code, tended) == (0, [folder])
     assert f"{SWEEP}: submitted what is left (1 trial)." in out

@@ -130,7 +130,7 @@ def _kind(words: str, job: str) -> str | None:
         return "stepd"
     if words.startswith("srun "):
         return "srun"
-    if "persona_exp.launch.worker" in words:
+    if "persona_exp.launch.workers " in words:
         return "worker"
     if "persona_exp.trial" in words:
         return "child"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Config
-from persona_exp.launch import submission, wanted
-from persona_exp.launch.submission import Submission
+from persona_exp.launch.sweeps import submission, wanted
+from persona_exp.launch.sweeps.submission import Submission
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.seal import seal
@@ -33,15 +33,15 @@ def submitted(folder: Path, tasks: Sequence[Sequence[str]], *, lease_seconds: fl
     """A local submission of a sweep named `rehearsal`."""
     sweep_folder = folder / "runs" / "sweeps" / "rehearsal"
     options = {"launch": {"lease_seconds": lease_seconds, "n_jobs": 1}}
-    made = submission.create(sweep_folder, launcher="local", tasks=tasks, options=options, canary=canary)
-    assert made
+    made = submission.draft(sweep_folder, launcher="local", tasks=tasks, options=options, canary=canary)
+    assert submission.create(made)
     wanted.write(sweep_folder, [wanted.Wanted(one, "a title", "noop") for task in tasks for one in task])
     return made
 
 
 def worker(made: Submission, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """A worker process at a submission."""
-    command = [sys.executable, "-m", "persona_exp.launch.worker", str(made.path), *arguments]
+    command = [sys.executable, "-m", "persona_exp.launch.workers", str(made.path), *arguments]
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

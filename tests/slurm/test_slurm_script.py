@@ -9,7 +9,7 @@ from persona_exp.errors import UserError
 from persona_exp.launch.slurm.script import script
 
 GOLDEN = Path(__file__).parent / "golden"
-COMMAND = "/venv/bin/python -m persona_exp.launch.worker /runs/sweeps/a/submissions/0001.json"
+COMMAND = "/venv/bin/python -m persona_exp.launch.workers /runs/sweeps/a/submissions/0001.json"
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"options": {"timeout_min": 60}},
     "array": {

@@ -1,0 +1,250 @@
+"""What a sweep will cost, before anything is submitted, and what it did cost, afterwards. Imports no torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from persona_exp import files
+from persona_exp.config.schema import Cluster, Config
+from persona_exp.errors import UserError
+from persona_exp.launch.cost.history import Record, predict, read_records, works_of
+from persona_exp.launch.cost.spent import spent
+from persona_exp.modeling import memory
+from persona_exp.modeling.cache import cache_folder
+from persona_exp.modeling.shape import Shape, shape_of
+from persona_exp.trial.attempt import now
+
+COST = "cost.json"
+
+Source = Literal["records", "cluster.hours_per_trial", "unknown", "noop"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An amount with its 95 % prediction interval; `low` and `high` are None where fewer than two earlier runs were found."""
+
+    low: float | None
+    mean: float
+    high: float | None
+
+    def times(self, factor: float) -> "Interval":
+        """The same in another unit."""
+        return Interval(*(None if value is None else value * factor for value in (self.low, self.mean, self.high)))  # type: ignore[arg-type]
+
+    def text(self) -> str:
+        """`3.2 [2.1, 4.9]`, or the mean alone."""
+        if self.low is None or self.high is None:
+            return _number(self.mean)
+        return f"{_number(self.mean)} [{_number(self.low)}, {_number(self.high)}]"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `to_run` of a sweep's `trials` are expected to take.
+
+    `memory_gb` is the neediest trial's peak and `gpu_gb` what one GPU has, both in GiB. `hours` are those of all trials one after the
+    other, `gpu_hours` the same times `gpus` (GPUs a trial), `wall_hours` a lower bound: as if `parallelism` trials started at once and
+    nothing waited. `records` earlier runs on `device` were found. `source` says where the hours come from.
+    """
+
+    trials: int
+    to_run: int
+    gpus: int
+    parallelism: int
+    memory_gb: float | None
+    gpu_gb: float | None
+    hours: Interval | None
+    records: int
+    device: str | None
+    source: Source
+
+    @property
+    def gpu_hours(self) -> Interval | None:
+        return self.hours.times(self.gpus) if self.hours else None
+
+    @property
+    def wall_hours(self) -> Interval | None:
+        at_once = max(1, min(self.parallelism, self.to_run))
+        return self.hours.times(1 / at_once) if self.hours else None
+
+
+def estimate(
+    configs_to_run: Sequence[Config],
+    runs: Path,
+    *,
+    gpus_per_trial: int,
+    parallelism: int,
+    cluster: Cluster,
+    trial_ids: Sequence[str] | None = None,
+    trials: int | None = None,
+    gpu_memory_gb: float | None = None,
+) -> Estimate:
+    """What running `configs_to_run` will take.
+
+    `trial_ids` are their sealed trials, in the same order: without them earlier records cannot be told to be of the same model.
+    `trials` counts the whole sweep. `gpu_memory_gb` is what Slurm tells of the partition's GPUs; the cluster's own word comes first.
+    """
+    configs = list(configs_to_run)
+    hours, records, device = None, 0, None
+    source: Source = "unknown"
+    if all(config.engine.name == "noop" for config in configs):
+        source = "noop"
+    else:
+        if trial_ids is not None:
+            hours, records, device = _from_records(configs, runs, trial_ids, gpus_per_trial, cluster)
+        if hours:
+            source = "records"
+        elif cluster.hours_per_trial is not None:
+            hours, source = Interval(None, cluster.hours_per_trial * len(configs), None), "cluster.hours_per_trial"
+    return Estimate(
+        trials=len(configs) if trials is None else trials,
+        to_run=len(configs),
+        gpus=gpus_per_trial,
+        parallelism=parallelism,
+        memory_gb=None if source == "noop" else _memory_gb(configs, gpu=bool(gpus_per_trial)),
+        gpu_gb=(cluster.gpu_memory_gb or gpu_memory_gb) if gpus_per_trial else None,
+        hours=hours,
+        records=records,
+        device=device,
+        source=source,
+    )
+
+
+def lines(estimate: Estimate) -> list[str]:
+    """For people, before anything is submitted."""
+    finished = estimate.trials - estimate.to_run
+    told = [f"{estimate.trials} trials, {finished} finished, {estimate.to_run} to run."]
+    if estimate.source == "noop" or not estimate.to_run:
+        return told
+    told.append(_memory_line(estimate))
+    unit = "GPU-hours" if estimate.gpus else "Hours of computing"
+    hours = estimate.gpu_hours if estimate.gpus else estimate.hours
+    if hours is None or estimate.wall_hours is None:
+        return [*told, f"{unit}: unknown, for no earlier run of this model, method and device is recorded (set cluster.hours_per_trial)."]
+    runs = "1 earlier run, so without an interval" if estimate.records == 1 else f"{estimate.records} earlier runs, 95 % interval"
+    why = f"{runs}, on {estimate.device}" if estimate.source == "records" else "cluster.hours_per_trial"
+    told.append(f"{unit}: {hours.text()} (from {why}).")
+    at_once = min(estimate.parallelism, estimate.to_run)
+    told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {at_once} run at once and none waits in the queue.")
+    return told
+
+
+def refuse_over_budget(estimate: Estimate, cluster: Cluster) -> None:
+    """UserError where more GPU-hours (hours, for trials without a GPU) are expected than `cluster.budget_gpu_hours`.
+
+    It is the mean that counts. What cannot be estimated is not refused.
+    """
+    hours = estimate.gpu_hours if estimate.gpus else estimate.hours
+    if cluster.budget_gpu_hours is None or hours is None or hours.mean <= cluster.budget_gpu_hours:
+        return
+    unit = "GPU-hours" if estimate.gpus else "hours of computing"
+    raise UserError(
+        f"The sweep is expected to take {hours.text()} {unit}, more than cluster.budget_gpu_hours={cluster.budget_gpu_hours:g}: "
+        "ask for fewer trials, or raise the budget."
+    )
+
+
+def keep(estimate: Estimate, folder: Path) -> None:
+    """Write the prediction to cost.json in a submission's folder, for `compare`."""
+    files.write_json(folder / COST, {**asdict(estimate), "at": now()})
+
+
+def compare(sweep_folder: Path, runs: Path) -> str | None:
+    """One sentence, predicted against used; None where nothing was predicted or nothing was used.
+
+    The prediction is that of the first submission which has one; a keeper's resubmissions predict nothing. Used is what Slurm's
+    accounting says of the sweep's jobs since then, without the keeper, else what the attempts' own clocks say.
+    """
+    predictions = sorted((sweep_folder / "submissions").glob(f"*/{COST}"))
+    if not predictions:
+        return None
+    try:
+        kept = json.loads(predictions[0].read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{predictions[0]} is not valid JSON: remove it, and nothing is predicted.") from None
+    if kept["source"] == "noop":
+        return None
+    used = spent(sweep_folder, runs, since=kept["at"], gpus=kept["gpus"])
+    if used is None:
+        return None
+    unit = "GPU-hours" if kept["gpus"] else "Hours of computing"
+    predicted = Interval(**kept["hours"]).times(kept["gpus"] or 1).text() if kept["hours"] else "unknown"
+    return f"{unit}: predicted {predicted} for {kept['to_run']} trials, used {_number(used.hours)} ({used.source})."
+
+
+def _from_records(
+    configs: Sequence[Config], runs: Path, trial_ids: Sequence[str], gpus: int, cluster: Cluster
+) -> tuple[Interval | None, int, str | None]:
+    works = works_of(runs, trial_ids, configs)
+    if works is None:
+        return None, 0, None
+    found = read_records(runs, {work.model for work in works})
+    # a100 of a100:1; a site that names no type is taken to have the GPUs that most records are of.
+    kind = cluster.gpus_per_node.split(":")[0] if cluster.gpus_per_node and ":" in cluster.gpus_per_node else None
+    records, device = _of_one_device(found, gpu=bool(gpus), kind=kind)
+    prediction = predict(works, records) if works else None
+    if prediction is None:
+        return None, 0, None
+    (low, mean, high), used = prediction
+    return Interval(low, mean, high).times(1 / 3600), used, device
+
+
+def _of_one_device(records: Sequence[Record], *, gpu: bool, kind: str | None) -> tuple[list[Record], str | None]:
+    fitting = [one for one in records if one.is_gpu == gpu and (kind is None or not gpu or kind.lower() in one.device.lower())]
+    devices = [one.device for one in fitting]
+    if not devices:
+        return [], None
+    most = max(sorted(set(devices)), key=devices.count)
+    return [one for one in fitting if one.device == most], most
+
+
+def _memory_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
+    """The neediest trial's, in GiB; None where a model's shape is not known here."""
+    shapes: dict[tuple[str | None, ...], Shape | None] = {}
+    most = 0
+    for config in configs:
+        model, method, lora, train = config.model, config.method, config.lora, config.train
+        source = (model.source, model.location, model.revision, model.sha256)
+        if source not in shapes:
+            shapes[source] = shape_of(*source, cache_folder())
+        shape = shapes[source]
+        if shape is None:
+            return None
+        needs = memory.estimate(
+            shape,
+            method=method.name,
+            quantisation=method.quantisation,
+            double_quantisation=method.double_quantisation,
+            dtype=model.dtype,
+            attention=model.attention,
+            r=lora.r,
+            target_modules=lora.target_modules,
+            dropout=lora.dropout,
+            optimizer=config.optim.name,
+            micro_batch_size=min(train.micro_batch_size or model.micro_batch_size, config.optim.effective_batch_size),
+            max_length=train.max_length,
+            gradient_checkpointing=train.gradient_checkpointing,
+            gpu=gpu,
+        )
+        most = max(most, needs.total)
+    return most / memory.GIB if most else None
+
+
+def _memory_line(estimate: Estimate) -> str:
+    if estimate.memory_gb is None:
+        return "Memory a trial: unknown, for the model's config.json is not on this machine."
+    small = estimate.memory_gb < 0.1
+    told = f"Memory a trial: about {f'{estimate.memory_gb * 1024:.0f} MiB' if small else f'{estimate.memory_gb:.1f} GiB'}"
+    if estimate.gpu_gb is None:
+        return f"{told}." if not estimate.gpus else f"{told} (the GPU's is unknown: set cluster.gpu_memory_gb)."
+    if estimate.memory_gb > estimate.gpu_gb:
+        fix = "lower train.micro_batch_size, set train.gradient_checkpointing=true, or take method=qlora"
+        return f"{told}, more than the GPU's {estimate.gpu_gb:.0f}: {fix}."
+    return f"{told} of the GPU's {estimate.gpu_gb:.0f}."
+
+
+def _number(value: float) -> str:
+    """Two figures below ten, whole numbers above."""
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"

@@ -1,0 +1,61 @@
+"""What a sweep has used: Slurm's accounting of its jobs, else the attempts' own clocks."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from persona_exp.config.schema import Cluster
+from persona_exp.launch.sweeps.submission import jobs, submissions
+from persona_exp.trial.reader import read_sweep
+
+
+@dataclass(frozen=True)
+class Spent:
+    """GPU-hours (hours of computing where trials have no GPU) and who says so: `sacct`, or `the attempts' clocks`."""
+
+    hours: float
+    source: str
+
+
+def spent(sweep_folder: Path, runs: Path, *, since: str, gpus: int) -> Spent | None:
+    """What the sweep's trials have used from `since` (ISO, UTC) on; None where nothing is recorded. The keeper is not counted."""
+    seconds = _accounted(sweep_folder, gpus)
+    source = "sacct"
+    if not seconds:
+        source = "the attempts' clocks"
+        seconds = sum(_lasted(record) * (gpus or 1) for record in _attempts(sweep_folder, runs) if record.get("started", "") >= since)
+    return Spent(seconds / 3600, source) if seconds else None
+
+
+def _accounted(sweep_folder: Path, gpus: int) -> float | None:
+    """Seconds, times GPUs where there are any; None without accounting. A job id that Slurm has used again is told by its name."""
+    from persona_exp.launch.slurm import queue
+
+    made = [one for one in submissions(sweep_folder) if one.launcher == "slurm"]
+    ids = [job for one in made for job in _job_ids(jobs(one))]
+    ended = queue.history(ids) if ids else None
+    if ended is None:
+        return None
+    names = {one.job_name for one in made}
+    return sum(one.elapsed_seconds * (one.alloc_gpus if gpus else 1) for one in ended if one.name in names)
+
+
+def _job_ids(noted: Mapping[str, Any]) -> list[str]:
+    return [str(id) for id in (noted["canary"], *(array["id"] for array in noted["arrays"])) if id]
+
+
+def _attempts(sweep_folder: Path, runs: Path) -> Iterator[dict[str, Any]]:
+    for trial_id in {trial.trial_id for trial in read_sweep(runs, sweep_folder.name).trials}:
+        for path in (runs / "trials" / trial_id / "attempts").glob("[0-9]*.json"):
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def _lasted(record: Mapping[str, Any]) -> float:
+    """Seconds; of an attempt that was killed, as long as its heart beat (at the default pace)."""
+    started, ended = record.get("started"), record.get("ended")
+    if started and ended:
+        return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    return float(record.get("heartbeat", 0)) * Cluster.heartbeat_seconds

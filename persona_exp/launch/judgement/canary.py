@@ -1,0 +1,91 @@
+"""The canary: a sweep's first trial, which must pass its first steps before the rest are let go."""
+
+from collections.abc import Callable, Sequence
+
+from persona_exp.errors import UserError
+from persona_exp.launch.judgement import hold
+from persona_exp.launch.judgement.retry import hopeless
+from persona_exp.launch.sweeps.submission import Submission, jobs
+from persona_exp.trial.directory import Directory
+from persona_exp.trial.record import attempt_files, read_record
+
+STEPS = 3
+
+
+def passed(directory: Directory, steps: int = STEPS) -> bool | None:
+    """Whether the trial has done `steps` optimiser steps (or all that it has); False when it failed, None as long as nobody knows."""
+    records = [read_record(path) for path in attempt_files(directory.path)]
+    if any(_passed(record, steps) for record in records):
+        return True
+    return False if records and hopeless(directory, records[-1]) else None
+
+
+class Canary:
+    """The worker's side of it: lets the jobs behind it go once one of its trials has passed, and holds the sweep when one fails first."""
+
+    def __init__(self, submission: Submission, say: Callable[[str], None]) -> None:
+        self._submission, self._say = submission, say
+        self._passed = False
+        self._released: set[str] = set()
+        self.over = False
+        self.jammed = False
+
+    def look(self, directories: Sequence[Directory]) -> None:
+        """Let the others go if one of these trials has passed; as often as it takes for the launcher to have submitted them."""
+        if self.over:
+            return
+        if not self._passed:
+            self._passed = any(passed(directory) for directory in directories)
+            if self._passed:
+                self._say("The first steps are done: the other trials may start.")
+        if self._passed:
+            self._release()
+
+    def fail(self, trial_id: str, cause: str, message: str) -> None:
+        """One of its trials failed: before any had passed, nothing else starts."""
+        if self._passed or self.over:
+            return
+        self.over = True
+        sweep_folder = self._submission.sweep_folder
+        hold.create(sweep_folder, cause="canary", message=f"the first trial failed ({cause}): {message}", trials=[trial_id])
+        call_off(self._submission, self._say)
+
+    def _release(self) -> None:
+        from persona_exp.launch.slurm.submit import release
+
+        noted = jobs(self._submission)
+        for array in noted["arrays"]:
+            if array["id"] in self._released:
+                continue
+            try:
+                release(array["id"])
+            except UserError as error:
+                # They start when this job has ended, then: it must not take their trials meanwhile.
+                self._say(f"{error}")
+                self.jammed = True
+            self._released.add(array["id"])
+        self.over = bool(noted["complete"])
+
+
+def call_off(submission: Submission, say: Callable[[str], None]) -> None:
+    """Take the jobs of a held sweep that have not started out of the queue."""
+    from persona_exp.launch.slurm.submit import cancel
+
+    if submission.launcher != "slurm":
+        return
+    try:
+        cancel([array["id"] for array in jobs(submission)["arrays"]], pending_only=True)
+    except UserError as error:
+        # They will start, see the hold, and leave.
+        say(f"{error}")
+
+
+def _passed(record: dict[str, object], steps: int) -> bool:
+    if record["status"] in ("finished", "pruned"):
+        return True
+    progress = record.get("progress")
+    if not isinstance(progress, dict):
+        return False
+    step, of = progress.get("step") or 0, progress.get("of")
+    # Evaluation comes after training, which a trial that goes on with a published adapter has behind it.
+    return progress.get("phase") == "evaluating" or step >= min(steps, of or steps)

@@ -1,0 +1,61 @@
+"""What an attempt died of that left no last word."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from persona_exp.trial.attempt import job as this_job
+from persona_exp.trial.attempt import process_gone, process_started
+
+# What sacct calls the end of a job, and what we call it.
+CAUSES = {
+    "NODE_FAIL": "node_failed",
+    "PREEMPTED": "preempted",
+    "REQUEUED": "preempted",
+    "TIMEOUT": "time_limit",
+    "DEADLINE": "time_limit",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "CANCELLED": "cancelled",
+    "FAILED": "killed",
+}
+
+
+class Death(NamedTuple):
+    """What an attempt without a last word died of; `proven` where somebody saw it."""
+
+    cause: str
+    message: str
+    proven: bool
+
+
+def death(record: Mapping[str, Any]) -> Death:
+    """What a dead attempt died of: Slurm's word, as far as Slurm tells; else the likeliest."""
+    job, restarted = record.get("job"), _restarted(record)
+    if killed_here(record):
+        return Death("killed", f"process {record['pid']} is gone from {record['host']}", True)
+    if process_gone(record) and not restarted:
+        return Death("node_failed", f"{record['host']} was started anew", True)
+    from persona_exp.launch.slurm.queue import history
+
+    for ended in reversed(history([str(job["id"])]) or []) if job else []:
+        if job and ended.name == job["name"] and ended.node in (None, record["host"]) and ended.state in CAUSES:
+            return Death(CAUSES[ended.state], f"Slurm says {ended.state} of job {job['id']} on {record['host']}", True)
+    if restarted:
+        return Death("preempted", "Slurm has started its job again", False)
+    return Death("node_failed", f"{record['host']} has not been heard of for a lease", False)
+
+
+def killed_here(record: Mapping[str, Any]) -> bool:
+    """Whether a dead attempt was a process of this host that somebody killed: no restart of the machine nor of its job ended it."""
+    return bool(process_gone(record) and not _restarted(record) and _boot(record["process_started"]) == _boot(process_started(os.getpid())))
+
+
+def _restarted(record: Mapping[str, Any]) -> bool:
+    """Whether it belongs to an earlier start of our own job."""
+    job, ours = record.get("job"), this_job()
+    return bool(job and ours and job["id"] == ours["id"] and int(ours["restarts"]) > int(job["restarts"]))
+
+
+def _boot(process: str | None) -> str:
+    """The part of a process's start that tells one start of the machine from another."""
+    return (process or "").partition(":")[0]

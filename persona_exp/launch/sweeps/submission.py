@@ -1,0 +1,220 @@
+"""A submission: one planned set of tasks of one sweep, its record created exclusively before Slurm hears of it.
+
+The record, not a job id, says what was asked for: Slurm may lose a job and give its number to somebody else's, so that jobs are known by
+their name, which no other submission has. All worker jobs of a submission bear its `job_name` and say in their comment at which task
+they begin; the keeper's name has an ending of its own.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from persona_exp import files
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt import now, process_gone, this_process
+
+if TYPE_CHECKING:
+    from persona_exp.launch.slurm.queue import Job
+
+Launcher = Literal["local", "slurm"]
+Who = Literal["person", "keeper", "worker"]
+FOLDER = "submissions"
+# So long a maker that cannot be seen from here is given between its record and its last sbatch.
+MAKING_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`tasks` hold the seals of each task, as paths relative to runs/trials; `by` says who made it, where and when.
+
+    `options` are sbatch's under submitit's names, and below "launch" our own: what a later round needs to submit the same way again.
+    """
+
+    path: Path
+    sweep: str
+    number: int
+    launcher: Launcher
+    tasks: tuple[tuple[str, ...], ...]
+    options: dict[str, Any] = field(hash=False)
+    by: dict[str, Any] = field(hash=False)
+    job_name: str
+    canary: bool
+
+    @property
+    def folder(self) -> Path:
+        """Its sbatch scripts, jobs.json and Slurm's own output."""
+        return self.path.with_suffix("")
+
+    @property
+    def sweep_folder(self) -> Path:
+        return self.path.parent.parent
+
+    @property
+    def runs(self) -> Path:
+        return self.sweep_folder.parent.parent
+
+    @property
+    def keeper_name(self) -> str:
+        return f"{self.job_name}-keeper"
+
+    @property
+    def trial_ids(self) -> tuple[str, ...]:
+        return tuple(seal.split("/")[0] for task in self.tasks for seal in task)
+
+
+def draft(
+    sweep_folder: Path,
+    *,
+    launcher: Launcher,
+    tasks: Sequence[Sequence[str]],
+    options: dict[str, Any],
+    canary: bool,
+    after: int | None = None,
+    who: Who = "person",
+    progress: Sequence[int] = (),
+) -> Submission:
+    """The submission that follows number `after` (None: the latest there is); nothing is written.
+
+    Read `after` before working out what is left to submit: then whoever loses the race to create it knows that its list is out of date.
+    `progress` is what the sweep had reached, for the keeper to see whether a round brought anything.
+    """
+    last = numbers(sweep_folder)
+    number = (after if after is not None else (last[-1] if last else 0)) + 1
+    by = {"who": who, **this_process(), "at": now(), "progress": list(progress)}
+    folder = sweep_folder.absolute()
+    token = files.digest([str(folder.resolve()), number, by, os.urandom(8).hex()])[:8]
+    return Submission(
+        path=_path(folder, number),
+        sweep=folder.name,
+        number=number,
+        launcher=launcher,
+        tasks=tuple(tuple(task) for task in tasks),
+        options=options,
+        by=by,
+        job_name=f"pe-{token}-{number}",
+        canary=canary,
+    )
+
+
+def create(submission: Submission) -> bool:
+    """Create the record of a draft; False when another made the one of its number first."""
+    record = {one.name: getattr(submission, one.name) for one in fields(submission) if one.name != "path"}
+    return files.create_text(submission.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def read(path: Path) -> Submission:
+    """The submission of this record. Raises UserError where it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return _from_record(path.absolute(), record)
+    except FileNotFoundError:
+        raise UserError(f"There is no submission at {path}; give one of runs/sweeps/NAME/submissions/NUMBER.json.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+
+
+def numbers(sweep_folder: Path) -> list[int]:
+    """The numbers of the sweep's submissions, ascending."""
+    return sorted(int(path.stem) for path in (sweep_folder / FOLDER).glob("[0-9]*.json") if path.stem.isdigit())
+
+
+def latest(sweep_folder: Path) -> Submission | None:
+    """The sweep's newest submission."""
+    found = numbers(sweep_folder)
+    return read(_path(sweep_folder.absolute(), found[-1])) if found else None
+
+
+def submissions(sweep_folder: Path) -> list[Submission]:
+    """All of the sweep, oldest first."""
+    return [read(_path(sweep_folder.absolute(), number)) for number in numbers(sweep_folder)]
+
+
+def note_jobs(submission: Submission, jobs: dict[str, Any]) -> None:
+    """Write down which jobs Slurm has taken: {"canary": id|None, "arrays": [{"id","first","size"}], "keeper": id|None, "complete"}."""
+    files.write_json(submission.folder / "jobs.json", jobs)
+
+
+def jobs(submission: Submission) -> dict[str, Any]:
+    """What `note_jobs` wrote; empty lists before that."""
+    empty: dict[str, Any] = {"canary": None, "arrays": [], "keeper": None, "complete": False}
+    try:
+        noted = json.loads((submission.folder / "jobs.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return empty
+    except ValueError as error:
+        raise UserError(f"{submission.folder / 'jobs.json'} is damaged: remove it; jobs are found again by their name.") from error
+    return {**empty, **noted}
+
+
+def in_making(submission: Submission) -> bool:
+    """Whether its maker may still be between the record and its last sbatch."""
+    if submission.launcher == "local" or jobs(submission)["complete"]:
+        return False
+    gone = process_gone(submission.by)
+    if gone is not None:
+        return not gone
+    return abs((datetime.now(UTC) - datetime.fromisoformat(submission.by["at"])).total_seconds()) < MAKING_SECONDS
+
+
+def covered(among: Sequence[Submission]) -> set[str] | None:
+    """The seals of these submissions that a job in the queue will run or is running; None where Slurm does not answer."""
+    from persona_exp.launch.slurm.queue import queued
+
+    named = {one.job_name: one for one in among if one.launcher == "slurm"}
+    found = queued(list(named)) if named else []
+    if found is None:
+        return None
+    return {seal for job in found for task in task_numbers(job, named[job.name]) for seal in named[job.name].tasks[task]}
+
+
+def comment(first: int, own: str | None = None) -> str:
+    """What a worker job's comment says: at which task of its submission it begins."""
+    return f"{own} first={first}" if own else f"first={first}"
+
+
+def task_numbers(job: "Job", submission: Submission) -> list[int]:
+    """The tasks of its submission that a worker job stands for; of an array, those that have not started."""
+    told = re.search(r"\bfirst=(\d+)", job.comment)
+    first, last = int(told[1]) if told else 0, len(submission.tasks) - 1
+    if job.task_id is not None or job.array_id is None:
+        return [number for number in [first + (job.task_id or 0)] if number <= last]
+    indices: list[int] = []
+    for low, high, step in re.findall(r"(\d+)(?:-(\d+)(?::(\d+))?)?", job.tasks.split("%")[0]):
+        indices += range(int(low), int(high or low) + 1, int(step or 1))
+    if "..." in job.tasks:
+        # Cut short by squeue: what it does not name may be there too.
+        indices += range(max(indices, default=0), last + 1)
+    return sorted({first + index for index in indices if first + index <= last})
+
+
+def resubmit(submission: Submission, task: int, *, exclude: Sequence[str] = ()) -> str | None:
+    """Submit one task anew where its job cannot be requeued; the job's id, None where sbatch is not at hand.
+
+    `exclude` names nodes that it must not run on. Raises UserError with sbatch's reason.
+    """
+    from persona_exp.launch.slurm.arrays import submit_again
+
+    return submit_again(submission, task, exclude=exclude)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / FOLDER / f"{number:04}.json"
+
+
+def _from_record(path: Path, record: dict[str, Any]) -> Submission:
+    return Submission(
+        path=path,
+        sweep=record["sweep"],
+        number=record["number"],
+        launcher=record["launcher"],
+        tasks=tuple(tuple(task) for task in record["tasks"]),
+        options=record["options"],
+        by=record["by"],
+        job_name=record["job_name"],
+        canary=record["canary"],
+    )

@@ -1,0 +1,1 @@
+"""The processes that run trials, one on each GPU."""

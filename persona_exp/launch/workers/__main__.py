@@ -1,0 +1,70 @@
+"""A worker's command.
+
+    python -m persona_exp.launch.workers SUBMISSION.json [--first OFFSET] [--task K] [--gpu N] [--quiet]
+    python -m persona_exp.launch.workers --seal PATH [--seal PATH …]
+
+Exit code: 75 when it was asked to leave, else 1 when one of its trials failed, else 0.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+from persona_exp.launch.sweeps.submission import read
+from persona_exp.launch.workers.child import Child
+from persona_exp.launch.workers.departure import go_elsewhere
+from persona_exp.launch.workers.saying import say
+from persona_exp.launch.workers.work import of_seals, of_submission
+from persona_exp.launch.workers.worker import INTERRUPTED, Worker
+from persona_exp.process import die_with_parent
+from persona_exp.trial.attempt import node
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The worker's command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m persona_exp.launch.workers", description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("submission", nargs="?", type=Path, help="runs/sweeps/NAME/submissions/NUMBER.json")
+    parser.add_argument("--seal", action="append", type=Path, default=[], help="a trial of no sweep, by its seal")
+    parser.add_argument("--first", type=int, default=0, help="the first task of this job's array")
+    parser.add_argument("--task", type=int, help="the task, counted from --first (default: SLURM_ARRAY_TASK_ID)")
+    parser.add_argument("--gpu", help="the GPU to work on")
+    parser.add_argument("--parent", type=int, help="process that must be alive")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    given = parser.parse_args(arguments)
+    if (given.submission is None) == (not given.seal):
+        parser.error("give a submission or --seal PATH")
+    with Child(gpu=given.gpu, log=not given.seal) as child:
+        if given.parent:
+            die_with_parent(signal.SIGTERM)
+            if os.getppid() != given.parent:
+                return INTERRUPTED
+        try:
+            return _work(given, child)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return 2
+
+
+def _work(given: argparse.Namespace, child: Child) -> int:
+    if given.seal:
+        return Worker(of_seals(given.seal), child).run()
+    submission = read(given.submission)
+    alone = given.task is not None
+    task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
+    if task >= len(submission.tasks):
+        raise UserError(f"{given.submission} has {len(submission.tasks)} tasks: there is no task {task}.")
+    if go_elsewhere(submission):
+        say(f"{node()} has failed under this sweep before: this job was put back for another node.")
+        return INTERRUPTED
+    canary = submission.canary and submission.launcher == "slurm" and alone and task == 0
+    quiet: Any = (lambda seal: None) if given.quiet else None
+    return Worker(of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Workers side by side on this machine, each a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from types import FrameType
+from typing import BinaryIO
+
+from persona_exp.launch.sweeps.submission import Submission
+from persona_exp.launch.workers.child import STOPPING, environment
+from persona_exp.launch.workers.saying import say
+from persona_exp.launch.workers.work import Work
+from persona_exp.launch.workers.worker import FAILED, INTERRUPTED
+from persona_exp.training.interruption import SIGNALS
+
+# A worker that somebody kills is started again so often.
+RESTARTS = 3
+
+
+class Crew:
+    """Workers as processes of their own; while the block lasts, signals go to them."""
+
+    def __init__(self, submission: Submission, work: Work, gpus: Sequence[str]) -> None:
+        self.signalled = False
+        self._submission, self._work, self._gpus = submission, work, gpus
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._restarts: dict[int, int] = {}
+        self._logs = ExitStack()
+
+    def __enter__(self) -> "Crew":
+        self._before = {number: signal.signal(number, self._forward) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._logs.close()
+
+    def start(self, task: int) -> None:
+        """Start the worker of a task."""
+        code = self._work.code(self._work.tasks[task][0])
+        gpu = self._gpus[task % len(self._gpus)] if self._gpus else None
+        command = [sys.executable, "-m", "persona_exp.launch.workers", str(self._submission.path), "--task", str(task)]
+        command += ["--parent", str(os.getpid()), *(["--gpu", gpu] if gpu is not None else [])]
+        log = self._log(task)
+        # In a session of its own, so that Ctrl-C reaches it through us alone, once.
+        self._processes[task] = subprocess.Popen(
+            command, cwd=code, env=environment(code, gpu), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        if self.signalled:
+            self._processes[task].terminate()
+
+    def running(self) -> bool:
+        """Whether any worker is still at it; one that was killed is started again."""
+        for task, process in list(self._processes.items()):
+            code = process.poll()
+            if code is not None and code < 0 and not self.signalled and self._restarts.get(task, 0) < RESTARTS:
+                self._restarts[task] = self._restarts.get(task, 0) + 1
+                say(f"Worker {task} was killed by {signal.Signals(-code).name}; started again.")
+                self.start(task)
+        return any(process.poll() is None for process in self._processes.values())
+
+    def code(self) -> int:
+        """The worst exit code."""
+        codes = [process.returncode for process in self._processes.values()]
+        return INTERRUPTED if self.signalled else max(FAILED if code < 0 else code for code in codes)
+
+    def _log(self, task: int) -> BinaryIO:
+        logs = self._submission.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return self._logs.enter_context((logs / f"worker-{task}.log").open("ab"))
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        first, self.signalled = not self.signalled, True
+        for process in self._processes.values():
+            process.send_signal(number)
+        if first:
+            with suppress(OSError):
+                os.write(2, STOPPING)

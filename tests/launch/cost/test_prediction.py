@@ -1,0 +1,235 @@
+"""What a sweep is expected to cost, what is refused, and predicted against used."""
+
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persona_exp.config.schema import Config
+from persona_exp.errors import UserError
+from persona_exp.launch.cost import history, prediction, spent
+from persona_exp.launch.slurm.queue import Ended
+from persona_exp.launch.sweeps.submission import create, draft, note_jobs
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+GPU = {"gpu": "NVIDIA A100-SXM4-80GB", "cpu": "a processor"}
+CPU = {"gpu": None, "cpu": "a processor"}
+
+
+def identity(**changed: Any) -> dict[str, Any]:
+    """As a trial's provenance has it, as far as costs go."""
+    return {
+        "model": {"digest": "m"},
+        "data_id": "d",
+        "method": {"name": "lora", "quantisation": "none"},
+        "mix": {},
+        "optim": {"effective_batch_size": 8},
+        "train": {"max_steps": 100, "max_length": 512},
+        **changed,
+    }
+
+
+def seal(runs: Path, trial_id: str, **changed: Any) -> str:
+    folder = runs / "trials" / trial_id
+    (folder / "attempts").mkdir(parents=True)
+    (folder / "provenance.json").write_text(json.dumps({"identity": identity(**changed), "data_id": "d"}))
+    return trial_id
+
+
+def attempt(runs: Path, trial_id: str, *, training: float, around: float, hardware: dict[str, Any] = GPU, **changed: Any) -> None:
+    """One finished attempt: 100 steps of 8 examples of 50 tokens in `training` seconds."""
+    record = {
+        "attempt": 1,
+        "status": "finished",
+        "started": START.isoformat(),
+        "ended": (START + timedelta(seconds=training + around)).isoformat(),
+        "hardware": hardware,
+        "labels": {"examples": 40, "tokens": 2000},
+        "training": {"steps": 100, "resumed_from_step": 0, "seconds": training},
+        **changed,
+    }
+    (runs / "trials" / trial_id / "attempts" / "0001.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def tried(config: Callable[..., Config]) -> Callable[..., prediction.Estimate]:
+    def estimate(runs: Path, ids: list[str], *overrides: str, gpus: int = 1, parallelism: int = 2) -> prediction.Estimate:
+        one = config("model=tiny", *overrides)
+        return prediction.estimate(
+            [one] * len(ids), runs, gpus_per_trial=gpus, parallelism=parallelism, cluster=one.cluster, trial_ids=ids, trials=len(ids) + 1
+        )
+
+    return estimate
+
+
+def test_without_a_record_the_hours_are_unknown_and_said_so(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    found = tried(tmp_path, [seal(tmp_path, "a")])
+    assert (found.source, found.gpu_hours, found.wall_hours) == ("unknown", None, None)
+    assert any("GPU-hours: unknown" in line and "cluster.hours_per_trial" in line for line in prediction.lines(found))
+
+
+def test_your_own_estimate_counts_where_there_is_no_record(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    ids = [seal(tmp_path, name) for name in "abc"]
+    found = tried(tmp_path, ids, "cluster.hours_per_trial=0.5", gpus=2)
+    assert found.source == "cluster.hours_per_trial"
+    assert found.gpu_hours == prediction.Interval(None, 3.0, None)
+    assert found.wall_hours == prediction.Interval(None, 0.75, None)
+
+
+def test_one_record_predicts_without_an_interval(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    attempt(tmp_path, seal(tmp_path, "before"), training=3000, around=600)
+    found = tried(tmp_path, [seal(tmp_path, "a"), seal(tmp_path, "b", train={"max_steps": 200, "max_length": 512})])
+    assert found.gpu_hours is not None
+    assert found.gpu_hours.mean == pytest.approx((3000 + 600 + 6000 + 600) / 3600)
+    assert found.gpu_hours.low is None
+    assert (found.records, found.device) == (1, GPU["gpu"])
+    assert any("1 earlier run, so without an interval" in line for line in prediction.lines(found))
+
+
+def test_several_records_give_students_prediction_interval(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    for name, seconds in (("x", 1800), ("y", 3600), ("z", 7200)):
+        attempt(tmp_path, seal(tmp_path, name), training=seconds, around=36)
+    found = tried(tmp_path, [seal(tmp_path, "a")])
+    assert found.gpu_hours is not None
+    half = 4.303 * math.log(2) * math.sqrt(1 + 1 / 3)
+    assert found.gpu_hours.mean == pytest.approx(1.01)
+    assert found.gpu_hours.low == pytest.approx(math.exp(-half) + 0.01)
+    assert found.gpu_hours.high == pytest.approx(math.exp(half) + 0.01)
+    assert "3 earlier runs, 95 % interval, on NVIDIA A100" in "\n".join(prediction.lines(found))
+
+
+def test_only_records_of_the_same_model_method_and_device_count(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    attempt(tmp_path, seal(tmp_path, "other", model={"digest": "n"}), training=1, around=1)
+    attempt(tmp_path, seal(tmp_path, "four", method={"name": "qlora", "quantisation": "nf4"}), training=1, around=1)
+    attempt(tmp_path, seal(tmp_path, "slow"), training=1, around=1, hardware=CPU)
+    attempt(tmp_path, seal(tmp_path, "broken"), training=1, around=1, status="failed")
+    ids = [seal(tmp_path, "a")]
+    assert tried(tmp_path, ids).source == "unknown"
+    on_cpu = tried(tmp_path, ids, gpus=0)
+    assert (on_cpu.source, on_cpu.device) == ("records", CPU["cpu"])
+    assert any(line.startswith("Hours of computing: ") for line in prediction.lines(on_cpu))
+
+
+def test_a_gpu_that_the_cluster_names_is_not_told_from_another(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    attempt(tmp_path, seal(tmp_path, "before"), training=3600, around=36)
+    ids = [seal(tmp_path, "a")]
+    assert tried(tmp_path, ids, "cluster.gpus_per_node=h100:1").source == "unknown"
+    assert tried(tmp_path, ids, "cluster.gpus_per_node=a100:1").source == "records"
+
+
+def test_epochs_become_steps_by_the_examples_that_an_earlier_run_counted(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    attempt(tmp_path, seal(tmp_path, "before"), training=3600, around=1)
+    # 2 epochs of 40 examples in steps of 8: a tenth of the steps before.
+    found = tried(tmp_path, [seal(tmp_path, "a", train={"epochs": 2, "max_length": 512})])
+    assert found.hours is not None
+    assert found.hours.mean == pytest.approx(0.1, rel=0.01)
+
+
+def test_the_base_model_takes_what_surrounds_training(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    attempt(tmp_path, seal(tmp_path, "before"), training=3600, around=360)
+    base = identity(method={"name": "none", "quantisation": "none"})
+    for group in ("mix", "optim", "train"):
+        del base[group]
+    folder = tmp_path / "trials" / "base"
+    folder.mkdir()
+    (folder / "provenance.json").write_text(json.dumps({"identity": base}))
+    work = history.Work("m", "none", "none", history._names(base)["data"], None, 0.0, 1, None)
+    predicted = history.predict([work], history.read_records(tmp_path, {"m"}))
+    assert predicted is not None
+    assert predicted[0][1] == pytest.approx(360)
+
+
+def test_a_rehearsal_is_counted_and_no_more(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    found = tried(tmp_path, ["a", "b"], "engine=noop")
+    assert (found.source, found.memory_gb) == ("noop", None)
+    assert prediction.lines(found) == ["3 trials, 1 finished, 2 to run."]
+
+
+def test_memory_is_held_against_the_gpu(tmp_path: Path, config: Callable[..., Config]) -> None:
+    one = config("model=qwen3-32b", "method=lora", "cluster.gpu_memory_gb=40")
+    found = prediction.estimate([one], tmp_path, gpus_per_trial=1, parallelism=1, cluster=one.cluster, gpu_memory_gb=80)
+    assert found.gpu_gb == 40
+    assert found.memory_gb is not None
+    assert found.memory_gb > 40
+    assert any("more than the GPU's 40: lower train.micro_batch_size" in line for line in prediction.lines(found))
+
+
+def test_over_the_budget_is_refused_and_the_unknown_is_not(tmp_path: Path, tried: Callable[..., prediction.Estimate], config: Any) -> None:
+    ids = [seal(tmp_path, name) for name in "ab"]
+    cluster = config("cluster.budget_gpu_hours=1").cluster
+    prediction.refuse_over_budget(tried(tmp_path, ids), cluster)
+    prediction.refuse_over_budget(tried(tmp_path, ids, "cluster.hours_per_trial=0.5"), cluster)
+    with pytest.raises(UserError, match=r"1\.2 GPU-hours, more than cluster\.budget_gpu_hours=1"):
+        prediction.refuse_over_budget(tried(tmp_path, ids, "cluster.hours_per_trial=0.6"), cluster)
+
+
+def test_a_thousand_records_are_read_within_a_second(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    import time
+
+    for number in range(1000):
+        attempt(tmp_path, seal(tmp_path, f"{number:012x}"), training=3600, around=36)
+    ids = [f"{number:012x}" for number in range(1000)]
+    started = time.process_time()
+    assert tried(tmp_path, ids).records == 1000
+    # Of the processor: what else runs on it does not count. Several times what it takes.
+    assert time.process_time() - started < 5
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> Path:
+    """A sweep of one trial, predicted at half an hour and submitted to Slurm as job 7; its attempt took 720 s."""
+    folder = tmp_path / "sweeps" / "s"
+    folder.mkdir(parents=True)
+    (folder / "sweep.yaml").write_text(
+        "command: x\nswept: []\ntrials:\n- {trial_id: a, role: adapter, overrides: {}, evaluations: {adapter: e}}\n"
+    )
+    submission = draft(folder, launcher="slurm", tasks=[["a/seals/1.json"]], options={}, canary=False)
+    assert create(submission)
+    estimate = tried(tmp_path, [seal(tmp_path, "a")], "cluster.hours_per_trial=0.5", gpus=2)
+    prediction.keep(estimate, submission.folder)
+    note_jobs(submission, {"canary": None, "arrays": [{"id": "7", "first": 0, "size": 1}], "keeper": "8", "complete": True})
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    attempt(tmp_path, "a", training=700, around=20, started=later.isoformat(), ended=(later + timedelta(seconds=720)).isoformat())
+    return folder
+
+
+def ended(name: str, seconds: int) -> Ended:
+    return Ended("7", "7", 0, name, "COMPLETED", 0, 0, "n", seconds, 2, 0, 0)
+
+
+def test_predicted_against_accounting_leaves_out_jobs_that_had_the_id_before(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from persona_exp.launch.slurm import queue
+    from persona_exp.launch.sweeps.submission import latest
+
+    submission = latest(sweep)
+    assert submission is not None
+    asked = []
+
+    def history(ids: list[str]) -> list[Ended]:
+        asked.extend(ids)
+        return [ended(submission.job_name, 900), ended(submission.job_name, 900), ended("another", 9999)]
+
+    monkeypatch.setattr(queue, "history", history)
+    assert prediction.compare(sweep, tmp_path) == "GPU-hours: predicted 1 for 1 trials, used 1 (sacct)."
+    assert asked == ["7"]
+
+
+def test_without_accounting_the_attempts_clocks_tell(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from persona_exp.launch.slurm import queue
+
+    monkeypatch.setattr(queue, "history", lambda _: None)
+    assert prediction.compare(sweep, tmp_path) == "GPU-hours: predicted 1 for 1 trials, used 0.4 (the attempts' clocks)."
+
+
+def test_a_killed_attempt_lasted_as_long_as_its_heart_beat() -> None:
+    assert spent._lasted({"started": START.isoformat(), "heartbeat": 6}) == 60
+
+
+def test_nothing_predicted_is_nothing_to_compare(tmp_path: Path) -> None:
+    assert prediction.compare(tmp_path / "sweeps" / "s", tmp_path) is None

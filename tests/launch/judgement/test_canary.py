@@ -1,0 +1,74 @@
+"""The first trial, before the rest."""
+
+import pytest
+
+from persona_exp.launch.judgement import canary, hold
+from persona_exp.launch.slurm import submit
+from persona_exp.launch.sweeps.submission import note_jobs
+from tests.launch.rehearsed import submitted, told
+
+FAILED = {"status": "failed", "cause": "ValueError", "message": "why"}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], None),
+        ([{"status": "running"}], None),
+        ([{"status": "running", "progress": {"phase": "training", "step": 2, "of": 100}}], None),
+        ([{"status": "running", "progress": {"phase": "training", "step": 3, "of": 100}}], True),
+        ([{"status": "running", "progress": {"phase": "training", "step": 2, "of": 2}}], True),
+        ([{"status": "running", "progress": {"phase": "evaluating", "step": None}}], True),
+        ([{"status": "finished"}], True),
+        ([FAILED], False),
+        ([{"status": "failed", "cause": "out_of_memory", "micro_batch_size": 8}], None),
+        ([{"status": "interrupted", "progress": {"phase": "training", "step": 9, "of": 100}}, FAILED], True),
+    ],
+)
+def test_passed(tmp_path, records, expected):
+    assert canary.passed(told(tmp_path, *records)) is expected
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """What Slurm was told."""
+    calls = []
+    monkeypatch.setattr(submit, "release", lambda id: calls.append(("release", id)))
+    monkeypatch.setattr(submit, "cancel", lambda ids, pending_only=False: calls.append(("cancel", *ids)))
+    return calls
+
+
+def jobs(*arrays, complete=True):
+    return {"canary": "1", "arrays": [{"id": id, "first": 0, "size": 1} for id in arrays], "keeper": None, "complete": complete}
+
+
+def test_the_others_are_let_go_once_also_when_they_are_submitted_later(tmp_path, slurm):
+    made = submitted(tmp_path, [["x/seals/y.json"]])
+    directory = told(tmp_path, {"status": "running", "progress": {"phase": "training", "step": 3, "of": 9}})
+    one = canary.Canary(made, lambda line: None)
+    one.look([directory])
+    note_jobs(made, jobs("2", complete=False))
+    one.look([directory])
+    note_jobs(made, jobs("2", "3"))
+    for _ in range(3):
+        one.look([directory])
+    assert slurm == [("release", "2"), ("release", "3")]
+
+
+def test_a_canary_that_fails_holds_the_sweep(tmp_path, slurm):
+    made = submitted(tmp_path, [["x/seals/y.json"]])
+    object.__setattr__(made, "launcher", "slurm")
+    note_jobs(made, jobs("2", "3"))
+    one = canary.Canary(made, lambda line: None)
+    one.look([told(tmp_path, FAILED)])
+    one.fail("x", "ValueError", "why")
+    assert slurm == [("cancel", "2", "3")]
+    assert hold.read(made.sweep_folder)["cause"] == "canary"
+
+
+def test_a_later_failure_of_a_canary_that_passed_holds_nothing(tmp_path, slurm):
+    made = submitted(tmp_path, [["x/seals/y.json"]])
+    one = canary.Canary(made, lambda line: None)
+    one.look([told(tmp_path, {"status": "finished"})])
+    one.fail("x", "ValueError", "why")
+    assert hold.read(made.sweep_folder) is None

@@ -1,0 +1,124 @@
+"""What becomes of a trial next."""
+
+import pytest
+
+from persona_exp.launch.judgement.retry import after_death, allow, allow_after_site_faults, verdict
+from persona_exp.trial.attempt import node
+from tests.launch.rehearsed import SEAL, told
+
+KILLED = {"status": "interrupted", "cause": "killed"}
+OOM = {"status": "failed", "cause": "out_of_memory"}
+FAILED = {"status": "failed", "cause": "ValueError"}
+
+
+def of(directory, judgement="alive", seal=SEAL):
+    return verdict(directory, seal, lambda record: judgement)
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], "run"),
+        ([{"status": "finished"}], "finished"),
+        ([{"status": "pruned"}], "finished"),
+        ([{"status": "interrupted", "cause": "signal"}], "run"),
+        ([{"status": "interrupted", "cause": "preempted"}] * 5, "run"),
+        ([FAILED], "failed"),
+        ([{"status": "running"}], "wait"),
+        ([KILLED] * 2, "run"),
+        ([KILLED] * 3, "failed"),
+    ],
+)
+def test_what_comes_next(tmp_path, records, expected):
+    assert of(told(tmp_path, *records)).next == expected
+
+
+def test_a_dead_attempt_is_taken_over(tmp_path):
+    found = of(told(tmp_path, {"status": "running"}), "dead")
+    assert (found.next, found.dead) == ("run", (1,))
+
+
+def test_who_cannot_be_told_from_the_dead_is_suspicious(tmp_path):
+    assert of(told(tmp_path, {"status": "running"}), "unknown").suspicious
+    assert not of(told(tmp_path, {"status": "running"}), "alive").suspicious
+
+
+def test_a_cancelled_trial_stays_cancelled_unless_it_is_finished(tmp_path):
+    directory = told(tmp_path, {"status": "interrupted", "cause": "signal"})
+    directory.cancelled.write_text("{}")
+    assert of(directory).next == "cancelled"
+    assert of(told(tmp_path, {"status": "finished"})).next == "finished"
+
+
+def test_out_of_memory_halves_the_micro_batch_once_per_halving(tmp_path):
+    records = []
+    for used, then in ((8, 4), (4, 2), (2, 1)):
+        records.append({**OOM, "micro_batch_size": used})
+        found = of(told(tmp_path, *records))
+        assert (found.next, found.micro_batch_size) == ("run", then)
+    assert of(told(tmp_path, *records, {**OOM, "micro_batch_size": 1})).next == "failed"
+
+
+def test_what_was_halved_stays_halved_after_a_preemption(tmp_path):
+    records = [{**OOM, "micro_batch_size": 8}, {"status": "interrupted", "cause": "preempted", "micro_batch_size": 4}]
+    assert of(told(tmp_path, *records)).micro_batch_size == 4
+
+
+def test_a_seal_that_forbids_it_is_not_halved(tmp_path):
+    assert of(told(tmp_path, {**OOM, "micro_batch_size": 8}, may_halve=False)).next == "failed"
+
+
+def test_kills_with_new_checkpoints_in_between_do_not_add_up(tmp_path):
+    records = [{**KILLED, "checkpoint_step": step} for step in (10, 20, 30, 40)]
+    assert of(told(tmp_path, *records)).next == "run"
+    assert of(told(tmp_path, *records, *[{**KILLED, "checkpoint_step": 40}] * 2)).next == "run"
+    assert of(told(tmp_path, *records, *[{**KILLED, "checkpoint_step": 40}] * 3)).next == "failed"
+
+
+def test_a_kill_that_only_the_successor_knew_of_counts(tmp_path):
+    silent = {"status": "running", "previous": {"cause": "killed"}}
+    assert of(told(tmp_path, silent, silent, silent, {**KILLED, "previous": {"cause": "killed"}})).next == "failed"
+
+
+def test_a_person_may_allow_another_try_of_a_failed_trial(tmp_path):
+    directory = told(tmp_path, FAILED)
+    assert allow(directory)
+    assert not allow(directory)
+    assert of(directory).next == "run"
+    assert of(told(tmp_path, FAILED, FAILED)).next == "failed"
+
+
+def test_sealed_anew_a_failed_trial_runs_and_the_old_seal_stays_failed(tmp_path):
+    directory = told(tmp_path, FAILED, {**FAILED, "seal": "other.json"})
+    assert of(directory, seal="third.json").next == "run"
+    assert of(directory, seal="other.json").next == "failed"
+    assert of(directory).next == "failed"
+
+
+def test_who_runs_the_command_again_vouches_for_the_site_but_not_for_the_code(tmp_path):
+    full = told(tmp_path / "full", {"status": "failed", "cause": "disk_full"})
+    broken = told(tmp_path / "broken", FAILED)
+    assert allow_after_site_faults([full, broken], [SEAL, SEAL]) == [full.trial_id]
+    assert of(full).next == "run"
+    assert of(broken).next == "failed"
+
+
+def test_killed_together_with_its_worker_for_the_third_time(tmp_path):
+    gone = {"status": "running", "host": node(), "previous": {"cause": "killed"}}
+    directory = told(tmp_path, KILLED, KILLED, gone)
+    killed = {**gone, "status": "interrupted", "cause": "killed"}
+    assert after_death(directory, SEAL, "killed") == "failed"
+    assert of(told(tmp_path, KILLED, KILLED, killed)).cause == "killed"
+    assert allow_after_site_faults([directory], [SEAL]) == [directory.trial_id]
+    assert of(directory).next == "run"
+
+
+def test_out_of_memory_in_the_evaluation_is_not_helped_by_a_smaller_micro_batch(tmp_path):
+    oom = {"status": "failed", "cause": "out_of_memory", "micro_batch_size": 8}
+    directory = told(tmp_path, oom, {**oom, "micro_batch_size": 4, "progress": {"phase": "evaluating"}})
+    found = verdict(directory, SEAL, lambda _: "unknown")
+    assert (found.next, found.cause) == ("failed", "out_of_memory")
+    assert "evaluation.batch_size" in found.why
+    # The training's own want of memory is remembered without it.
+    directory = told(tmp_path, oom, {**oom, "status": "interrupted", "cause": "signal", "progress": {"phase": "evaluating"}})
+    assert verdict(directory, SEAL, lambda _: "unknown").micro_batch_size == 4

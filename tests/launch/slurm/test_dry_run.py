@@ -1,0 +1,121 @@
+"""What a sweep submits, to the letter."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from persona_exp.launch.judgement.failed_nodes import note_failed_node
+from persona_exp.launch.slurm import queue
+from persona_exp.launch.slurm.arrays import keeper_script, parts, texts, worker_script
+from persona_exp.launch.slurm.limits import Limits
+from persona_exp.launch.sweeps.submission import draft
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "dry_run.sbatch"
+SITE = Limits(1001, None, None)
+LAUNCH = {
+    "python": "/opt/env/bin/python",
+    "code_folder": "0123456789ab",
+    "array_parallelism": 8,
+    "keeper": True,
+    "keeper_partition": "cpu",
+    "max_rounds": 3,
+    "trials_per_task": None,
+}
+SBATCH = {
+    "partition": "gpu",
+    "account": "me",
+    "gpus_per_node": "a100:1",
+    "cpus_per_task": 16,
+    "mem_gb": 240,
+    "timeout_min": 240,
+    "signal_delay_s": 120,
+    "reservation": "course",
+    "stderr_to_stdout": True,
+    "setup": ["module load cuda"],
+}
+
+
+def made(folder: Path, tasks: int, *, canary: bool = True, **launch: object):
+    options = {"sbatch": SBATCH, "launch": {**LAUNCH, **launch}}
+    seals = [[f"{one:012x}/seals/00000000.json"] for one in range(tasks)]
+    return draft(folder / "sweeps" / "x", launcher="slurm", tasks=seals, options=options, canary=canary)
+
+
+def plain(text: str, folder: Path) -> str:
+    return re.sub(r"pe-[0-9a-f]{8}-", "pe-00000000-", text.replace(str(folder), "/runs").replace(sys.executable, "PYTHON"))
+
+
+def test_the_text_of_a_sweep(tmp_path):
+    found = "\n".join(f"# ---- {name}\n{text}" for name, text in texts(made(tmp_path, 40), SITE))
+    assert plain(found, tmp_path) == GOLDEN.read_text()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "canary", "site", "expected"),
+    [
+        (1000, True, SITE, [("canary", 0, 1), ("array-0", 1, 999)]),
+        (3, False, SITE, [("array-0", 0, 3)]),
+        (2500, True, SITE, [("canary", 0, 1), ("array-0", 1, 1001), ("array-1", 1002, 1001), ("array-2", 2003, 497)]),
+        (10, True, Limits(1001, 5, None), [("canary", 0, 1), ("array-0", 1, 3)]),
+        (10, True, Limits(1001, 1, None), [("canary", 0, 1), ("array-0", 1, 1)]),
+        # One of them may be the keeper that submits this: there is room for the next.
+        (30, False, Limits(1001, 10, None, queued=1), [("array-0", 0, 8)]),
+        (30, False, Limits(1001, 10, None, queued=12), [("array-0", 0, 1)]),
+    ],
+)
+def test_which_jobs_a_sweep_becomes(tmp_path, tasks, canary, site, expected):
+    assert list(parts(made(tmp_path, tasks, canary=canary), site)) == expected
+
+
+def test_the_keeper_asks_for_no_gpu(tmp_path):
+    text = keeper_script(made(tmp_path, 2), ["1", "2"])
+    assert "gpu" not in text.replace("--partition=cpu", "")
+    assert "--dependency=afterany:1:2" in text
+    assert "#SBATCH --begin=now+600" in keeper_script(made(tmp_path, 2), [], begin_seconds=600)
+
+
+@pytest.mark.parametrize(("minutes", "limit"), [(240, 60), (30, 30), (None, 60)])
+def test_the_keeper_asks_for_no_more_time_than_a_worker(tmp_path, minutes, limit):
+    one = made(tmp_path, 2)
+    one.options["sbatch"] = {**SBATCH, "timeout_min": minutes}
+    assert f"#SBATCH --time={limit}\n" in keeper_script(one, ["1"])
+
+
+@pytest.mark.parametrize(
+    ("failures", "known", "options", "expected"),
+    [
+        ({"node1": 2, "node2": 1}, {"node1", "node2"}, {}, "node1"),
+        ({"node1": 3}, {"node1", "node2"}, {"exclude": "node7"}, "node7,node1"),
+        # Slurm does not know it, or there is no other, or the person has chosen.
+        ({"login": 2}, {"node1", "node2"}, {}, None),
+        ({"node1": 2, "node2": 2}, {"node1", "node2"}, {}, None),
+        ({"node1": 2}, {"node1", "node2"}, {"nodelist": "node1"}, None),
+        ({"node1": 2}, set(), {}, None),
+    ],
+)
+def test_nodes_that_failed_twice_are_kept_out_of_what_is_submitted(tmp_path, monkeypatch, failures, known, options, expected):
+    one = made(tmp_path, 2)
+    one.options["sbatch"] = {**SBATCH, **options}
+    for host, times in failures.items():
+        for attempt in range(times):
+            note_failed_node(one.sweep_folder, host, "0123456789ab", attempt)
+    monkeypatch.setattr(queue, "nodes", lambda partition: known if partition == "gpu" else set())
+    found = re.search("--exclude=(.*)", worker_script(one, 0, 2))
+    assert (found and found[1]) == expected
+
+
+def test_a_comment_of_ones_own_stays(tmp_path):
+    one = made(tmp_path, 2)
+    one.options["sbatch"] = {**SBATCH, "comment": "project 7"}
+    assert "--comment='project 7 first=1'" in worker_script(one, 1, 1).replace('"', "'")
+
+
+def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypatch):
+    done = run_py("-m", "seed=range(3)", "engine=noop", "model=tiny", "hydra/launcher=slurm", "cluster=testbed", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("#!/bin/bash") == 2
+    assert "3 trials in 1 tasks; nothing was submitted" in done.stderr
+    assert not (tmp_path / "runs" / "sweeps").exists()

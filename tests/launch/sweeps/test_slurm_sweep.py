@@ -1,0 +1,169 @@
+"""A sweep on Slurm from the person's command: each trial submitted once, whatever happens to launchers, jobs and terminals."""
+
+import dataclasses
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from persona_exp.launch.judgement import canary
+from persona_exp.launch.judgement.observer import Observer
+from persona_exp.launch.slurm import submit
+from persona_exp.launch.sweeps import submission
+from persona_exp.launch.sweeps.keeper import tend
+from persona_exp.launch.sweeps.watch import _release
+from tests.launch.sweeps.commands import TRIALS, Commands, deadly, repair
+
+pytestmark = pytest.mark.long
+
+TIMED_OUT = "Socket timed out on send/recv operation"
+
+
+def test_one_command_runs_every_trial_in_three_calls(commands: Commands) -> None:
+    code, output = commands.run()
+    assert code == 0, output
+    assert commands.finished() == commands.attempts() == TRIALS
+    assert commands.sbatch_calls() <= 3
+    again, output = commands.run()
+    assert again == 0
+    assert "submitted" not in output.lower()
+    assert len(commands.submissions()) == 1
+    assert commands.attempts() == TRIALS
+
+
+def test_two_launchers_at_once_submit_each_trial_once(full: Commands) -> None:
+    launchers = [full.start("hydra.launcher.wait=false") for _ in range(3)]
+    outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0, 0, 0], outputs
+    (only,) = full.submissions()
+    assert len(set(only.trial_ids)) == len(only.trial_ids) == TRIALS
+    assert full.sbatch_calls() == 2
+    repair(full)
+    code, output = full.run()
+    assert code == 0, output
+    assert full.finished() == full.attempts() == TRIALS
+
+
+@pytest.mark.parametrize(("call", "after"), [(1, False), (1, True), (2, False)])
+def test_a_launcher_killed_while_it_submits_is_made_good_by_the_next(full: Commands, tmp_path: Path, call: int, after: bool) -> None:
+    killed = full.start("hydra.launcher.wait=false", path=deadly(tmp_path, call=call, after=after))
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    heard = call > 1 or after
+    assert len(full.jobs()) == (1 if heard else 0)
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    # What Slurm has heard of is found by its name: nothing of it is submitted twice.
+    assert len(full.submissions()) == (1 if heard else 2)
+    repair(full)
+    code, output = full.run()
+    assert code == 0, output
+    assert full.finished() == full.attempts() == TRIALS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_launcher_that_is_told_to_leave_only_detaches(full: Commands, number: signal.Signals) -> None:
+    launcher = full.start()
+    full.site.until(lambda: (full.runs / "sweeps").is_dir() and full.submissions() and submission.jobs(full.submissions()[0])["complete"])
+    time.sleep(1)
+    launcher.send_signal(number)
+    output, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 75, output
+    assert number == signal.SIGHUP or "The same command comes back" in output
+    assert len(full.jobs()) == 1
+    repair(full)
+    code, output = full.run()
+    assert code == 0, output
+    assert len(full.submissions()) == 1
+    assert full.finished() == full.attempts() == TRIALS
+
+
+def test_jobs_that_slurm_has_lost_are_submitted_again_by_whoever_looks_next(full: Commands) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    (array,) = submission.jobs(full.submissions()[0])["arrays"]
+    full.site.run("fakeslurm", "lose", array["id"])
+    repair(full)
+    code, output = full.run()
+    assert code == 0, output
+    assert [len(one.tasks) for one in full.submissions()] == [TRIALS, TRIALS]
+    assert full.finished() == full.attempts() == TRIALS
+
+
+def test_a_launcher_that_watches_outlasts_a_refusal(full: Commands) -> None:
+    launcher = full.start()
+    full.site.until(lambda: (full.runs / "sweeps").is_dir() and full.submissions() and submission.jobs(full.submissions()[0])["complete"])
+    full.site.run("fakeslurm", "clear")
+    full.site.run("fakeslurm", "refuse", TIMED_OUT)
+    full.site.until(lambda: len(full.submissions()) > 1 and submission.jobs(full.submissions()[1])["complete"], 60)
+    repair(full)
+    output, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, output
+    assert output.count(TIMED_OUT) == 1
+    assert full.finished() == TRIALS
+
+
+def test_a_launcher_without_scontrol_watches_on(
+    full: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    (one,) = full.submissions()
+    record = json.loads(one.path.read_text()) | {"canary": True}
+    one.path.write_text(json.dumps(record))
+    (job,) = full.jobs()
+    waiting = dataclasses.replace(job, reason="Dependency", array_id=job.array_id or job.id)
+    monkeypatch.setattr(canary, "passed", lambda directory: True)
+    monkeypatch.setattr(submit, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(submit, "at_hand", lambda command: False)
+    released: set[str] = set()
+    told: set[str] = set()
+    for _ in range(2):
+        _release(full.sweep, [waiting], released, told)
+    assert capsys.readouterr().out.count("scontrol is missing") == 1
+    assert not released
+
+
+def test_a_silent_slurm_is_not_taken_for_an_empty_one(full: Commands) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    with full.site.controller_down():
+        code, output = full.run("hydra.launcher.wait=false")
+        assert tend(full.sweep, Observer(1)).what == "unknown"
+    assert code == 2
+    assert "Slurm does not answer" in output
+    assert len(full.submissions()) == 1
+
+
+def test_code_edited_after_submission_submits_nothing_twice(full: Commands) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    # Another seal of the same trials, as an edit of the code makes one.
+    listed = json.loads((full.sweep / "seals.json").read_text())
+    for one in listed:
+        path = full.runs / "trials" / one["seal"]
+        other = path.with_name("00000000.json")
+        other.write_text(path.read_text().replace('"code": "', '"code": "0'))
+        one["seal"] = f"{one['seal'].split('/')[0]}/seals/{other.name}"
+    (full.sweep / "seals.json").write_text(json.dumps(listed))
+    assert tend(full.sweep, Observer(1)).what == "going"
+    assert len(full.submissions()) == 1
+
+
+def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Commands) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    (first,) = full.submissions()
+    id = submission.resubmit(first, 2, exclude=["node1"])
+    made = full.submissions()[-1]
+    assert (made.by["who"], made.tasks) == ("worker", (first.tasks[2],))
+    assert submission.jobs(made) == {"canary": None, "arrays": [{"id": id, "first": 0, "size": 1}], "keeper": None, "complete": True}
+    assert "--exclude=node1" in (made.folder / "array-0.sbatch").read_text()
+    assert tend(full.sweep, Observer(1)).what == "going"
+
+
+def test_no_secret_reaches_a_file_or_a_command_line(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "canary-7f3a9c"
+    monkeypatch.setenv("WANDB_API_KEY", secret)
+    code, output = commands.run()
+    assert code == 0
+    assert secret not in output
+    assert not [path for path in commands.folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert os.environ["WANDB_API_KEY"] == secret
