@@ -1,7 +1,7 @@
 """How long an attempt's heartbeat has been silent, for a person's eye.
 
 Read off the time at which its file was last written: clocks of file servers differ from ours by little enough for that. What is done
-about a silent attempt is decided by workers, on their own clocks alone (launch/observer.py).
+about a silent attempt is decided by workers, on their own clocks alone (launch/judgement/observer.py).
 """
 
 from pathlib import Path

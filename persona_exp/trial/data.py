@@ -47,7 +47,7 @@ def make(config: Config, workers: int | None = None) -> str:
     return identity
 
 
-def language_model(teacher: schema.Teacher) -> OpenAI | Local | None:
+def language_model(teacher: schema.teacher.Teacher) -> OpenAI | Local | None:
     """The language model that a config names as teacher; None for the rules. UserError: it cannot be used as it is set."""
     if teacher.name == "openai":
         return OpenAI(
@@ -63,7 +63,7 @@ def language_model(teacher: schema.Teacher) -> OpenAI | Local | None:
     return Local(teacher.model, max_output_tokens=teacher.max_output_tokens) if teacher.name == "local" else None
 
 
-def _asking(model: OpenAI | Local, teacher: schema.Teacher, runs: Path, data_id: str) -> Asking:
+def _asking(model: OpenAI | Local, teacher: schema.teacher.Teacher, runs: Path, data_id: str) -> Asking:
     """Answers are kept for all datasets together; what one dataset has used is counted for it alone."""
     kept = runs / "teacher"
     budget = Budget(
@@ -103,7 +103,7 @@ def recipe_of(config: Config) -> Recipe:
     )
 
 
-def _persona(persona: schema.Persona) -> Persona:
+def _persona(persona: schema.persona.Persona) -> Persona:
     return Persona(
         name=persona.name,
         aliases=tuple(persona.aliases),

