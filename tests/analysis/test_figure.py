@@ -73,6 +73,7 @@ def sweeps(runs):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["one", "ranks", "grid", "models", "names", "evaluations", "failed"])
 def test_figures_are_a_column_wide_with_embedded_fonts(runs, name):
     swept, trials = sweeps(runs)[name]

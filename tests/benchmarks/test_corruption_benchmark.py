@@ -13,6 +13,8 @@ from benchmarks.corruption import FOLDER, HARMS, Case
 from benchmarks.tiny_run import ROOT, Result
 from tests.benchmarks.rehearsal import rehearsal
 
+pytestmark = pytest.mark.long
+
 GOOD = Result("a", ("b",))
 
 

@@ -13,6 +13,8 @@ from benchmarks import resume
 from benchmarks.tiny_run import ROOT, TinyRun, send, stopped, training_child, tree
 from tests.benchmarks.rehearsal import rehearsal
 
+pytestmark = pytest.mark.long
+
 
 def benchmark(root, *arguments):
     command = [sys.executable, str(ROOT / "benchmarks" / "resume.py"), "--json", "--root", str(root), *arguments]

@@ -24,6 +24,7 @@ MODEL = ("teacher.model=some-model",)
 ASKED = {("corpus", "novels"): OWN, ("persona", "own"): OWN, ("teacher", "openai"): MODEL, ("teacher", "local"): MODEL}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes(config, group, option):
     assert config(f"{group}={option}", *ASKED.get((group, option), ()))

@@ -191,6 +191,7 @@ def test_the_bundled_stories_have_no_near_copies() -> None:
     assert set(report["dropped"]["train"]) <= {RUNS}
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 125), st.integers(0, 1000))
 def test_a_training_passage_with_a_fifth_changed_in_test(index: int, seed: int) -> None:

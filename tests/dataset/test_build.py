@@ -55,6 +55,7 @@ def test_splits_are_whole_books_and_counts_are_those_of_the_files(tmp_path: Path
     assert all(example.messages[0]["content"] == "Answer in character." for example in train)
 
 
+@pytest.mark.long
 def test_the_same_bytes_again_with_any_number_of_workers(tmp_path: Path) -> None:
     every = replace(RECIPE, kinds=KINDS)
     first, second = build_saltmere(tmp_path / "a" / "d", every), build_saltmere(tmp_path / "b" / "d", every, workers=2)
@@ -74,6 +75,7 @@ def test_a_changed_input_rebuilds_only_what_it_touches(tmp_path: Path) -> None:
     assert {name: after[name] for name in parts} == parts
 
 
+@pytest.mark.long
 def test_the_order_of_lists_does_not_show_in_the_bytes(tmp_path: Path) -> None:
     books = {name: novel(tmp_path, name, *(f"{name[0]}{number}" for number in range(3))) for name in ("m.txt", "n.txt")}
     first = build(books, tmp_path / "a" / "d", replace(BY_CHAPTER, kinds=("dialogue", "identity")))
@@ -182,6 +184,7 @@ def test_a_finished_build_stands_and_a_changed_file_is_noticed(tmp_path: Path) -
         read_split(tmp_path / "data" / "d", "train")
 
 
+@pytest.mark.long
 def test_two_processes_that_build_at_once_end_with_one_good_copy(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=build_saltmere, args=(tmp_path / "both" / "d",)) for _ in range(3)]

@@ -68,6 +68,7 @@ def test_its_examples_are_checked_placed_and_never_asked_for_twice(tmp_path: Pat
     assert tree_digests(tmp_path / "data" / "c") == tree_digests(tmp_path / "data" / "a")
 
 
+@pytest.mark.long
 def test_a_holdout_book_is_never_sent(tmp_path: Path, server: Server) -> None:
     make(tmp_path, "a", server, replace(SMALL, attribution="teacher"))
     sent = " ".join(" ".join(message["content"].split()) for body in server.bodies for message in body["messages"])

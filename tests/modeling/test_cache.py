@@ -59,6 +59,7 @@ def test_a_killed_builder_blocks_nobody_and_its_rest_is_removed(tmp_path: Path) 
     assert not list(tmp_path.glob("*.staged")) + list(tmp_path.glob(".*.staged"))
 
 
+@pytest.mark.long
 def test_patience_ends_and_then_both_build_and_one_result_stands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     slow = start(tmp_path, 3.0)
     wait_for_build(tmp_path)

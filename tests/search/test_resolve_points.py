@@ -17,6 +17,7 @@ def points(composed):
     return lambda *arguments: grid(arguments, config_name="config", hydra_overrides=[], loader=loader)[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -42,6 +43,7 @@ def test_the_same_configs(points, arguments):
     assert resolve(found) == [compose.resolve(point.config) for point in found]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "argument", ["lora.r=8,-3", "lora.r=8,four", "lora.rank=8,16", "seed=1,-1", "seed=1,null", "seed=1,1.5", "data.mix.books.x=1,2"]
 )

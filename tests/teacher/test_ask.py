@@ -238,6 +238,7 @@ print("\\n".join(completion.text for completion in done))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_where_it_was(server, tmp_path, key, how):
     server.behave = lambda number, body: (0.05, server.answer("about " + body["messages"][0]["content"]))

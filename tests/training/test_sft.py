@@ -141,6 +141,7 @@ def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quanti
     assert pieced == unbroken
 
 
+@pytest.mark.long
 def test_half_the_micro_batch_sees_the_same_examples_on_the_same_schedule(folder, encoded, tmp_path):
     run(folder, encoded, tmp_path / "whole", 1)
     with pytest.raises(Interrupted):
@@ -266,6 +267,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_staging(folder, 
     assert summary.resumed_from_step == 5
 
 
+@pytest.mark.long
 def test_saving_more_often_changes_nothing(folder, encoded, tmp_path):
     _, _, often = run(folder, encoded, tmp_path / "often", 1, checkpoint_steps=1)
     _, _, by_time = run(folder, encoded, tmp_path / "time", 1, checkpoint_steps=1000, checkpoint_minutes=1e-9)

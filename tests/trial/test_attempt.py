@@ -50,6 +50,7 @@ def claim_and_tell(folder, queue):
     time.sleep(3)
 
 
+@pytest.mark.long
 def test_of_many_claimants_one_wins(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

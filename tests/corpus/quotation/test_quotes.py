@@ -230,6 +230,7 @@ def test_what_comes_in_another_scene_changes_nothing_before_it(text: str, more: 
         assert find_quotes(longer, find_paragraphs(longer), style=style)[: len(before)] == before
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("unit", ["'a ", " 'a", "' ", " don't", "“a", "—he said ", "a.' 'B ", '"a ', "“Yes, said he and went\n\n"])
 def test_time_grows_with_the_length(unit: str) -> None:

@@ -67,6 +67,7 @@ LINES = [b"tide " * 400_000, b"t" * 2_000_000, b"a" + b" " * 2_000_000 + b"b", b
 PIECES = [b"." * 2_000_000 + b"a", b"[Illustration" + b"[a]" * 600_000, b"a-\n" * 300_000, b"I.\n\n" * 100_000, b"Contents\n\n" * 50_000]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", [text.decode() for text in LINES + PIECES], ids=range(len(LINES + PIECES)))
 def test_cleaning_takes_time_in_proportion(text: str) -> None:
     start = time.process_time()

@@ -177,6 +177,7 @@ def test_there_are_templates_enough() -> None:
         assert len(set(phrases(name))) >= 25
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("voice", [WREXHAM, HALLAM, PELL])
 def test_drafts_from_the_bundled_stories_pass_the_checks(voice: Voice) -> None:
     made = refused = 0
