@@ -40,7 +40,7 @@ def run_sweep(
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
     options = options or LocalOptions()
     if isinstance(options, SlurmOptions):
-        from persona_exp.launch.slurm.dispatch import refuse_what_cannot_work
+        from persona_exp.launch.sweeps.dispatch import refuse_what_cannot_work
 
         refuse_what_cannot_work(options, requests[0].config)
     found = rows(requests, command)
@@ -48,14 +48,14 @@ def run_sweep(
     ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]
     folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(named, ids)
     if isinstance(options, SlurmOptions) and options.dry_run:
-        from persona_exp.launch.slurm.dispatch import show
+        from persona_exp.launch.sweeps.dispatch import show
 
         return show(folder, unfinished(found), options, requests[0].config)
     limits = _limits(options, requests[0].config)
     estimate = estimated(folder.name, found, options, limits)
     write(folder, command, swept, found)
     if isinstance(options, SlurmOptions):
-        from persona_exp.launch.slurm.dispatch import run_on_slurm
+        from persona_exp.launch.sweeps.dispatch import run_on_slurm
 
         return run_on_slurm(folder, found, options, requests[0].config, estimate, limits)
     from persona_exp.launch.workers.local_sweep import run_here

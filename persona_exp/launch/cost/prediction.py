@@ -1,7 +1,7 @@
 """What a sweep will cost, before anything is submitted, and what it did cost, afterwards. Imports no torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -151,11 +151,11 @@ def keep(estimate: Estimate, folder: Path) -> None:
     files.write_json(folder / COST, {**asdict(estimate), "at": now()})
 
 
-def compare(sweep_folder: Path, runs: Path) -> str | None:
+def compare(sweep_folder: Path, runs: Path, jobs: Mapping[str, str]) -> str | None:
     """One sentence, predicted against used; None where nothing was predicted or nothing was used.
 
     The prediction is that of the first submission which has one; a keeper's resubmissions predict nothing. Used is what Slurm's
-    accounting says of the sweep's jobs since then, without the keeper, else what the attempts' own clocks say.
+    accounting says of `jobs` (id → name) since then, else what the attempts' own clocks say.
     """
     predictions = sorted((sweep_folder / "submissions").glob(f"*/{COST}"))
     if not predictions:
@@ -166,7 +166,7 @@ def compare(sweep_folder: Path, runs: Path) -> str | None:
         raise UserError(f"{predictions[0]} is not valid JSON: remove it, and nothing is predicted.") from None
     if kept["source"] == "noop":
         return None
-    used = spent(sweep_folder, runs, since=kept["at"], gpus=kept["gpus"])
+    used = spent(sweep_folder, runs, jobs=jobs, since=kept["at"], gpus=kept["gpus"])
     if used is None:
         return None
     unit = "GPU-hours" if kept["gpus"] else "Hours of computing"

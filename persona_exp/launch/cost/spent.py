@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Cluster
-from persona_exp.launch.sweeps.submission import jobs, submissions
 from persona_exp.trial.reader import read_sweep
 
 
@@ -20,9 +19,9 @@ class Spent:
     source: str
 
 
-def spent(sweep_folder: Path, runs: Path, *, since: str, gpus: int) -> Spent | None:
-    """What the sweep's trials have used from `since` (ISO, UTC) on; None where nothing is recorded. The keeper is not counted."""
-    seconds = _accounted(sweep_folder, gpus)
+def spent(sweep_folder: Path, runs: Path, *, jobs: Mapping[str, str], since: str, gpus: int) -> Spent | None:
+    """What the sweep's trials have used from `since` (ISO, UTC) on, in `jobs` (id → name) or none; None where nothing is recorded."""
+    seconds = _accounted(jobs, gpus)
     source = "sacct"
     if not seconds:
         source = "the attempts' clocks"
@@ -30,21 +29,15 @@ def spent(sweep_folder: Path, runs: Path, *, since: str, gpus: int) -> Spent | N
     return Spent(seconds / 3600, source) if seconds else None
 
 
-def _accounted(sweep_folder: Path, gpus: int) -> float | None:
+def _accounted(jobs: Mapping[str, str], gpus: int) -> float | None:
     """Seconds, times GPUs where there are any; None without accounting. A job id that Slurm has used again is told by its name."""
     from persona_exp.launch.slurm import queue
 
-    made = [one for one in submissions(sweep_folder) if one.launcher == "slurm"]
-    ids = [job for one in made for job in _job_ids(jobs(one))]
-    ended = queue.history(ids) if ids else None
+    ended = queue.history(list(jobs)) if jobs else None
     if ended is None:
         return None
-    names = {one.job_name for one in made}
+    names = set(jobs.values())
     return sum(one.elapsed_seconds * (one.alloc_gpus if gpus else 1) for one in ended if one.name in names)
-
-
-def _job_ids(noted: Mapping[str, Any]) -> list[str]:
-    return [str(id) for id in (noted["canary"], *(array["id"] for array in noted["arrays"])) if id]
 
 
 def _attempts(sweep_folder: Path, runs: Path) -> Iterator[dict[str, Any]]:

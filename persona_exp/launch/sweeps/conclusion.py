@@ -9,6 +9,7 @@ from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.judgement.retry import verdict
 from persona_exp.launch.sweeps import wanted
+from persona_exp.launch.sweeps.submission import worker_jobs
 from persona_exp.launch.sweeps.wanted import Wanted
 from persona_exp.trial.provenance import ROOT
 from persona_exp.trial.state import read_state
@@ -26,7 +27,7 @@ def conclude(sweep_folder: Path) -> int:
     missing = [one for one in asked if verdict(one.directory(sweep_folder), one.seal_name, observer.judge).next != "finished"]
     _tell(sweep_folder, missing, len(asked))
     code = report(sweep_folder, rehearsal=all(one.engine == "noop" for one in asked))
-    used = compare(sweep_folder, sweep_folder.parent.parent)
+    used = compare(sweep_folder, sweep_folder.parent.parent, worker_jobs(sweep_folder))
     if used:
         print(used, flush=True)
     return 1 if missing else code

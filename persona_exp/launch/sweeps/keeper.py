@@ -17,8 +17,8 @@ from typing import Any, Literal
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import LEASE_SECONDS, Observer
-from persona_exp.launch.slurm.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.slurm.requeue import requeue_this_job
+from persona_exp.launch.sweeps.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.sweeps.conclusion import conclude
 from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.submission import Submission, create, draft, jobs, submissions

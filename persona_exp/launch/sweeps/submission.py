@@ -151,6 +151,12 @@ def jobs(submission: Submission) -> dict[str, Any]:
     return {**empty, **noted}
 
 
+def worker_jobs(sweep_folder: Path) -> dict[str, str]:
+    """The ids of all jobs that the sweep was ever given for its trials, each with its name. Slurm may since have used an id again."""
+    given = {one.job_name: jobs(one) for one in submissions(sweep_folder) if one.launcher == "slurm"}
+    return {str(id): name for name, noted in given.items() for id in (noted["canary"], *(one["id"] for one in noted["arrays"])) if id}
+
+
 def in_making(submission: Submission) -> bool:
     """Whether its maker may still be between the record and its last sbatch."""
     if submission.launcher == "local" or jobs(submission)["complete"]:
@@ -190,16 +196,6 @@ def task_numbers(job: "Job", submission: Submission) -> list[int]:
         # Cut short by squeue: what it does not name may be there too.
         indices += range(max(indices, default=0), last + 1)
     return sorted({first + index for index in indices if first + index <= last})
-
-
-def resubmit(submission: Submission, task: int, *, exclude: Sequence[str] = ()) -> str | None:
-    """Submit one task anew where its job cannot be requeued; the job's id, None where sbatch is not at hand.
-
-    `exclude` names nodes that it must not run on. Raises UserError with sbatch's reason.
-    """
-    from persona_exp.launch.slurm.arrays import submit_again
-
-    return submit_again(submission, task, exclude=exclude)
 
 
 def _path(folder: Path, number: int) -> Path:

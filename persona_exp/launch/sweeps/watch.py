@@ -156,8 +156,8 @@ def _reasons(sweep_folder: Path, jobs: "Sequence[Job]") -> dict[str, str]:
 
 def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], told: set[str]) -> None:
     """Let the arrays go whose canary has passed, should the canary's own worker not have done it."""
-    from persona_exp.launch.judgement import canary
     from persona_exp.launch.slurm.submit import Refused, release
+    from persona_exp.launch.sweeps import canary
     from persona_exp.trial.directory import trial_directory
 
     waiting = [job for job in jobs if job.reason == "Dependency" and job.array_id and job.array_id not in released]

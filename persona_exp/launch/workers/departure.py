@@ -3,7 +3,8 @@
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement.failed_nodes import failed_twice
 from persona_exp.launch.slurm.requeue import cancelled_by_user, requeue_this_job
-from persona_exp.launch.sweeps.submission import Submission, resubmit
+from persona_exp.launch.sweeps.arrays import submit_again
+from persona_exp.launch.sweeps.submission import Submission
 from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.attempt import node
 
@@ -19,7 +20,7 @@ def come_back_later(submission: Submission, task: int) -> str | None:
     if requeue_this_job():
         return "requeued"
     try:
-        new = resubmit(submission, task)
+        new = submit_again(submission, task)
     except UserError as error:
         return f"not submitted again ({error}); the sweep's keeper will"
     return f"submitted again as job {new}" if new else None

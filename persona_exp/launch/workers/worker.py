@@ -12,11 +12,11 @@ from typing import Any
 
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement import hold
-from persona_exp.launch.judgement.canary import Canary, call_off
 from persona_exp.launch.judgement.death import death
 from persona_exp.launch.judgement.failed_nodes import note_failed_node
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.judgement.retry import Verdict, after_death, verdict
+from persona_exp.launch.sweeps.canary import Canary, call_off
 from persona_exp.launch.workers.child import Child, Outcome
 from persona_exp.launch.workers.departure import come_back_later
 from persona_exp.launch.workers.ending import Word, attempt_of, displaced

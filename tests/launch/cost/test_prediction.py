@@ -13,7 +13,7 @@ from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import history, prediction, spent
 from persona_exp.launch.slurm.queue import Ended
-from persona_exp.launch.sweeps.submission import create, draft, note_jobs
+from persona_exp.launch.sweeps.submission import create, draft, note_jobs, worker_jobs
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GPU = {"gpu": "NVIDIA A100-SXM4-80GB", "cpu": "a processor"}
@@ -216,7 +216,7 @@ def test_predicted_against_accounting_leaves_out_jobs_that_had_the_id_before(
         return [ended(submission.job_name, 900), ended(submission.job_name, 900), ended("another", 9999)]
 
     monkeypatch.setattr(queue, "history", history)
-    assert prediction.compare(sweep, tmp_path) == "GPU-hours: predicted 1 for 1 trials, used 1 (sacct)."
+    assert prediction.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trials, used 1 (sacct)."
     assert asked == ["7"]
 
 
@@ -224,7 +224,9 @@ def test_without_accounting_the_attempts_clocks_tell(sweep: Path, tmp_path: Path
     from persona_exp.launch.slurm import queue
 
     monkeypatch.setattr(queue, "history", lambda _: None)
-    assert prediction.compare(sweep, tmp_path) == "GPU-hours: predicted 1 for 1 trials, used 0.4 (the attempts' clocks)."
+    assert (
+        prediction.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trials, used 0.4 (the attempts' clocks)."
+    )
 
 
 def test_a_killed_attempt_lasted_as_long_as_its_heart_beat() -> None:
@@ -232,4 +234,4 @@ def test_a_killed_attempt_lasted_as_long_as_its_heart_beat() -> None:
 
 
 def test_nothing_predicted_is_nothing_to_compare(tmp_path: Path) -> None:
-    assert prediction.compare(tmp_path / "sweeps" / "s", tmp_path) is None
+    assert prediction.compare(tmp_path / "sweeps" / "s", tmp_path, {}) is None

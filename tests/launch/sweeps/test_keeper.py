@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from persona_exp.launch.judgement.observer import Observer
-from persona_exp.launch.slurm import arrays, queue, submit
-from persona_exp.launch.sweeps import keeper, submission
+from persona_exp.launch.slurm import queue, submit
+from persona_exp.launch.sweeps import arrays, keeper, submission
 from persona_exp.launch.sweeps.keeper import keep, tend
 from tests.launch.sweeps.commands import TRIALS, Commands, repair
 

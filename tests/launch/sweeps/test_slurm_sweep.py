@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.judgement import canary
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.slurm import submit
-from persona_exp.launch.sweeps import submission
+from persona_exp.launch.sweeps import canary, submission
+from persona_exp.launch.sweeps.arrays import submit_again
 from persona_exp.launch.sweeps.keeper import tend
 from persona_exp.launch.sweeps.watch import _release
 from tests.launch.sweeps.commands import TRIALS, Commands, deadly, repair
@@ -151,11 +151,10 @@ def test_code_edited_after_submission_submits_nothing_twice(full: Commands) -> N
 def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
     (first,) = full.submissions()
-    id = submission.resubmit(first, 2, exclude=["node1"])
+    id = submit_again(first, 2)
     made = full.submissions()[-1]
     assert (made.by["who"], made.tasks) == ("worker", (first.tasks[2],))
     assert submission.jobs(made) == {"canary": None, "arrays": [{"id": id, "first": 0, "size": 1}], "keeper": None, "complete": True}
-    assert "--exclude=node1" in (made.folder / "array-0.sbatch").read_text()
     assert tend(full.sweep, Observer(1)).what == "going"
 
 

@@ -7,8 +7,8 @@ import pytest
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.failed_nodes import note_failed_node
 from persona_exp.launch.slurm import queue, submit
-from persona_exp.launch.slurm.arrays import send
 from persona_exp.launch.sweeps import submission
+from persona_exp.launch.sweeps.arrays import send
 from tests.launch.rehearsed import attempts, running, sealed
 from tests.slurm.site import fake_site
 

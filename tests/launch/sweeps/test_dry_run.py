@@ -8,8 +8,8 @@ import pytest
 
 from persona_exp.launch.judgement.failed_nodes import note_failed_node
 from persona_exp.launch.slurm import queue
-from persona_exp.launch.slurm.arrays import keeper_script, parts, texts, worker_script
 from persona_exp.launch.slurm.limits import Limits
+from persona_exp.launch.sweeps.arrays import keeper_script, parts, texts, worker_script
 from persona_exp.launch.sweeps.submission import draft
 from tests.conftest import ROOT
 

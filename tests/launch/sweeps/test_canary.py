@@ -2,8 +2,9 @@
 
 import pytest
 
-from persona_exp.launch.judgement import canary, hold
+from persona_exp.launch.judgement import hold
 from persona_exp.launch.slurm import submit
+from persona_exp.launch.sweeps import canary
 from persona_exp.launch.sweeps.submission import note_jobs
 from tests.launch.rehearsed import submitted, told
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import prediction
-from persona_exp.launch.judgement import canary, hold
+from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.options import SlurmOptions, environment_scratch, for_sbatch
-from persona_exp.launch.slurm.arrays import send, site_limits, texts
+from persona_exp.launch.sweeps import canary
+from persona_exp.launch.sweeps.arrays import send, site_limits, texts
 from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.rows import Row
 from persona_exp.launch.sweeps.submission import Submission, create, draft

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from persona_exp.launch.slurm.limits import Limits
 
 KEEPER_MINUTES, KEEPER_GB = 60, 4
-# So often a worker tries to be the one that makes the next record.
 
 
 def send(submission: Submission, limits: "Limits | None" = None) -> dict[str, Any]:
@@ -124,15 +123,13 @@ def keeper_minutes(submission: Submission) -> int:
     return min(KEEPER_MINUTES, int(submission.options["sbatch"].get("timeout_min") or KEEPER_MINUTES))
 
 
-def submit_again(submission: Submission, task: int, *, exclude: Sequence[str] = ()) -> str | None:
+def submit_again(submission: Submission, task: int) -> str | None:
     """One task as a submission of its own, without a keeper: the sweep's comes back to it. None where sbatch is not at hand."""
     from persona_exp.launch.slurm.queue import at_hand
 
     if not at_hand("sbatch"):
         return None
     sbatch, launch = dict(submission.options["sbatch"]), {**submission.options["launch"], "keeper": False}
-    if exclude:
-        sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *exclude])
     options, tasks = {"sbatch": sbatch, "launch": launch}, [submission.tasks[task]]
     while True:
         # Workers preempted together race for one number: one wins each round, so each gets its own.
