@@ -30,6 +30,9 @@ def resolve(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(sentence(error)) from error
     assert isinstance(config, Config)
+    if config.engine.name == "fused" and config.method.name == "full":
+        # What changes the base model cannot share it.
+        config.engine.name = "sft"
     if config.method.name == "full":
         if config.method.quantisation != "none":
             raise UserError("method=full trains the weights themselves, which 4 bits cannot hold: set method.quantisation=none.")

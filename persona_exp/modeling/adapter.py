@@ -3,7 +3,7 @@
 import hashlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
 
@@ -30,19 +30,10 @@ def add_lora(
     arithmetic than it is evaluated on.
     """
     import torch
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
-    _check_targets(model, target_modules)
-    scale = int(alpha) if float(alpha).is_integer() else alpha  # PEFT's files write 32, not 32.0.
-    config = LoraConfig(
-        r=r,
-        lora_alpha=scale,  # type: ignore[arg-type]
-        lora_dropout=dropout,
-        target_modules=list(target_modules),
-        use_rslora=rslora,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
+    check_targets(model, target_modules)
+    config = lora_config(r=r, alpha=alpha, dropout=dropout, target_modules=target_modules, rslora=rslora)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # Between PEFT and transformers.
         adapted: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
@@ -97,12 +88,49 @@ def save_adapter(model: "PeftModel", folder: Path, base_model: str) -> None:
     (folder / "README.md").unlink()
 
 
+def write_adapter(
+    tensors: "Mapping[str, torch.Tensor]",
+    folder: Path,
+    base_model: str,
+    *,
+    r: int,
+    alpha: float,
+    dropout: float,
+    target_modules: Sequence[str],
+    rslora: bool,
+) -> None:
+    """What `save_adapter` writes, of weights that are in no PEFT model; `tensors` under PEFT's names for them."""
+    from safetensors.torch import save_file
+
+    config = lora_config(r=r, alpha=alpha, dropout=dropout, target_modules=target_modules, rslora=rslora)
+    config.base_model_name_or_path, config.inference_mode = base_model, True
+    config.save_pretrained(str(folder))
+    save_file(dict(tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def lora_config(*, r: int, alpha: float, dropout: float, target_modules: Sequence[str], rslora: bool) -> "LoraConfig":
+    """The adapter in PEFT's words."""
+    from peft import LoraConfig
+
+    scale = int(alpha) if float(alpha).is_integer() else alpha  # PEFT's files write 32, not 32.0.
+    return LoraConfig(
+        r=r,
+        lora_alpha=scale,  # type: ignore[arg-type]
+        lora_dropout=dropout,
+        target_modules=list(target_modules),
+        use_rslora=rslora,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
 def trainable_parameters(model: "torch.nn.Module") -> int:
     """The count of numbers that training changes."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _check_targets(model: "torch.nn.Module", target_modules: Sequence[str]) -> None:
+def check_targets(model: "torch.nn.Module", target_modules: Sequence[str]) -> None:
+    """UserError where a target is not in the model, or there is none."""
     import torch
 
     linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}

@@ -84,20 +84,22 @@ def adopt(
     chosen: Path | None = None,
     run: str | None = None,
     keep: int | None = None,
+    at_most: int | None = None,
 ) -> Path | None:
     """A verified copy of the newest whole checkpoint in `folders`, as `destination/step-…`, or None where none was ever saved.
 
     A damaged one is renamed to `damaged-step-…`, with a warning, and the one before is taken. The copy is verified, not the original:
     an attempt that was thought dead may wake up and clear its own away. `expected_step` is the highest that was recorded as saved.
     `chosen` is a checkpoint named by hand, which alone will do. `run` must be the run that the checkpoint was saved for. With `keep`,
-    once a copy is safe the older checkpoints of `folders` go but for that many, and so do saves that were cut short.
+    once a copy is safe the older checkpoints of `folders` go but for that many, and so do saves that were cut short. With `at_most` none
+    after that step is taken.
 
     Raises UserError where checkpoints were saved but none is whole, or the chosen one is not; DiskFull where a copy has no room.
     """
     folders = list(folders)
     if chosen is not None:
         return _adopt_chosen(chosen, destination, run)
-    candidates = _newest_first(folders)
+    candidates = [one for one in _newest_first(folders) if at_most is None or step_of(one) <= at_most]
     for checkpoint in candidates:
         copy = _verified_copy(checkpoint, destination)
         if copy is None:

@@ -1,7 +1,7 @@
 """Which checkpoint an attempt goes on from."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,14 @@ CHECKPOINTS = "checkpoints"
 RESUME_CHECKPOINT = "RESUME_CHECKPOINT"
 
 
-def adopt(directory: Directory, attempt: Attempt, keep: int) -> Path | None:
-    """A copy of the checkpoint to go on from, in the attempt's own folder; None to begin at step 0.
+def common_step(directories: Sequence[Directory]) -> int | None:
+    """The newest step of which all these trials have a checkpoint; None where there is none."""
+    saved = [{checkpoint.step_of(path) for path in one.attempts.glob(f"*/{CHECKPOINTS}/step-*")} for one in directories]
+    return max(set.intersection(*saved), default=None) if saved else None
+
+
+def adopt(directory: Directory, attempt: Attempt, keep: int, at_most: int | None = None) -> Path | None:
+    """A copy of the checkpoint to go on from, in the attempt's own folder; None to begin at step 0. With `at_most`, none after that step.
 
     One named by hand is begun from once: a job that is put back into the queue names it again at every start, and would lose each time
     what it has saved since. What attempts saved that did not begin there is then left out.
@@ -26,7 +32,8 @@ def adopt(directory: Directory, attempt: Attempt, keep: int) -> Path | None:
     chosen, destination = _chosen(directory), attempt.folder / CHECKPOINTS / "resumed"
     if chosen is None:
         folders = sorted(directory.attempts.glob(f"*/{CHECKPOINTS}"))
-        return checkpoint.adopt(folders, destination, expected_step=saved_step(directory.path), run=directory.trial_id, keep=keep)
+        expected = saved_step(directory.path) if at_most is None else at_most
+        return checkpoint.adopt(folders, destination, expected_step=expected, run=directory.trial_id, keep=keep, at_most=at_most)
     attempt.note(resume_checkpoint=str(chosen))
 
     def began_there(record: Mapping[str, Any]) -> bool:

@@ -1,35 +1,29 @@
 """Run sealed trials in this process, each to its end or to the reason why not."""
 
-import errno
 import os
-import shutil
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from persona_exp.errors import UserError
 from persona_exp.training.interruption import Interrupted, Interruption
-from persona_exp.trial.attempt import HEARTBEAT_SECONDS, Attempt, Superseded, claim
+from persona_exp.trial.attempt import HEARTBEAT_SECONDS, Attempt, claim
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.environment import gpus, hardware, versions
 from persona_exp.trial.noop import run_noop
+from persona_exp.trial.outcome import FINISHED, INTERRUPTED, ended
 from persona_exp.trial.output import LOG, kept
 from persona_exp.trial.provenance import code
 from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.seal import finished, read_seal, read_seal_facts
-from persona_exp.trial.verification import Broken, verify
+from persona_exp.trial.verification import verify
+
+if TYPE_CHECKING:
+    from persona_exp.config.schema import Config
 
 # By trial, the attempts that run no more, each with (cause, message).
 Dead = Mapping[str, Mapping[int, tuple[str, str]]]
-
-FINISHED, FAILED, INTERRUPTED = 0, 1, 75
-SUPERSEDED = "a later attempt owns this trial"
-
-# What libraries say when there is no memory left, the processor's allocator and cuBLAS with them.
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
-DISK_FULL = ("no space left on device", "disk quota exceeded")
 
 
 def run(
@@ -40,24 +34,75 @@ def run(
     log: bool = False,
     micro_batch_size: int | None = None,
 ) -> int:
-    """Run the trials of these seals one after the other; the worst exit code of theirs.
+    """Run the trials of these seals one after the other, neighbours on one base model together where their engine does that; the worst
+    exit code of theirs.
 
     A trial that is finished or runs elsewhere is skipped, one that was interrupted goes on from its checkpoint. `dead` names, by trial,
     the attempts that somebody has watched long enough, and what ended each; with `log` all output goes to the attempts' own logs.
     """
     worst = FINISHED
-    for path in seals:
-        if interruption.requested:
-            return max(worst, INTERRUPTED)
-        worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size))
+    for base, together in groupby(seals, key=lambda path: _facts(path).get("base")):
+        if base:
+            if interruption.requested:
+                return max(worst, INTERRUPTED)
+            worst = max(worst, _run_together(list(together), interruption, dead or {}, log, micro_batch_size))
+            continue
+        for path in together:
+            if interruption.requested:
+                return max(worst, INTERRUPTED)
+            worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size))
     return worst
 
 
 def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None) -> int:
-    directory = Directory(path.absolute().parents[1])
-    facts = _facts(path)
-    if facts and _settled(path, directory):
+    directory, facts = Directory(path.absolute().parents[1]), _facts(path)
+    attempt = _claimed(path, directory, facts, dead, micro_batch_size)
+    if attempt is None:
         return FINISHED
+    with kept(attempt.folder / LOG, away=log):
+        return _attempted(path, directory, facts, attempt, interruption, micro_batch_size)
+
+
+def _run_together(paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None) -> int:
+    """Claim as many as there are to be had, and run them as one bundle, whose output each keeps."""
+    claimed: list[tuple[Path, Directory, Attempt]] = []
+    for path in paths:
+        directory = Directory(path.absolute().parents[1])
+        attempt = _claimed(path, directory, _facts(path), dead, micro_batch_size)
+        if attempt:
+            claimed.append((path, directory, attempt))
+    if not claimed:
+        return FINISHED
+    shared = claimed[0][2].folder / LOG
+    with kept(shared, away=log):
+        for _, _, attempt in claimed[1:]:
+            os.link(shared, attempt.folder / LOG)
+        return _bundled(claimed, interruption, micro_batch_size)
+
+
+def _bundled(claimed: Sequence[tuple[Path, Directory, Attempt]], interruption: Interruption, micro_batch_size: int | None) -> int:
+    from persona_exp.trial.bundle import Member, run_bundle
+
+    members, worst = [], FINISHED
+    for path, directory, attempt in claimed:
+        try:
+            with interruption.at_once():
+                verify(path)
+                config = read_seal(path)[1]
+        except (Interrupted, Exception) as error:
+            worst = max(worst, ended(directory, attempt, error))
+            continue
+        _describe(attempt, config)
+        members.append(Member(config, directory, read_seal_facts(path)["data_id"], attempt))
+    if members:
+        run_bundle(members, interruption, micro_batch_size)
+    return max([worst, *(member.code or FINISHED for member in members)])
+
+
+def _claimed(path: Path, directory: Directory, facts: Mapping[str, Any], dead: Dead, micro_batch_size: int | None) -> Attempt | None:
+    """The trial's next attempt; None where there is nothing left to do, or others do it."""
+    if facts and _settled(path, directory):
+        return None
     attempt = claim(
         directory.attempts,
         dead=dead.get(directory.trial_id, {}),
@@ -70,9 +115,7 @@ def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micr
     )
     if attempt is None:
         print(f"Trial {directory.trial_id} is done or runs elsewhere: skipped.", flush=True)
-        return FINISHED
-    with kept(attempt.folder / LOG, away=log):
-        return _attempted(path, directory, facts, attempt, interruption, micro_batch_size)
+    return attempt
 
 
 def _attempted(
@@ -91,16 +134,9 @@ def _attempted(
             run_noop(directory, attempt, interruption)
         else:
             _run_sealed(path, directory, attempt, interruption, micro_batch_size)
-    except Interrupted as reason:
-        return _interrupted(directory, attempt, reason)
-    except Exception as error:
-        # Whatever else went wrong, it may be that what it stood on was taken from under it.
-        if isinstance(error, Superseded) or attempt.superseded():
-            attempt.end("interrupted", cause="superseded", message=SUPERSEDED)
-            return FINISHED
-        return _failed(directory, attempt, error)
-    attempt.end("finished")
-    return FINISHED
+    except (Interrupted, Exception) as error:
+        return ended(directory, attempt, error)
+    return ended(directory, attempt)
 
 
 def _run_sealed(path: Path, directory: Directory, attempt: Attempt, interruption: Interruption, micro_batch_size: int | None) -> None:
@@ -109,35 +145,14 @@ def _run_sealed(path: Path, directory: Directory, attempt: Attempt, interruption
     with interruption.at_once():
         attempt.progress("loading")
         config = read_seal(path)[1]
-        threads = _prepare_process(config.cluster.threads, attempt.folder, config.tracker.project)
-        attempt.note(code=code()["digest"], versions=versions(), hardware=hardware(), threads=threads, gpus=gpus())
+        _describe(attempt, config)
     run_stages(config, directory, read_seal_facts(path)["data_id"], attempt, interruption, micro_batch_size)
 
 
-def _interrupted(directory: Directory, attempt: Attempt, reason: Interrupted) -> int:
-    if attempt.superseded():
-        attempt.end("interrupted", cause="superseded", message=SUPERSEDED)
-    else:
-        attempt.end("interrupted", cause="cancelled" if directory.cancelled.exists() else "signal", message=str(reason))
-        print(f"Trial {directory.trial_id}: {reason}; the same command goes on from its last checkpoint.", flush=True)
-    return INTERRUPTED
-
-
-def _failed(directory: Directory, attempt: Attempt, error: Exception) -> int:
-    cause = _cause(error)
-    if cause == "disk_full":
-        # Room for the last words.
-        shutil.rmtree(attempt.staging, ignore_errors=True)
-    else:
-        (attempt.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    told = message = f"{error}"
-    if cause == "out_of_memory" and (attempt.record.get("progress") or {}).get("phase") == "evaluating":
-        message = f"the evaluation ran out of memory; give the command again with a lower evaluation.batch_size ({error})"
-    if not isinstance(error, UserError):
-        told = f"{cause}: {message} (traceback in {attempt.folder / 'traceback.txt'})"
-    attempt.end("failed", cause=cause, message=message)
-    print(f"error: trial {directory.trial_id} failed: {told}", file=sys.stderr, flush=True)
-    return FAILED
+def _describe(attempt: Attempt, config: "Config") -> None:
+    """Make the process ready for the trial, and note what computes it."""
+    threads = _prepare_process(config.cluster.threads, attempt.folder, config.tracker.project)
+    attempt.note(code=code()["digest"], versions=versions(), hardware=hardware(), threads=threads, gpus=gpus())
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -152,19 +167,6 @@ def _settled(path: Path, directory: Directory) -> bool:
     """Whether nothing is left to do or to say: a process may have been killed between its last result and its last word."""
     records = attempt_files(directory.path)
     return finished(path) and (not records or read_record(records[-1])["status"] in ("finished", "pruned"))
-
-
-def _cause(error: BaseException) -> str:
-    """One word for why a trial failed."""
-    if isinstance(error, Broken):
-        return "seal"
-    text = str(error).lower()
-    system = [one for one in (error, error.__cause__, error.__context__) if isinstance(one, OSError)]
-    if any(one.errno in (errno.ENOSPC, errno.EDQUOT) for one in system) or any(phrase in text for phrase in DISK_FULL):
-        return "disk_full"
-    if isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY):
-        return "out_of_memory"
-    return "input" if isinstance(error, UserError) else type(error).__name__
 
 
 def _prepare_process(threads: int | None, folder: Path, project: str) -> int:

@@ -71,6 +71,7 @@ def seal(config: "Config", *, command: str) -> Sealed:
         "data_id": data_id,
         "data_sha256": data_sha256,
         "model_digest": model_digest,
+        "base": _base(config, model_digest),
         "code": made_by["digest"],
         "code_folder": folder.name,
         **_surroundings(folder),
@@ -207,6 +208,14 @@ def _surroundings(folder: Path) -> dict[str, Any]:
     from persona_exp.trial.provenance import lock
 
     return {"environment": versions(), "lock": lock(folder)}
+
+
+def _base(config: "Config", model_digest: str) -> str | None:
+    """The base model as a trial computes it, which is all that trials must share to be trained together; None of one that runs alone."""
+    if config.engine.name != "fused" or config.method.name not in ("lora", "qlora"):
+        return None
+    quantisation = (config.method.quantisation, config.method.double_quantisation)
+    return files.digest([model_digest, *quantisation, config.model.dtype, config.model.attention])[:12]
 
 
 def _asked(config: "Config", trial_id: str, data_id: str) -> dict[str, Any]:

@@ -40,22 +40,24 @@ def run_stages(
     `micro_batch_size` takes the place of the config's, for a trial that ran out of memory with that.
     """
     trains = config.method.name != "none" and not directory.adapter.is_dir()
-    if not trains and not _missing(config, directory, data_id):
+    if not trains and not missing_evaluations(config, directory, data_id):
         return
     with interruption.at_once():
         attempt.progress("loading")
-        model_folder = _model_folder(config)
+        model_folder = fetch_model(config)
     if trains:
         _train(config, directory, data_id, model_folder, attempt, interruption, micro_batch_size)
     with interruption.at_once():
-        _evaluate(config, directory, data_id, model_folder, attempt, _missing(config, directory, data_id))
+        evaluate_owed(config, directory, data_id, model_folder, attempt, missing_evaluations(config, directory, data_id))
 
 
-def _missing(config: "Config", directory: Directory, data_id: str) -> list[Owed]:
+def missing_evaluations(config: "Config", directory: Directory, data_id: str) -> list[Owed]:
+    """Those that the trial owes and that are not there."""
     return [one for one in owed(config, directory.trial_id, data_id) if not (directory.evaluations / one.eval_id).is_dir()]
 
 
-def _model_folder(config: "Config") -> Path:
+def fetch_model(config: "Config") -> Path:
+    """The base model's folder on this machine."""
     from persona_exp.modeling.cache import cache_folder
     from persona_exp.modeling.source import fetch
 
@@ -84,10 +86,10 @@ def _train(
     optim, settings = config.optim, config.train
     with interruption.at_once():
         tokenizer = load_tokenizer(model_folder, config.model.chat_template)
-        encoded = _encoded(config, data_id, tokenizer, attempt)
+        encoded = encode_examples(config, data_id, tokenizer, attempt)
         model = _trainable(config, model_folder)
         resume_from = adopt(directory, attempt, settings.keep_checkpoints)
-        schedule = _schedule(config, len(encoded), micro_batch_size)
+        schedule = schedule_of(config, len(encoded), micro_batch_size)
     resumed_from = checkpoint.step_of(resume_from) if resume_from else None
     attempt.note(micro_batch_size=schedule.micro_batch_size, resumed_from_step=resumed_from, checkpoint_step=resumed_from)
     if resume_from:
@@ -131,7 +133,7 @@ def _train(
     _save(config, model, directory, attempt)
 
 
-def _encoded(config: "Config", data_id: str, tokenizer: Any, attempt: Attempt) -> list[Any]:
+def encode_examples(config: "Config", data_id: str, tokenizer: Any, attempt: Attempt) -> list[Any]:
     """The trial's examples as tokens and labels, with what the labels cover noted and said."""
     from persona_exp.modeling.chat import encode, end_of_turn_id
     from persona_exp.training import labels
@@ -148,7 +150,7 @@ def _encoded(config: "Config", data_id: str, tokenizer: Any, attempt: Attempt) -
 
 
 def _trainable(config: "Config", model_folder: Path) -> Any:
-    model = _load_base(config, model_folder)
+    model = load_base(config, model_folder)
     if config.method.name == "full":
         model.requires_grad_(True)
         return model
@@ -166,7 +168,8 @@ def _trainable(config: "Config", model_folder: Path) -> Any:
     )
 
 
-def _schedule(config: "Config", examples: int, micro_batch_size: int | None) -> "Schedule":
+def schedule_of(config: "Config", examples: int, micro_batch_size: int | None) -> "Schedule":
+    """How many steps the trial takes, of what."""
     from persona_exp.training.schedule import plan
 
     return plan(
@@ -188,14 +191,27 @@ def _save(config: "Config", model: Any, directory: Directory, attempt: Attempt) 
         model.save_pretrained(staged)
     else:
         save_adapter(model, staged, published_name(config.model.source, config.model.location))
+    publish_adapter(staged, directory, attempt)
+
+
+def publish_adapter(staged: Path, directory: Directory, attempt: Attempt) -> None:
+    """Publish the trial's adapter; no attempt's checkpoints are of use any more then."""
     attempt.publish(staged, directory.adapter)
-    # The adapter stands, so no attempt's checkpoints are of use any more.
     for folder in directory.attempts.glob(f"*/{CHECKPOINTS}"):
         shutil.rmtree(folder, ignore_errors=True)
     attempt.note(checkpoints_cleared=True)
 
 
-def _evaluate(config: "Config", directory: Directory, data_id: str, model_folder: Path, attempt: Attempt, missing: Sequence[Owed]) -> None:
+def evaluate_owed(
+    config: "Config",
+    directory: Directory,
+    data_id: str,
+    model_folder: Path,
+    attempt: Attempt,
+    missing: Sequence[Owed],
+    model: Any = None,
+) -> None:
+    """Make the evaluations that are `missing`, each published whole; of `model`, else of one loaded for it."""
     from persona_exp.evaluation.evaluate import evaluate
     from persona_exp.modeling.adapter import load_adapter
     from persona_exp.modeling.base import load_tokenizer
@@ -207,9 +223,10 @@ def _evaluate(config: "Config", directory: Directory, data_id: str, model_folder
     settings, model_config = config.evaluation, config.model
     examples = [vars(example) for example in evaluation_examples(config, data_id)]
     tokenizer = load_tokenizer(model_folder, model_config.chat_template)
-    model = _load_base(config, directory.adapter if config.method.name == "full" else model_folder)
-    if config.method.name in ("lora", "qlora"):
-        model = load_adapter(model, directory.adapter)
+    if model is None:
+        model = load_base(config, directory.adapter if config.method.name == "full" else model_folder)
+        if config.method.name in ("lora", "qlora"):
+            model = load_adapter(model, directory.adapter)
     for one in missing:
         attempt.raise_if_superseded()
         staged = attempt.staging / f"evaluation-{one.eval_id}"
@@ -234,7 +251,8 @@ def _evaluate(config: "Config", directory: Directory, data_id: str, model_folder
         attempt.publish(staged, directory.evaluations / one.eval_id)
 
 
-def _load_base(config: "Config", folder: Path) -> Any:
+def load_base(config: "Config", folder: Path) -> Any:
+    """The base model as the trial computes it."""
     from persona_exp.modeling.base import load_model
 
     return load_model(

@@ -7,6 +7,7 @@ change a trial's result as far as mathematics goes, and stays out of its identit
 from dataclasses import dataclass, field
 
 from persona_exp.config.checks import between
+from persona_exp.config.schema.bundle import Bundle
 from persona_exp.config.schema.cluster import Cluster
 from persona_exp.config.schema.corpus import Corpus
 from persona_exp.config.schema.data import MIX_KINDS, Data
@@ -39,6 +40,7 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     train: Train = field(default_factory=Train)
     engine: Engine = field(default_factory=Engine)
+    bundle: Bundle = field(default_factory=Bundle)
     evaluation: Evaluation = field(default_factory=Evaluation)
     tracker: Tracker = field(default_factory=Tracker)
     cluster: Cluster = field(default_factory=Cluster)

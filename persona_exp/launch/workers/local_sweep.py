@@ -97,9 +97,10 @@ def _waited(folder: Path, observer: Observer) -> bool:
 
 
 def _tasks(left: Sequence[str], config: Config, n_jobs: int) -> Sequence[Sequence[str]]:
-    """Of a rehearsal, whose trials run many in one process, every worker has its share."""
+    """Of trials that run many in one process, every worker has its share."""
     share = math.ceil(len({seal.split("/")[0] for seal in left}) / n_jobs)
-    return plan(left, engine=config.engine.name, trials_per_task=min(NOOP_TRIALS, share) if config.engine.name == "noop" else None)
+    most = {"noop": NOOP_TRIALS, "fused": config.bundle.size}.get(config.engine.name)
+    return plan(left, engine=config.engine.name, trials_per_task=min(most, share) if most else None)
 
 
 def _record(folder: Path, tasks: Sequence[Sequence[str]], n_jobs: int, config: Config) -> Submission:

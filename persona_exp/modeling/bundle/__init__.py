@@ -1,0 +1,1 @@
+"""Many adapters on one frozen base model, computed together and without padding."""

@@ -1,0 +1,95 @@
+"""Causal attention within each document of a row, and never across: what no dense mask over a long row could afford.
+
+Documents of like length are computed together, the shorter ones filled up at their end. That is exact: no real token attends to what
+comes after it, and what the filling computes is dropped.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+
+from persona_exp.errors import UserError
+
+# The attention's name for transformers (config._attn_implementation).
+NAME = "persona_exp_documents"
+# Documents are of like length when the filling takes no more than this part of the shorter one.
+FILLING = 0.15
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where the documents of a row are. `slots` [places] lists the row's tokens group by group, with fillings; `back` [tokens] finds each
+    token among the places. `shapes` are (documents, width) of each group. `longest` is in tokens."""
+
+    slots: torch.Tensor
+    back: torch.Tensor
+    shapes: tuple[tuple[int, int], ...]
+    longest: int
+
+
+def documents_of(lengths: Sequence[int], device: "torch.device | str" = "cpu") -> Documents:
+    """The documents of a row, by their lengths (in tokens, in the row's order)."""
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    slots: list[int] = []
+    back = [0] * starts[-1]
+    shapes = []
+    for group in _groups(lengths):
+        width = lengths[group[0]]
+        shapes.append((len(group), width))
+        for number in group:
+            start, length = starts[number], lengths[number]
+            back[start : start + length] = range(len(slots), len(slots) + length)
+            slots += [*range(start, start + length), *[start + length - 1] * (width - length)]
+    return Documents(torch.tensor(slots, device=device), torch.tensor(back, device=device), tuple(shapes), max(lengths))
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    documents: Documents,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """As transformers calls it: `query` [1, heads, tokens, size], `key` and `value` alike; → [1, tokens, heads, size]."""
+    if softcap is not None or dropout:
+        raise UserError("This model's attention caps its scores or drops some of them, which bundles do not compute: use engine=sft.")
+    if sliding_window is not None and documents.longest > sliding_window:
+        raise UserError(f"A document of {documents.longest} tokens is longer than the model's attention window of {sliding_window}.")
+    placed = [states[0].transpose(0, 1).index_select(0, documents.slots) for states in (query, key, value)]
+    sizes = [number * width for number, width in documents.shapes]
+    parts = []
+    for (number, width), *states in zip(documents.shapes, *(torch.split(states, sizes) for states in placed), strict=True):
+        # [documents × width, heads, size] → [documents, heads, width, size]
+        own = [one.unflatten(0, (number, width)).transpose(1, 2) for one in states]
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            own[0], own[1], own[2], is_causal=True, scale=scaling, enable_gqa=own[0].shape[1] != own[1].shape[1]
+        )
+        parts.append(attended.transpose(1, 2).flatten(0, 1))
+    return torch.cat(parts).index_select(0, documents.back)[None], None
+
+
+def _groups(lengths: Sequence[int]) -> Iterable[list[int]]:
+    """Numbers of documents of like length together, longest group and longest document first."""
+    group: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda one: (-lengths[one], one)):
+        if group and lengths[group[0]] > lengths[number] * (1 + FILLING):
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+AttentionInterface.register(NAME, attend)

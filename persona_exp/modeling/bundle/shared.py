@@ -1,0 +1,126 @@
+"""One frozen base model that many adapters share: each token of a row is computed with its own lane's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from persona_exp.modeling.bundle import attention
+from persona_exp.modeling.bundle.adapter import Adapter
+from persona_exp.modeling.bundle.dropout import dropped, kept
+from persona_exp.modeling.bundle.product import Part, Product, add_slices
+from persona_exp.modeling.bundle.row import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# The lane of whoever speaks alone.
+_SPEAKER = -1
+
+
+class Shared:
+    """`model`, frozen, with lanes that join and leave. `product` computes the low-rank products."""
+
+    def __init__(self, model: "PreTrainedModel", product: Product = add_slices) -> None:
+        model.requires_grad_(False)
+        model.eval()  # type: ignore[no-untyped-call]
+        embeddings: Any = model.get_input_embeddings()
+        self.model = model
+        self.device: torch.device = embeddings.weight.device
+        self.product = product
+        self._adapters: dict[int, Adapter] = {}
+        self._projections: dict[str, Projection] = {}
+        self._speaker: Adapter | None = None
+        self._row: Row | None = None
+        self._training = False
+
+    def join(self, lane: int, adapter: Adapter) -> None:
+        """Compute the tokens of `lane` with `adapter` from now on."""
+        self._adapters[lane] = adapter
+        for name in adapter.pairs:
+            if name not in self._projections:
+                self._projections[name] = Projection(self.model.get_submodule(name), name, self)
+                self.model.set_submodule(name, self._projections[name])
+
+    def leave(self, lane: int) -> None:
+        """Forget a lane's adapter."""
+        del self._adapters[lane]
+
+    def hidden(self, row: Row, *, training: bool) -> torch.Tensor:
+        """The last layer's states [tokens, hidden size], normalised, ready for the output head; dropout only in `training`."""
+        documents = attention.documents_of(row.lengths, self.device)
+        with self._computing(row, training), self._attending():
+            output: Any = self.model.base_model(
+                input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, documents=documents
+            )
+        states: torch.Tensor = output.last_hidden_state[0]
+        return states
+
+    @contextmanager
+    def alone(self, adapter: Adapter) -> Iterator["PreTrainedModel"]:
+        """Within this block `model`, called as any other, computes all tokens with `adapter`, and without dropout."""
+        self._speaker = adapter
+        self.join(_SPEAKER, adapter)
+        try:
+            yield self.model
+        finally:
+            self.leave(_SPEAKER)
+            self._speaker = None
+
+    def parts(self, module: str, tokens: int, inputs: int) -> list[Part]:
+        """What the lanes add to the projection `module`, whose input is [tokens, inputs]."""
+        if self._speaker:
+            pair = self._speaker.pairs.get(module)
+            return [Part(pair, 0, tokens)] if pair else []
+        found = []
+        for span in self._row.spans if self._row else ():
+            adapter = self._adapters.get(span.lane)
+            pair = adapter.pairs.get(module) if adapter else None
+            if pair is None:
+                continue
+            mask, grown = None, 1.0
+            if self._training and pair.dropout:
+                probability = dropped(pair.dropout)
+                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=inputs, probability=probability).to(self.device)
+                grown = 1 / (1 - probability)
+            found.append(Part(pair, span.start, span.end, mask, grown))
+        return found
+
+    @contextmanager
+    def _computing(self, row: Row, training: bool) -> Iterator[None]:
+        self._row, self._training = row, training
+        try:
+            yield
+        finally:
+            # Its backward pass has all it needs.
+            self._row = None
+
+    @contextmanager
+    def _attending(self) -> Iterator[None]:
+        config: Any = self.model.config
+        before = config._attn_implementation
+        config._attn_implementation = attention.NAME
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+
+
+class Projection(torch.nn.Module):
+    """A frozen projection and, on top, the products of the lanes that target it."""
+
+    def __init__(self, base: torch.nn.Module, name: str, shared: Shared) -> None:
+        super().__init__()
+        self.base = base
+        # Not as attributes of a module, which would make the model a part of itself.
+        self._of = (name, shared)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [1, tokens, inputs] → [1, tokens, outputs]."""
+        name, shared = self._of
+        # Flat before the base, so that what it returns is no view and may be added to in place.
+        flat = x.flatten(0, -2)
+        y: torch.Tensor = self.base(flat)
+        parts = shared.parts(name, *flat.shape)
+        return (shared.product(flat, y, parts) if parts else y).reshape(*x.shape[:-1], -1)

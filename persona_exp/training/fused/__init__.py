@@ -1,0 +1,1 @@
+"""The fused engine: trials that share a frozen base model, trained together, each as if alone."""
