@@ -51,22 +51,26 @@ option() {
   case $2 in '' | '(null)' | UNLIMITED | INVALID) ;; *) echo "$1=$2" ;; esac
 }
 
-# Where compute nodes have no scontrol: the same script anew, with none of this job's own variables around it.
+# Where compute nodes have no scontrol: the same script anew, with none of this job's own variables around it. It is told which job it
+# follows, whose note it goes on with, and how often there was a start before: its own count begins at 0.
 resubmit() {
-  local script=$1 variable array=() where
-  shift
+  local script=$1 restarts=$2 variable array=() where after
+  shift 2
+  after="PERSONA_EXP_JOB_BEFORE=$SLURM_JOB_ID,PERSONA_EXP_RESTARTS_BEFORE=$((restarts + 1))"
   [ "${1:-}" != -m ] || shift # The script puts it there itself.
   [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || array=("--array=$SLURM_ARRAY_TASK_ID")
   mapfile -t where < <(given)
   (
     for variable in $(compgen -e | grep -E '^(SLURM|SBATCH|SRUN)_' | grep -vE '^SLURM_CONF'); do unset "$variable"; done
-    sbatch "${where[@]}" "${array[@]}" "$script" "$@"
+    sbatch "${where[@]}" "--export=ALL,$after" "${array[@]}" "$script" "$@"
   )
 }
 
 run_py() {
-  local script=$1 python status again=()
+  local script=$1 python status restarts before again=()
   shift
+  restarts=$((${SLURM_RESTART_COUNT:-0} + ${PERSONA_EXP_RESTARTS_BEFORE:-0})) before=${PERSONA_EXP_JOB_BEFORE:-}
+  unset PERSONA_EXP_RESTARTS_BEFORE PERSONA_EXP_JOB_BEFORE # They are not meant for what is submitted from within the job.
   cd "${SLURM_SUBMIT_DIR:-.}" || exit 2
   [ -f run.py ] || { echo "error: submit from the repository's folder, where run.py is." >&2; exit 2; }
   python=$(find_python) || exit 2
@@ -75,11 +79,11 @@ run_py() {
   export PYTHONUNBUFFERED=1 # srun's own --unbuffered would make Slurm's log a terminal, bars and colours included.
   # Where run.py writes what it has sealed: started again, the job goes on with that, whatever conf/ and the code say by then.
   export PERSONA_EXP_JOB_NOTE=${PERSONA_EXP_RUNS:-runs}/jobs/$SLURM_JOB_ID
-  if [ "${SLURM_RESTART_COUNT:-0}" = 0 ]; then
-    rm -f "$PERSONA_EXP_JOB_NOTE"
-  elif [ -f "$PERSONA_EXP_JOB_NOTE" ]; then
-    mapfile -t again <"$PERSONA_EXP_JOB_NOTE"
+  [ "${SLURM_RESTART_COUNT:-0}" != 0 ] || rm -f "$PERSONA_EXP_JOB_NOTE" # Slurm gives job numbers again.
+  if [ -n "$before" ] && [ -f "${PERSONA_EXP_JOB_NOTE%/*}/$before" ] && [ ! -f "$PERSONA_EXP_JOB_NOTE" ]; then
+    cp "${PERSONA_EXP_JOB_NOTE%/*}/$before" "$PERSONA_EXP_JOB_NOTE"
   fi
+  [ ! -f "$PERSONA_EXP_JOB_NOTE" ] || mapfile -t again <"$PERSONA_EXP_JOB_NOTE"
   if [ "${#again[@]}" -gt 1 ]; then
     PYTHONPATH=${again[0]}${PYTHONPATH:+:$PYTHONPATH} srun --ntasks=1 --open-mode=append "$python" -P -m "${again[@]:1}"
   else
@@ -92,14 +96,14 @@ run_py() {
     *) exit "$status" ;;
   esac
   # 75: stopped before its end and resumable. The same command goes on, so it only has to run again.
-  if [ "${SLURM_RESTART_COUNT:-0}" -ge "$MOST_RESTARTS" ]; then
-    echo "The job was restarted $SLURM_RESTART_COUNT times: is its time limit too short to get anywhere? Submitted again, it goes on." >&2
+  if [ "$restarts" -ge "$MOST_RESTARTS" ]; then
+    echo "The job was restarted $restarts times: is its time limit too short to get anywhere? Submitted again, it goes on." >&2
     exit 75
   fi
   requeue "$python"
   case $? in
     0) echo "The job is in the queue again and will go on from its last checkpoint." ;;
-    2) resubmit "$script" "$@" || echo "It could not be submitted again: submit it yourself, and it goes on." >&2 ;;
+    2) resubmit "$script" "$restarts" "$@" || echo "It could not be submitted again: submit it yourself, and it goes on." >&2 ;;
   esac
   exit 75
 }

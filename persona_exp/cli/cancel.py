@@ -5,14 +5,16 @@ import getpass
 import json
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp import files
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import several
-from persona_exp.cli.standing import Standing, job_of, of_trial, planned, standings
+from persona_exp.cli.standing import Standing, ask, job_of, of_trial, planned, standings
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt import now, process_gone
 from persona_exp.trial.reader import read_sweep, sweep_names
@@ -56,16 +58,18 @@ def cancel(runs: Path, sweeps: Sequence[str], trials: Sequence[str]) -> dict[str
     for trial_id in chosen:
         # Before any job is told to stop: its worker looks here for whether it may ask for the job again.
         files.create_text(runs / "trials" / trial_id / "cancel.json", json.dumps({"at": now(), "by": _person()}) + "\n")
+    asked = {state.trial_id for place in places for state in place.states}
+    alone = [state for one, state in chosen.items() if one not in asked]
     told, beyond = [], []
-    for place in places:
-        jobs = _jobs(place, chosen.keys(), whole=place.folder.name in sweeps)
+    for jobs in [*(_jobs(place, chosen.keys(), whole=place.folder.name in sweeps) for place in places), _single_jobs(runs, alone)]:
         if jobs:
             from persona_exp.launch.slurm import submit
 
             submit.cancel(jobs)
         told += jobs
+    for place in places:
         beyond += _beyond_reach(place, chosen)
-    processes = [one for one in _processes(places, sweeps, chosen) if _terminate(one)]
+    processes = [one for one in [*_makers(places, sweeps), *_processes(alone)] if _terminate(one)]
     return {
         "cancelled": list(chosen),
         "ended_before": [one for one, state in found.items() if state.status in ENDED],
@@ -88,12 +92,25 @@ def _asked_by_others(runs: Path, sweeps: Sequence[str]) -> dict[str, str]:
 
 
 def _jobs(place: Standing, trial_ids: Collection[str], *, whole: bool) -> list[str]:
-    """What scancel is to be told: all jobs of a whole sweep; else the tasks that run, or would run, these trials alone."""
+    """What scancel is to be told: all jobs of a whole sweep; else the tasks that run, or would run, these trials alone.
+
+    A trial that shares its task with others is stopped by its worker, which looks for its cancel.json.
+    """
     queue = place.queue or ()
     if whole:
         return list(dict.fromkeys(job.array_id or job.id for job in queue))
-    running = [job.label for state in place.states if state.trial_id in trial_ids and (job := _own(state, queue))]
-    return list(dict.fromkeys([*running, *(label for job in queue if job.state == "PENDING" for label in _tasks(place, job, trial_ids))]))
+    may_go = {*trial_ids, *(state.trial_id for state in place.states if state.status in ENDED)}
+    runs: dict[Job, set[str]] = defaultdict(set)
+    for state in place.states:
+        if job := _own(state, queue):
+            runs[job].add(state.trial_id)
+    # A job that is through with its own task runs what nobody has claimed.
+    concerned = {
+        job: trials.union(*(planned(one, job) for one in place.submissions)) for job, trials in runs.items() if trials & set(trial_ids)
+    }
+    running = [job.label for job, trials in concerned.items() if trials <= may_go]
+    waiting = [label for job in queue if job.state == "PENDING" for label in _tasks(place, job, trial_ids, may_go)]
+    return list(dict.fromkeys([*running, *waiting]))
 
 
 def _own(state: State, queue: "Sequence[Job]") -> "Job | None":
@@ -101,35 +118,45 @@ def _own(state: State, queue: "Sequence[Job]") -> "Job | None":
     return job if job is not None and job.state != "PENDING" else None
 
 
-def _tasks(place: Standing, job: "Job", trial_ids: Collection[str]) -> list[str]:
-    """The elements of a job that has not started whose trials are all to be cancelled."""
+def _tasks(place: Standing, job: "Job", trial_ids: Collection[str], may_go: Collection[str]) -> list[str]:
+    """The elements of a job that has not started whose trials are all to be cancelled, or have ended (`may_go` are both)."""
     from persona_exp.launch.sweeps.submission import task_numbers
 
     submission = next((one for one in place.submissions if one.job_name == job.name), None)
-    if submission is None or not planned(submission, job) & set(trial_ids):
+    if submission is None:
         return []
-    if job.array_id is None or job.task_id is not None:
-        return [job.label] if planned(submission, job) <= set(trial_ids) else []
-    # An array that has not started: which of its tasks is which is said by its first one's number.
-    first = int((job.comment.rpartition("first=")[2] or "0").split()[0])
-    wanted = [
-        number for number in task_numbers(job, submission) if {seal.split("/")[0] for seal in submission.tasks[number]} <= set(trial_ids)
-    ]
+    trials = {number: {seal.split("/")[0] for seal in submission.tasks[number]} for number in task_numbers(job, submission)}
+    wanted = [number for number, own in trials.items() if own & set(trial_ids) and own <= set(may_go)]
+    if not wanted or job.array_id is None or job.task_id is not None:
+        return [job.label] if wanted else []
+    # Of an array that has not started: its element 0 is at the first of its tasks.
+    (first,) = task_numbers(replace(job, task_id=0), submission)
     return [f"{job.array_id}_{number - first}" for number in wanted]
 
 
-def _processes(places: Sequence[Standing], sweeps: Sequence[str], chosen: dict[str, State]) -> list[dict[str, Any]]:
-    """Records of the processes to be told: of a whole sweep the command that runs it, which passes it on; else the trials' own."""
-    makers = [
+def _single_jobs(runs: Path, states: Sequence[State]) -> list[str]:
+    """The jobs in this user's queue that were submitted for one of these trials alone. In another job more may be at work."""
+    from persona_exp.launch.note import single_trial
+
+    own = [state for state in states if state.job and single_trial(runs, str(state.job.get("id"))) == state.trial_id]
+    queue = ask(list({str(state.job.get("name")) for state in own if state.job})) or ()
+    return [job.label for state in own if (job := job_of(state, queue))]
+
+
+def _makers(places: Sequence[Standing], sweeps: Sequence[str]) -> list[dict[str, Any]]:
+    """Records of the commands that run whole sweeps on this machine; they pass on what they are told."""
+    return [
         last.by
         for place in places
         if place.folder.name in sweeps and place.submissions
         for last in [place.submissions[-1]]
         if last.launcher == "local" and process_gone(last.by) is False
     ]
-    if makers:
-        return makers
-    return [state.record for state in chosen.values() if state.status == "running" and not state.job]
+
+
+def _processes(states: Sequence[State]) -> list[dict[str, Any]]:
+    """Records of the processes of trials that no sweep asks for. Told itself, a sweep's would make its worker leave the others too."""
+    return [state.record for state in states if state.status == "running" and not state.job]
 
 
 def _terminate(record: dict[str, Any]) -> bool:
@@ -172,4 +199,4 @@ def _print(answer: dict[str, Any]) -> None:
     for trial_id, sweep in answer["left_to_other_sweeps"].items():
         print(f"{trial_id} is left to {sweep}, which asks for it too; name it itself to cancel it.")
     for trial_id in dict.fromkeys(answer["out_of_reach"]):
-        print(f"{trial_id} runs where it cannot be told from here; it stops before its next start.")
+        print(f"{trial_id} runs where it cannot be told from here; its worker sees it within seconds, or before its next start.")

@@ -9,7 +9,6 @@ from persona_exp.cli import heartbeat
 from persona_exp.cli.columns import columns, painted
 from persona_exp.cli.quantities import moment, several, span, time
 from persona_exp.cli.standing import ORDER, Standing
-from persona_exp.progress import clock
 from persona_exp.trial.reader import SweepTrial, read_traceback
 from persona_exp.trial.state import State
 
@@ -67,6 +66,9 @@ _RIGHT, _STATUS = (3, 5, 6, 7, 8, 9), 2
 
 
 def _row(trial: SweepTrial | None, state: State, folder: Path) -> list[str]:
+    # It loads rich, which a sweep of quiet trials alone, however many, can do without.
+    from persona_exp.progress import clock
+
     running = state.status == "running"
     step = "" if state.step is None else f"{state.step}/{state.max_steps}" if state.max_steps else f"{state.step}"
     return [

@@ -163,10 +163,12 @@ def _heartbeat(case: Case) -> list[str]:
     if silence is None:
         return [f"Its last heartbeat was {span(heartbeat.age(case.folder, case.state, case.now.timestamp()))} ago."]
     still = f"Its heartbeat has stood still for {span(silence)}, though it should count every {span(heartbeat.every(case.state))}"
-    if case.state.host == node():
+    if process_gone(case.state.record) is False:
         return [f"{still}: the process is there, but stopped or stuck (`persona-exp logs {case.state.trial_id}` shows its last words)."]
     takes = f"; once that is certain, whoever works on the sweep takes it over {_from_checkpoint(case)}"
-    return [f"{still}: its node may be gone or cut off from the file system{takes}, and {case.command} does so too."]
+    here = case.state.host == node()
+    why = "its process cannot be seen from here and may be gone" if here else "its node may be gone or cut off from the file system"
+    return [f"{still}: {why}{takes}, and {case.command} does so too."]
 
 
 def _interrupted(case: Case) -> list[str]:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import several
@@ -13,6 +13,9 @@ from persona_exp.trial.directory import trial_directory
 from persona_exp.trial.reader import read_hold, read_trial, sweep_names
 from persona_exp.trial.record import attempt_files
 from persona_exp.trial.state import ASIDE, State, read_state
+
+if TYPE_CHECKING:
+    from persona_exp.launch.sweeps.keeper import Tended
 
 SHORT_CAUSES = {"oom": "out_of_memory", "disk": "disk_full", "timeout": "time_limit", "node": "node_failed"}
 
@@ -121,13 +124,41 @@ def _concerned(runs: Path, places: Sequence[Standing], chosen: Iterable[str]) ->
 
 def _submit(runs: Path, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
     """Have the keeper's work done now for those sweeps that were given to Slurm: what came of it, by sweep."""
-    from persona_exp.launch.judgement.observer import Observer
-    from persona_exp.launch.sweeps.keeper import tend
     from persona_exp.launch.sweeps.submission import submissions
 
     given = [name for name in sweeps if any(one.launcher == "slurm" for one in submissions(runs / "sweeps" / name))]
-    found = {name: tend(runs / "sweeps" / name, Observer()) for name in given}
-    return {name: {"what": one.what, "why": one.why} for name, one in found.items()}
+    found = {name: _tended(runs / "sweeps" / name) for name in given}
+    return {name: {"what": one.what, "why": one.why, "told": _told(one)} for name, one in found.items()}
+
+
+def _tended(sweep_folder: Path) -> "Tended":
+    """One look of the keeper; a second one where nobody else would find out which trials without a job still live."""
+    from persona_exp.launch.judgement.observer import LEASE_SECONDS, Observer
+    from persona_exp.launch.sweeps.keeper import lease, tend
+    from persona_exp.launch.sweeps.submission import latest
+    from persona_exp.launch.sweeps.survey import settle
+
+    last = latest(sweep_folder)
+    observer = Observer(lease(last) if last else LEASE_SECONDS)
+    one = tend(sweep_folder, observer)
+    if one.what != "going" or not one.doubtful:
+        return one
+    settle(sweep_folder, observer)
+    return tend(sweep_folder, observer)
+
+
+def _told(one: "Tended") -> str:
+    """What the keeper found or did, for a person who had it look."""
+    told = _TENDED[one.what] + (f" ({one.why})" if one.why else "")
+    if one.what != "going" or one.why:
+        return told
+    if one.no_room:
+        return f"nothing was submitted (the site had no room for {several(one.no_room, 'trial')}: they follow when other jobs have ended)"
+    if one.doubtful:
+        return f"nothing was submitted (whether {several(one.doubtful, 'trial')} without a job still run cannot be told: try again later)"
+    if one.jobless == one.going:
+        return f"nothing was submitted (no job of it is in the queue, but {several(one.going, 'trial')} are running outside its jobs)"
+    return told
 
 
 def _print(answer: dict[str, Any], submit: bool) -> None:
@@ -141,14 +172,13 @@ def _print(answer: dict[str, Any], submit: bool) -> None:
         print(f"{several(len(answer['allowed']), 'trial')} may try again{scratch}: {_few(answer['allowed'])}.")
     submitted = answer.get("submitted", {})
     for name, tended in submitted.items():
-        print(f"{name}: {_TENDED.get(tended['what'], tended['what'])}" + (f" ({tended['why']})." if tended["why"] else "."))
+        print(f"{name}: {tended['told']}.")
     if not submit or len(submitted) < len(answer["sweeps"]) or not answer["sweeps"]:
         print("Whatever is at work on a sweep takes them up; where nothing is, this goes on:" if answer["sweeps"] else "This goes on:")
         for command in answer["commands"]:
             print(f"  {command}")
 
 
-# What the keeper found or did, for a person who had it look.
 _TENDED = {
     "submitted": "submitted what is left",
     "going": "jobs that will take them up are in the queue",

@@ -152,13 +152,17 @@ def _owed(runs: Path, trial: SweepTrial, state: State) -> State:
 def judged_by_workers(runs: Path, state: State, seal: str | None = None) -> State:
     """What workers make of a trial that failed or was killed, wanted under the seal of that name (default: that of its last attempt).
 
-    Killed too often it has failed; with memory to save, or sealed anew, it goes on.
+    Killed or stopped too often it has failed; with memory to save, or sealed anew, it goes on.
     """
     own = state.record.get("seal")
-    doubtful = state.cause in ("killed", "out_of_memory") or (state.status == "failed" and seal is not None and seal != own)
-    if state.status not in ("interrupted", "failed") or not own or not doubtful:
+    if state.status not in ("interrupted", "failed") or not own:
         return state
-    from persona_exp.launch.judgement.retry import verdict
+    from persona_exp.launch.judgement.retry import MOST_STOPS, STOPS, verdict
+
+    stopped_often = state.cause in STOPS and state.attempt >= MOST_STOPS
+    sealed_anew = state.status == "failed" and seal is not None and seal != own
+    if state.cause not in ("killed", "out_of_memory") and not stopped_often and not sealed_anew:
+        return state
     from persona_exp.trial.directory import trial_directory
 
     found = verdict(trial_directory(runs, state.trial_id), seal or own, lambda _: "dead")

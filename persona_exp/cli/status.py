@@ -28,32 +28,40 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     runs = runs_folder()
     if arguments.watch and arguments.json:
         raise UserError("--json cannot watch: leave out --watch, or --json.")
-    text, answer, unfinished = _look(runs, arguments)
     if arguments.json:
-        return 0, answer
+        return 0, _answer(runs, arguments)
+    text, unfinished = _look(runs, arguments)
     if not arguments.watch:
         print(text)
-        return 0, answer
+        return 0, None
     try:
         while unfinished:
             _draw(text)
             time.sleep(REDRAW_SECONDS)
-            text, answer, unfinished = _look(runs, arguments)
+            text, unfinished = _look(runs, arguments)
         _draw(text)
     except KeyboardInterrupt:
         # Ctrl-C is how a person stops watching.
-        return 0, answer
-    return 0, answer
+        return 0, None
+    return 0, None
 
 
-def _look(runs: Path, arguments: argparse.Namespace) -> tuple[str, Any, bool]:
+def _answer(runs: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.sweep:
+        (found,) = standings(runs, [find_sweep(runs, arguments.sweep)])
+        return sweep_json(found)
+    return {"runs": str(runs), **_all_json(*_everything(runs))}
+
+
+def _look(runs: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
+    """What a person sees, and whether anything of it may still change."""
     from persona_exp.cli.overview import all_sweeps, one_sweep
 
     if arguments.sweep:
         (found,) = standings(runs, [find_sweep(runs, arguments.sweep)])
-        return one_sweep(found, every=arguments.all), sweep_json(found), found.unfinished
+        return one_sweep(found, every=arguments.all), found.unfinished
     names, singles = _everything(runs)
-    return all_sweeps(names, singles, runs), {"runs": str(runs), **_all_json(names, singles)}, any(one.unfinished for one in names)
+    return all_sweeps(names, singles, runs), any(one.unfinished for one in names)
 
 
 def _everything(runs: Path) -> tuple[list[Standing], Any]:

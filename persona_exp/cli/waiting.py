@@ -53,6 +53,8 @@ REMEDIES = {
     "seal": "Something was changed after it was sealed; its command seals it anew, as things are now.",
     "killed": "The job may need more memory (hydra.launcher.mem_gb); its log is `persona-exp logs {trial}`.",
     "cancelled": "Somebody cancelled the job itself (scancel).",
+    "signal": "Give it more time (hydra.launcher.timeout_min) or more frequent checkpoints (train.checkpoint_minutes).",
+    "preempted": "Save more often (train.checkpoint_minutes), or ask for a partition where it is left alone for longer.",
     "time_limit": "Give it more time (hydra.launcher.timeout_min) or more frequent checkpoints (train.checkpoint_minutes).",
 }
 

@@ -10,9 +10,21 @@ from persona_exp.trial.seal import read_seal_facts
 VARIABLE = "PERSONA_EXP_JOB_NOTE"
 
 
+SINGLE = "persona_exp.launch.single"
+
+
 def note(seal: Path, module: str, *arguments: str) -> None:
     """Write down, where a job asks for it, the folder of `seal`'s code and the command that goes on: `module` with `arguments`."""
     path = os.environ.get(VARIABLE)
     if path:
         code = seal.absolute().parents[3] / "code" / read_seal_facts(seal)["code_folder"]
         files.write_text(Path(path), "\n".join([str(code), module, *arguments]) + "\n")
+
+
+def single_trial(runs: Path, job_id: str) -> str | None:
+    """The trial that a job was submitted for alone (slurm/train.sbatch); None for any other job, in which more may run."""
+    try:
+        _, module, seal = (runs / "jobs" / job_id).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    return Path(seal).parents[1].name if module == SINGLE else None

@@ -1,11 +1,16 @@
 """The records of a trial's attempts, as files."""
 
+import errno
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
+
+# Over NFS a read may fail because another host has just replaced the file; opened again, it is the new one.
+STALE_PAUSES = (0.02, 0.1, 0.5)
 
 
 def attempt_files(trial_folder: Path) -> list[Path]:
@@ -26,9 +31,26 @@ def numbered(attempts: Path) -> list[Path]:
 def read_record(path: Path) -> dict[str, Any]:
     """What an attempt's file says. UserError: it is damaged."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(_content(path))
     except ValueError:
         record = None
     if not isinstance(record, dict) or "status" not in record:
         raise UserError(f"{path} is damaged: remove it to let the trial go on.")
     return record
+
+
+def _content(path: Path) -> bytes:
+    """A file that its owner replaces every few seconds. OSError, which then names it: it cannot be read."""
+    try:
+        for pause in STALE_PAUSES:
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+                time.sleep(pause)
+        return path.read_bytes()
+    except OSError as error:
+        # That of a read, unlike that of an open, has no name.
+        error.filename = error.filename or str(path)
+        raise

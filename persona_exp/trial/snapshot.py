@@ -2,9 +2,12 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from persona_exp import files
+from persona_exp.process import pid_namespace
+from persona_exp.trial.attempt import node, process_gone
 from persona_exp.trial.provenance import ORIGIN, ROOT, code, code_digest, code_files
 
 DIGITS = 12
@@ -24,7 +27,7 @@ def snapshot(runs: Path, root: Path = ROOT) -> Path:
     if final.is_dir():
         return final
     _clear_abandoned(final.parent)
-    staged = final.with_name(f".{os.uname().nodename}.{os.getpid()}")
+    staged = final.with_name(f"{_mark()}{os.getpid()}")
     staged.mkdir(parents=True)
     try:
         for name in code_files(root):
@@ -48,8 +51,17 @@ def code_folder(runs: Path, digest: str) -> Path:
     return runs / "code" / digest[:DIGITS]
 
 
+def _mark() -> str:
+    """How the names of what processes of this host are making begin. Those of a container are numbered anew."""
+    return f".{pid_namespace()}.{os.uname().nodename}."
+
+
 def _clear_abandoned(snapshots: Path) -> None:
-    """Remove what other processes of this host left when they were killed."""
-    for staged in snapshots.glob(f".{os.uname().nodename}.*"):
-        if not Path(f"/proc/{staged.suffix[1:]}").exists():
-            shutil.rmtree(staged, ignore_errors=True)
+    """Remove what processes of this host left when they were killed; what may belong to one that cannot be seen from here stays."""
+    for staged in snapshots.glob(f"{_mark()}*"):
+        pid = staged.name.removeprefix(_mark())
+        # Another process may have removed it first.
+        with suppress(OSError):
+            mine = pid == str(os.getpid())
+            if mine or process_gone({"host": node(), "pid": pid, "uid": staged.stat().st_uid}):
+                shutil.rmtree(staged, ignore_errors=True)

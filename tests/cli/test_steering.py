@@ -42,6 +42,13 @@ def given(desk, *attempts):
     return folder
 
 
+def together(desk, *tasks):
+    """Have the sweep's tasks be these."""
+    path = desk.path / "sweeps" / SWEEP / "submissions" / "0001.json"
+    seals = [[f"{one}/seals/5ea15ea1.json" for one in task] for task in tasks]
+    write(path, json.dumps({**json.loads(path.read_text()), "tasks": seals}))
+
+
 def test_cancel_a_sweep(desk, persona_exp, scancelled):
     given(desk, [{"status": "finished"}], [RUNNING], [])
     desk.evaluation(ONE, f"e{ONE}"[:12], 40)
@@ -70,6 +77,71 @@ def test_cancel_one_trial_leaves_the_others_alone(desk, persona_exp, scancelled)
     assert persona_exp("cancel", ONE)[0] == 0
     assert scancelled == ["100_1", "100_0"]
     assert state(desk, THREE) == "sealed"
+
+
+def test_cancel_one_trial_leaves_those_of_its_job_alone(desk, persona_exp, scancelled):
+    """Its worker stops that trial and goes on with the others."""
+    given(desk, [RUNNING], [], [])
+    together(desk, [ONE, TWO], [THREE])
+    desk.queue = [job(id="100", task_id=0, tasks="", state="RUNNING"), job(tasks="1")]
+    persona_exp("cancel", ONE)
+    assert scancelled == []
+    persona_exp("cancel", TWO)
+    # The first is still at it until its worker looks.
+    assert scancelled == []
+    persona_exp("cancel", ONE, TWO)
+    assert scancelled == ["100_0"]
+
+
+def test_cancel_counts_no_trial_that_has_ended(desk, persona_exp, scancelled):
+    given(desk, [{"status": "failed"}], [RUNNING], [])
+    together(desk, [ONE, TWO], [THREE])
+    desk.queue = [job(id="100", task_id=0, tasks="", state="RUNNING"), job(tasks="1")]
+    persona_exp("cancel", TWO)
+    assert scancelled == ["100_0"]
+
+
+def test_cancel_one_trial_leaves_what_its_job_took_from_others(desk, persona_exp, scancelled):
+    """A job that is through with its own task runs what nobody has claimed, several small ones together."""
+    given(desk, [{"status": "failed"}], [RUNNING], [RUNNING])
+    desk.queue = [job(id="100", task_id=0, tasks="", state="RUNNING")]
+    persona_exp("cancel", TWO)
+    assert scancelled == []
+
+
+def test_cancel_reads_a_comment_that_the_site_has_written_into(desk, persona_exp, scancelled):
+    given(desk, [], [], [])
+    desk.queue = [job(comment="first=1;site=a", tasks="0-1")]
+    persona_exp("cancel", THREE)
+    assert scancelled == ["100_1"]
+
+
+def test_cancel_a_trial_of_no_sweep_with_the_job_that_is_its_alone(desk, persona_exp, scancelled):
+    """sbatch slurm/train.sbatch; in a shell of an allocation, other things may be at work too."""
+    mine = {"id": "41", "array_id": None, "task_id": None, "restarts": 0, "name": "persona-exp"}
+    for number, one in enumerate((ONE, TWO, THREE)):
+        desk.trial(one, [{"job": {**mine, "id": f"{41 + number}"}}])
+    write(desk.path / "jobs" / "41", f"/code\npersona_exp.launch.single\n{desk.path}/trials/{ONE}/seals/5ea15ea1.json\n")
+    write(desk.path / "jobs" / "43", f"/code\npersona_exp.launch.workers.local_sweep\n{desk.path}/sweeps/{SWEEP}\n1\n")
+    desk.queue = [job(id=f"{41 + number}", array_id=None, tasks="", name="persona-exp", state="RUNNING") for number in range(3)]
+    answer = json.loads(persona_exp("cancel", ONE, TWO, THREE, "--json")[1])
+    assert answer["cancelled"] == [ONE, TWO, THREE]
+    assert (answer["jobs"], scancelled) == (["41"], ["41"])
+    # Slurm has given the number to a job of another name since, or of another user.
+    desk.trial("dddddddddddd", [{"job": mine}])
+    write(desk.path / "jobs" / "41", f"/code\npersona_exp.launch.single\n{desk.path}/trials/dddddddddddd/seals/5ea15ea1.json\n")
+    desk.queue = [job(id="41", array_id=None, tasks="", name="of somebody else", state="RUNNING")]
+    assert json.loads(persona_exp("cancel", "dddd", "--json")[1])["jobs"] == []
+
+
+def test_cancel_one_trial_of_a_local_sweep_leaves_it_to_its_worker(desk, persona_exp):
+    """Which would take a signal to its process for one to itself, and leave the others too."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    desk.trial(ONE, [{"host": node(), "pid": child.pid, "process_started": process_started(child.pid)}])
+    desk.submission(desk.sweep({ONE: 8}), (ONE,), launcher="local")
+    assert json.loads(persona_exp("cancel", ONE, "--json")[1])["processes"] == []
+    child.communicate(b"\n", timeout=30)
+    assert child.returncode == 0
 
 
 def test_cancel_leaves_what_another_sweep_asks_for(desk, persona_exp, scancelled):

@@ -125,6 +125,11 @@ def running_on_this_machine_and_stuck(desk):
     case(desk, [{**mine(), "host": mine()["host"], "progress": TRAINING, "age": 900}], launcher="local", by=mine())
 
 
+def running_in_a_container_of_this_machine(desk):
+    """Whose processes are not to be seen, and have numbers that ours have too."""
+    case(desk, [{**mine(pid_namespace=1), "progress": TRAINING, "age": 900}], launcher="local", by=mine())
+
+
 def running_heartbeat_stands_still(desk):
     case(
         desk,
@@ -232,6 +237,7 @@ CASES = [
     queued_again_after_preemption,
     running,
     running_on_this_machine_and_stuck,
+    running_in_a_container_of_this_machine,
     running_heartbeat_stands_still,
     running_resumed_and_cancelled,
     interrupted_by_a_signal,

@@ -60,7 +60,7 @@ def job(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str],
             (commands / name).write_text(text)
             (commands / name).chmod(0o755)
         # Slurm's own commands, where this machine has them, are not to be met.
-        for name in ("bash", "env", "grep", "rm", "sh", "sleep", "tr"):
+        for name in ("bash", "cp", "env", "grep", "rm", "sh", "sleep", "tr"):
             if not (commands / name).exists():
                 (commands / name).symlink_to(str(shutil.which(name)))
         environment = {
@@ -122,7 +122,8 @@ def test_without_scontrol_the_script_is_submitted_anew_with_nothing_of_this_jobs
     done, calls = job("sweep.sbatch", "a=1,2", end=75, scontrol=False, SLURM_ARRAY_JOB_ID="6", SLURM_ARRAY_TASK_ID="3", SLURM_CONF="/c")
     assert done.returncode == 75
     (call,) = calls
-    assert call == "sbatch --partition=gpu --job-name=persona-exp --cpus-per-task=4 --array=3 slurm/sweep.sbatch a=1,2 [SLURM_CONF ]"
+    told = "--partition=gpu --job-name=persona-exp --cpus-per-task=4 --export=ALL,PERSONA_EXP_JOB_BEFORE=7,PERSONA_EXP_RESTARTS_BEFORE=1"
+    assert call == f"sbatch {told} --array=3 slurm/sweep.sbatch a=1,2 [SLURM_CONF ]"
 
 
 def test_what_sbatch_was_given_is_given_again(job: Callable, tmp_path: Path) -> None:
@@ -132,7 +133,8 @@ def test_what_sbatch_was_given_is_given_again(job: Callable, tmp_path: Path) -> 
     _, calls = job("sweep.sbatch", "a=1,2", end=75, scontrol=False, **given)
     (call,) = [call for call in calls if call.startswith("sbatch")]
     told = "--account=lab --qos=long --gpus-per-node=4 --cpus-per-task=4 --mem=65536M --time=2-00:00:00 --constraint=a100&ib"
-    assert call == f"sbatch --partition=gpu --job-name=persona-exp {told} slurm/sweep.sbatch a=1,2 []"
+    assert call.startswith(f"sbatch --partition=gpu --job-name=persona-exp {told} --export=")
+    assert call.endswith(" slurm/sweep.sbatch a=1,2 []")
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
@@ -163,10 +165,33 @@ def test_a_job_that_starts_again_goes_on_with_what_it_sealed(job: Callable, tmp_
     assert "asked: seed=1" in done.stdout
 
 
-def test_a_job_that_gets_nowhere_is_not_started_for_ever(job: Callable) -> None:
-    done, calls = job("train.sbatch", end=75, SLURM_RESTART_COUNT="100")
+def test_a_job_submitted_anew_goes_on_with_what_the_one_before_sealed(job: Callable, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "sealed_module.py").write_text(
+        "import os, sys\nprint('goes on', *(name for name in os.environ if 'BEFORE' in name))\nsys.exit(75)"
+    )
+    job("train.sbatch", "seed=1", end=75, scontrol=False, BEGIN=f"{code}\nsealed_module\n")
+    # The new job has a number of its own, which an earlier job may have had, and counts its starts from 0.
+    (tmp_path / "repository" / "runs" / "jobs" / "8").write_text("of\nanother\njob\n")
+    for number, before, starts in (("8", "7", "1"), ("9", "8", "2")):
+        after = {"SLURM_JOB_ID": number, "PERSONA_EXP_JOB_BEFORE": before, "PERSONA_EXP_RESTARTS_BEFORE": starts}
+        done, calls = job("train.sbatch", "seed=1", end=0, scontrol=False, **after)
+        # Of these variables it shows none to what may be submitted from within.
+        assert (done.returncode, done.stdout.splitlines()[0]) == (75, "goes on")
+        assert f"PERSONA_EXP_JOB_BEFORE={number},PERSONA_EXP_RESTARTS_BEFORE={int(starts) + 1} " in calls[-1]
+    # And so it does once Slurm has requeued it by itself.
+    after = {"SLURM_JOB_ID": "9", "SLURM_RESTART_COUNT": "1", "PERSONA_EXP_JOB_BEFORE": "8", "PERSONA_EXP_RESTARTS_BEFORE": "2"}
+    done, calls = job("train.sbatch", "seed=1", end=0, scontrol=False, **after)
+    assert done.stdout.splitlines()[0] == "goes on"
+    assert "PERSONA_EXP_JOB_BEFORE=9,PERSONA_EXP_RESTARTS_BEFORE=4 " in calls[-1]
+
+
+@pytest.mark.parametrize("counted", [{"SLURM_RESTART_COUNT": "100"}, {"SLURM_RESTART_COUNT": "1", "PERSONA_EXP_RESTARTS_BEFORE": "99"}])
+def test_a_job_that_gets_nowhere_is_not_started_for_ever(job: Callable, counted: dict[str, str]) -> None:
+    done, calls = job("train.sbatch", end=75, **counted)
     assert (done.returncode, calls) == (75, [])
-    assert "time limit too short" in done.stderr
+    assert "restarted 100 times: is its time limit too short" in done.stderr
 
 
 def test_without_an_environment_it_says_how_to_make_one(job: Callable, tmp_path: Path) -> None:

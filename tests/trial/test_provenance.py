@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from persona_exp.process import pid_namespace
 from persona_exp.trial import provenance
 from persona_exp.trial.snapshot import snapshot
 
@@ -101,11 +102,14 @@ def test_code_edited_while_it_is_copied_is_named_after_what_was_copied(tree, tmp
     assert provenance.code(folder)["digest"][:12] == folder.name
 
 
-def test_what_a_killed_process_left_is_cleared(tree, tmp_path):
-    left = tmp_path / "code" / f".{os.uname().nodename}.999999999"
-    left.mkdir(parents=True)
+def test_what_a_killed_process_left_is_cleared_and_nothing_of_another_container(tree, tmp_path):
+    here = f"{pid_namespace()}.{os.uname().nodename}"
+    lost = [f".{here}.999999999", f".{here}.{os.getpid()}"]
+    kept = [f".{here}.{os.getppid()}", f".1.{os.uname().nodename}.999999999", f".{pid_namespace()}.elsewhere.999999999"]
+    for name in (*lost, *kept):
+        (tmp_path / "code" / name).mkdir(parents=True)
     snapshot(tmp_path, tree)
-    assert not left.exists()
+    assert {path.name for path in (tmp_path / "code").glob(".*")} == set(kept)
 
 
 def test_without_git_all_files_count(tree, tmp_path, monkeypatch):

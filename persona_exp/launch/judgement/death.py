@@ -1,7 +1,9 @@
 """What an attempt died of that left no last word."""
 
 import os
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from persona_exp.trial.attempt import job as this_job
@@ -18,6 +20,9 @@ CAUSES = {
     "CANCELLED": "cancelled",
     "FAILED": "killed",
 }
+
+_FIELD = re.compile(r"(?:^|\s)([A-Za-z]+)=(\S*)")
+_SECONDS = 10
 
 
 class Death(NamedTuple):
@@ -40,6 +45,9 @@ def death(record: Mapping[str, Any]) -> Death:
     for ended in reversed(history([str(job["id"])]) or []) if job else []:
         if job and ended.name == job["name"] and ended.node in (None, record["host"]) and ended.state in CAUSES:
             return Death(CAUSES[ended.state], f"Slurm says {ended.state} of job {job['id']} on {record['host']}", True)
+    lost = _node_lost(record, restarted) if job else None
+    if lost:
+        return Death("node_failed", lost, True)
     if restarted:
         return Death("preempted", "Slurm has started its job again", False)
     return Death("node_failed", f"{record['host']} has not been heard of for a lease", False)
@@ -48,6 +56,22 @@ def death(record: Mapping[str, Any]) -> Death:
 def killed_here(record: Mapping[str, Any]) -> bool:
     """Whether a dead attempt was a process of this host that somebody killed: no restart of the machine nor of its job ended it."""
     return bool(process_gone(record) and not _restarted(record) and _boot(record["process_started"]) == _boot(process_started(os.getpid())))
+
+
+def _node_lost(record: Mapping[str, Any], restarted: bool) -> str | None:
+    """How Slurm shows the node that an attempt was lost with: down, or started anew since; None where it shows neither."""
+    from persona_exp.launch.slurm.command import ask
+
+    host = str(record["host"])
+    answer = ask(["scontrol", "show", "node", host, "--oneliner"], seconds=_SECONDS, epoch=True)
+    shown = dict(_FIELD.findall(answer.out)) if answer is not None and answer.code == 0 else {}
+    states, boot = set(re.findall("[A-Z_]+", shown.get("State", ""))), shown.get("BootTime", "")
+    if "DOWN" in states:
+        return f"Slurm shows {host} as down"
+    # A node of the cloud is switched off when its job has left, for whatever reason.
+    if restarted or "CLOUD" in states or not boot.isdigit() or not record.get("started"):
+        return None
+    return f"Slurm says that {host} was started anew" if int(boot) > datetime.fromisoformat(record["started"]).timestamp() else None
 
 
 def _restarted(record: Mapping[str, Any]) -> bool:

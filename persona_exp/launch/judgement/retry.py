@@ -1,7 +1,8 @@
 """What becomes of a trial next, told from its attempts alone: run it, wait for whoever runs it, or leave it be.
 
-What a cluster does to a trial (preemption, a time limit, a lost node) costs it nothing: it goes on. Out of memory goes on with half the
-micro-batch, once per halving, where the seal allows it. An exception fails at once and waits for a person.
+What a cluster does to a trial (preemption, a time limit, a lost node) costs it nothing: it goes on, unless it is stopped again and again
+without having saved anything new. Out of memory goes on with half the micro-batch, once per halving, where the seal allows it. An
+exception fails at once and waits for a person.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +19,15 @@ from persona_exp.trial.seal import finished, read_seal_facts
 
 Next = Literal["run", "wait", "finished", "failed", "cancelled"]
 
+# What ends an attempt whose time is over.
+STOPS = frozenset({"signal", "time_limit", "preempted"})
 # Faults of the site, not of the trial: whoever runs the command again means that they are seen to.
-SITE_CAUSES = frozenset({"disk_full", "seal", "killed"})
+SITE_CAUSES = frozenset({"disk_full", "seal", "killed"}) | STOPS
 
 # So often a trial may be killed outright without having saved anything new in between.
 MOST_KILLS = 3
+# So often its time may be over before it has saved anything new: more of the same would bring nothing.
+MOST_STOPS = 10
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,12 @@ def verdict(directory: Directory, seal_name: str, judge: Callable[[dict[str, Any
     return _again(directory, seal_name, _told([*(read_record(path) for path in found[:-1]), last]), number, dead)
 
 
-def after_death(directory: Directory, seal_name: str, cause: str) -> Literal["interrupted", "failed"]:
-    """The status of the last attempt, dead of `cause` without a last word: failed where it is the last straw."""
+def after_death(directory: Directory, seal_name: str, cause: str) -> Verdict:
+    """What comes next where the last attempt was interrupted by `cause`: failed where it is the last straw."""
     found = attempt_files(directory.path)
     records = [read_record(path) for path in found]
     last = {**records[-1], "status": "interrupted", "cause": cause}
-    told = _again(directory, seal_name, _told([*records[:-1], last]), int(found[-1].stem), ())
-    return "failed" if told.next == "failed" else "interrupted"
+    return _again(directory, seal_name, _told([*records[:-1], last]), int(found[-1].stem), ())
 
 
 def hopeless(directory: Directory, record: Mapping[str, Any]) -> bool:
@@ -129,6 +133,10 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
     kills = _kills(own)
     if kills >= MOST_KILLS:
         return failed(f"it was killed {kills} times without a newer checkpoint in between", "killed")
+    stops = _stops(own)
+    if len(stops) >= MOST_STOPS:
+        how = f"it was stopped {len(stops)} times ({', '.join(sorted(set(stops)))}) without a newer checkpoint in between"
+        return failed(f"{how}: give it a longer hydra.launcher.timeout_min or a smaller train.checkpoint_minutes", stops[-1])
     why = last.get("cause") or "it ended without a last word"
     return Verdict("run", f"attempt {last['attempt']} was interrupted: {why}", micro_batch_size, dead)
 
@@ -149,10 +157,19 @@ def _evaluating(record: Mapping[str, Any]) -> bool:
 
 def _kills(own: Sequence[Mapping[str, Any]]) -> int:
     """How often the trial was killed since it last saved something new. Interruptions of other kinds neither count nor absolve."""
-    saved = [int(one.get("checkpoint_step") or 0) for one in own]
-    # The attempt that first saved the newest checkpoint had got somewhere before it was killed.
-    first = saved.index(max(saved)) + 1 if any(saved) else 0
-    return sum(one.get("cause") == "killed" for one in own[first:])
+    return sum(one.get("cause") == "killed" for one in _since_saved(own))
+
+
+def _stops(own: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stopped the trial since it last saved something new, in order. Interruptions of other kinds neither count nor absolve."""
+    return [str(one["cause"]) for one in _since_saved(own) if one.get("cause") in STOPS]
+
+
+def _since_saved(own: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The attempts after the one that first saved the newest checkpoint, or the adapter: that one had got somewhere."""
+    saved = [(bool(one.get("checkpoints_cleared")), int(one.get("checkpoint_step") or 0)) for one in own]
+    newest = max(saved)
+    return own[saved.index(newest) + 1 :] if any(newest) else own
 
 
 def _told(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.launch.judgement.failed_nodes import failed_twice
+from persona_exp.launch.judgement.failed_nodes import shunned
 from persona_exp.launch.sweeps.plan import arrays
 from persona_exp.launch.sweeps.submission import Submission, comment, create, draft, note_jobs
 
@@ -79,9 +79,9 @@ def worker_script(submission: Submission, first: int, size: int | None, after: s
 
     launch, sbatch = submission.options["launch"], dict(submission.options["sbatch"])
     sbatch["comment"] = comment(first, sbatch.get("comment"))
-    shunned = _shunned(submission, sbatch)
-    if shunned:
-        sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *shunned])
+    away = shunned(submission.sweep_folder, sbatch)
+    if away:
+        sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *away])
     command = [launch["python"], "-m", "persona_exp.launch.workers", str(submission.path), "--first", str(first)]
     return script(
         shlex.join(command if size is not None else [*command, "--task", "0"]),
@@ -123,14 +123,17 @@ def keeper_minutes(submission: Submission) -> int:
     return min(KEEPER_MINUTES, int(submission.options["sbatch"].get("timeout_min") or KEEPER_MINUTES))
 
 
-def submit_again(submission: Submission, task: int) -> str | None:
-    """One task as a submission of its own, without a keeper: the sweep's comes back to it. None where sbatch is not at hand."""
+def submit_again(submission: Submission, seals: Sequence[str]) -> str | None:
+    """These seals as the one task of a submission of their own, without a keeper: the sweep's comes back to it.
+
+    None where sbatch is not at hand.
+    """
     from persona_exp.launch.slurm.queue import at_hand
 
     if not at_hand("sbatch"):
         return None
     sbatch, launch = dict(submission.options["sbatch"]), {**submission.options["launch"], "keeper": False}
-    options, tasks = {"sbatch": sbatch, "launch": launch}, [submission.tasks[task]]
+    options, tasks = {"sbatch": sbatch, "launch": launch}, [tuple(seals)]
     while True:
         # Workers preempted together race for one number: one wins each round, so each gets its own.
         made = draft(submission.sweep_folder, launcher="slurm", tasks=tasks, options=options, canary=False, who="worker")
@@ -178,19 +181,6 @@ def _submit_array(submission: Submission, name: str, first: int, size: int, jobs
                     raise
                 return None
         size //= 2
-
-
-def _shunned(submission: Submission, sbatch: dict[str, Any]) -> list[str]:
-    """The nodes that failed twice under the sweep, as far as there are others in the partition; none where the person names the nodes."""
-    failed = failed_twice(submission.sweep_folder)
-    if not failed or sbatch.get("nodelist"):
-        return []
-    from persona_exp.launch.slurm.queue import nodes
-
-    # sbatch refuses a name that Slurm does not know, such as that of a login node.
-    known = nodes(sbatch.get("partition"))
-    shunned = [name for name in failed if name in known]
-    return shunned if set(shunned) < known else []
 
 
 def _at_home(submission: Submission, sbatch: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.retry import hopeless
-from persona_exp.launch.sweeps.submission import Submission, jobs
-from persona_exp.trial.directory import Directory
+from persona_exp.launch.sweeps.submission import Submission, covered, jobs, submissions
+from persona_exp.trial.directory import Directory, trial_directory
 from persona_exp.trial.record import attempt_files, read_record
 
 STEPS = 3
@@ -65,6 +65,25 @@ class Canary:
                 self.jammed = True
             self._released.add(array["id"])
         self.over = bool(noted["complete"])
+
+
+def hold_if_it_never_began(submission: Submission, say: Callable[[str], None]) -> None:
+    """For the worker of a job behind the canary: hold the sweep where the canary's job ended before any of its trials began.
+
+    Such a job has left no word, and Slurm lets the others go whatever it ended with. Where Slurm does not answer, nothing is held.
+    """
+    id, seals = jobs(submission)["canary"], submission.tasks[0]
+    directories = [trial_directory(submission.runs, seal.split("/")[0]) for seal in seals]
+    if not id or any(attempt_files(one.path) or one.cancelled.exists() for one in directories):
+        return
+    # Its worker may have submitted its trials again.
+    later = [one for one in submissions(submission.sweep_folder) if one.by["who"] == "worker"]
+    coming = covered([submission, *later])
+    if coming is None or coming & set(seals) or any(attempt_files(one.path) for one in directories):
+        return
+    message = f"the canary's job {id} ended before its trial began; its output is in {submission.folder / 'logs'}"
+    if hold.create(submission.sweep_folder, cause="canary", message=message, trials=[one.trial_id for one in directories]):
+        call_off(submission, say)
 
 
 def call_off(submission: Submission, say: Callable[[str], None]) -> None:

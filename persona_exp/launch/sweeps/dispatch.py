@@ -16,8 +16,8 @@ from persona_exp.launch.sweeps.arrays import send, site_limits, texts
 from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.rows import Row
 from persona_exp.launch.sweeps.submission import Submission, create, draft
-from persona_exp.launch.sweeps.survey import Survey, survey
-from persona_exp.launch.sweeps.watch import Leaving, watch
+from persona_exp.launch.sweeps.survey import Survey, settle, survey
+from persona_exp.launch.sweeps.watch import DETACHED, Leaving, watch
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.prediction import Estimate
@@ -50,20 +50,24 @@ def run_on_slurm(
 ) -> int:
     """Submit what has no job yet, attach to what has, watch to the end unless told not to; the exit code."""
     with Leaving() as leaving:
-        # Whoever has just crashed before telling Slurm is given no time here: watching comes back to it.
-        seen = survey(folder, Observer(config.cluster.lease_seconds))
-        if not seen.answered:
-            raise UserError("Slurm does not answer (squeue), so what is submitted already cannot be told: try again in a minute.")
         held = hold.read(folder)
         if held:
             raise UserError(
                 f"Sweep {folder.name} is held: {held['message'].rstrip('.')}; see to it, then `persona-exp retry {folder.name}`."
             )
+        # Watching comes back to whoever died without a word, here or before telling Slurm; without it, this is the time to find out.
+        observer = Observer(config.cluster.lease_seconds)
+        seen = survey(folder, observer) if options.wait else settle(folder, observer, lambda: leaving.asked)
+        if not seen.answered:
+            raise UserError("Slurm does not answer (squeue), so what is submitted already cannot be told: try again in a minute.")
+        if leaving.asked and seen.doubtful:
+            print(f"Left before it was told whether {len(seen.doubtful)} trials still run; the same command goes on.", flush=True)
+            return DETACHED
         if seen.left:
             submission = _submit(folder, found, seen, options, config, estimate, limits)
             print(_told(folder, seen, submission), flush=True)
         elif seen.going:
-            print(f"{len(seen.going)} trials of {folder.name} are running or queued already; attached to them.", flush=True)
+            print(f"{folder.name}: {_going(seen)}; attached to them.", flush=True)
         if seen.left or seen.going:
             if not options.wait:
                 print(f"Not waiting (hydra.launcher.wait=false): `persona-exp status {folder.name}` shows how it goes.", flush=True)
@@ -101,6 +105,9 @@ def _submit(
     """The new submission; None when another launcher was faster."""
     by_seal = {row.wanted.seal: row for row in found}
     left = [by_seal[one.seal] for one in seen.left if one.seal in by_seal]
+    if not left:
+        # Another has just asked for the same trials under other seals, with its code or cluster profile: they are its to submit.
+        return None
     tasks = _tasks(left, options, config)
     submission = draft(
         folder,
@@ -121,15 +128,28 @@ def _submit(
 def _told(folder: Path, seen: Survey, submission: Submission | None) -> str:
     if submission is None:
         return f"Another launcher has just submitted {folder.name}; attached to it."
-    others = f", {len(seen.going)} are running or queued already" if seen.going else ""
-    return f"Submitted {folder.name}: {len(seen.left)} trials in {len(submission.tasks)} tasks{others} (jobs {submission.job_name})."
+    others = f", besides {_going(seen)}" if seen.going else ""
+    told = f"Submitted {folder.name}: {len(submission.trial_ids)} trials in {len(submission.tasks)} tasks"
+    return f"{told}{others} (jobs {submission.job_name})."
+
+
+def _going(seen: Survey) -> str:
+    """What has a job or an attempt already, and what of that may be dead for all that is known."""
+    doubtful = f"{len(seen.doubtful)} trials without a job or a sign of life so far" if seen.doubtful else ""
+    sure = len(seen.going) - len(seen.doubtful)
+    return " and ".join(filter(None, [f"{sure} trials running or queued already" if sure else "", doubtful]))
 
 
 def _tasks(left: Sequence[Row], options: SlurmOptions, config: Config) -> tuple[tuple[str, ...], ...]:
     """The canary is the first task, so a trial that trains comes first: the base model alone would show too little."""
     first = next((row for row in left if row.facts["method"] != "none"), left[0])
     ordered = [first, *(row for row in left if row is not first)]
-    return plan([row.wanted.seal for row in ordered], engine=config.engine.name, trials_per_task=options.trials_per_task)
+    return plan([row.wanted.seal for row in ordered], engine=config.engine.name, trials_per_task=_trials_per_task(options, config))
+
+
+def _trials_per_task(options: SlurmOptions, config: Config) -> int | None:
+    """A bundle is one task."""
+    return options.trials_per_task or (config.bundle.size if config.engine.name == "fused" else None)
 
 
 def _recorded(left: Sequence[Row], options: SlurmOptions, config: Config) -> dict[str, Any]:
@@ -141,7 +161,7 @@ def _recorded(left: Sequence[Row], options: SlurmOptions, config: Config) -> dic
         "keeper": options.keeper,
         "keeper_partition": config.cluster.keeper_partition,
         "max_rounds": options.max_rounds,
-        "trials_per_task": options.trials_per_task,
+        "trials_per_task": _trials_per_task(options, config),
         "lease_seconds": config.cluster.lease_seconds,
         "environment_scratch": environment_scratch(config.cluster),
     }

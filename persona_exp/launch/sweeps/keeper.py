@@ -9,10 +9,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement import hold
@@ -22,15 +22,20 @@ from persona_exp.launch.sweeps.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.sweeps.conclusion import conclude
 from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.submission import Submission, create, draft, jobs, submissions
-from persona_exp.launch.sweeps.survey import Survey, of_sweep, survey
+from persona_exp.launch.sweeps.survey import Survey, of_sweep, rest, survey
+from persona_exp.process import RESUMABLE
+from persona_exp.training.interruption import Interruption
 from persona_exp.trial.attempt import job as this_job
 
 What = Literal["ended", "held", "going", "unknown", "submitted", "given up"]
+T = TypeVar("T")
 POLL_SECONDS = 5.0
 # A keeper that must stay looks more and more seldom.
 SELDOM_SECONDS = 60.0
 # So long it stays where no successor is taken, then it gives its place in the queue to itself; at most this part of its time limit.
 STAY_SECONDS, STAY_PART = 35 * 60.0, 0.6
+# A file server that is away at the keeper's start, or at its end, is given so much time.
+PAUSES = (1.0, 5.0, 25.0)
 # What Slurm says of a job that it put back and holds, for its node could not begin it.
 LAUNCH_FAILED = re.compile("launch.failed.requeued.held", re.IGNORECASE)
 # A trial that somebody runs outside Slurm is looked at again after so long.
@@ -39,12 +44,17 @@ LATER_SECONDS = 600
 
 @dataclass(frozen=True)
 class Tended:
-    """`what` was found or done, and `why`."""
+    """`what` was found or done, and `why`. `jobless` of the `going` have no job in the queue, of which `doubtful` may be dead; `no_room`
+    are those that the site had no room for yet.
+    """
 
     what: What
     why: str = ""
     going: int = 0
     submission: Submission | None = None
+    jobless: int = 0
+    doubtful: int = 0
+    no_room: int = 0
 
     @property
     def ended(self) -> bool:
@@ -70,8 +80,8 @@ def tend(sweep_folder: Path, observer: Observer) -> Tended:
         _release_failed_launches(seen.submissions)
     if going and {one.seal for one in seen.left} <= _without_room(seen.submissions):
         # Nothing was lost: what was left out comes when the user's other jobs, the sweep's own among them, have made room.
-        return Tended("going", going=going)
-    return _submit(sweep_folder, seen) if seen.left else Tended("going", going=going)
+        return Tended("going", going=going, jobless=len(seen.jobless), doubtful=len(seen.doubtful), no_room=len(seen.left))
+    return _submit(sweep_folder, seen)
 
 
 def _release_failed_launches(made: Sequence[Submission]) -> None:
@@ -89,16 +99,16 @@ def _release_failed_launches(made: Sequence[Submission]) -> None:
 
 
 def _without_room(made: Sequence[Submission]) -> set[str]:
-    """Seals of tasks that were planned and never sent, for the site took no more jobs then."""
-    left_out: set[str] = set()
+    """Seals of tasks that were planned and never sent, for the site took no more jobs then; the newest submission of a seal counts."""
+    left_out: dict[str, bool] = {}
     for one in made:
         sent = jobs(one)
         # What was refused for another reason is lost.
-        if one.launcher == "slurm" and sent["complete"] and sent.get("refused") in (None, "full"):
-            tasks = {0} if sent["canary"] else set()
-            tasks |= {task for array in sent["arrays"] for task in range(array["first"], array["first"] + array["size"])}
-            left_out |= {seal for task, seals in enumerate(one.tasks) if task not in tasks for seal in seals}
-    return left_out
+        no_room = one.launcher == "slurm" and sent["complete"] and sent.get("refused") in (None, "full")
+        tasks = {0} if sent["canary"] else set()
+        tasks |= {task for array in sent["arrays"] for task in range(array["first"], array["first"] + array["size"])}
+        left_out |= {seal: no_room and task not in tasks for task, seals in enumerate(one.tasks) for seal in seals}
+    return {seal for seal, out in left_out.items() if out}
 
 
 def _submit(sweep_folder: Path, seen: Survey) -> Tended:
@@ -130,34 +140,63 @@ def _rounds_without_progress(before: Sequence[Submission], progress: list[int]) 
     return rounds
 
 
-def keep(sweep_folder: Path, *, poll_seconds: float = POLL_SECONDS, stay_seconds: float | None = None) -> int:
+def keep(
+    sweep_folder: Path,
+    *,
+    poll_seconds: float = POLL_SECONDS,
+    stay_seconds: float | None = None,
+    interruption: Interruption | None = None,
+) -> int:
     """The keeper's job from start to end: 0 when every trial is finished or another keeper comes after, 1 when cells are missing.
 
     Where Slurm is busy, or has no room for its successor, it stays and looks again; after `stay_seconds` (None: a part of its time
-    limit) it puts itself back into the queue, and by hand, outside a job, leaves with 2.
+    limit) it puts itself back into the queue, and by hand, outside a job, leaves with 2. Told to leave before, it does so at once: with
+    75 where it cannot put itself back.
     """
-    before = of_sweep(submissions(sweep_folder))
-    if not before:
-        raise UserError(f"{sweep_folder} was never submitted to Slurm: there is nothing to keep.")
-    stay = stay_seconds if stay_seconds is not None else min(STAY_SECONDS, STAY_PART * 60 * keeper_minutes(before[-1]))
-    observer, started, said = Observer(_lease(before[-1])), time.monotonic(), ""
+    asked = interruption or Interruption()
+    newest = _patiently(lambda: _newest(sweep_folder))
+    stay = stay_seconds if stay_seconds is not None else min(STAY_SECONDS, STAY_PART * 60 * keeper_minutes(newest))
+    observer, started, said = Observer(lease(newest)), time.monotonic(), ""
     while True:
         kept = _look(sweep_folder, observer, time.monotonic() - started)
-        if kept.code is not None:
-            print(kept.told, flush=True)
-            return kept.code if kept.what != "ended" else conclude(sweep_folder)
         # The script's path in front of a refusal differs from one try to the next.
-        if kept.told.partition(": ")[2] != said:
+        if kept.code is not None or kept.told.partition(": ")[2] != said:
             said = kept.told.partition(": ")[2]
             print(kept.told, flush=True)
-        if time.monotonic() - started > stay:
+        if kept.code is not None:
+            return _patiently(lambda: conclude(sweep_folder)) if kept.what == "ended" else kept.code
+        if time.monotonic() - started > stay or asked.requested:
             if requeue_this_job():
                 print("The keeper has put itself back into the queue.", flush=True)
                 return 0
+            if asked.requested:
+                print(
+                    f"The keeper was told to leave ({asked.requested}) and cannot put itself back; the sweep's command goes on.", flush=True
+                )
+                return RESUMABLE
             if this_job() is None:
                 print("Left; the sweep's command goes on.", flush=True)
                 return 2
-        time.sleep(min(max(poll_seconds, SELDOM_SECONDS), poll_seconds + (time.monotonic() - started) / 20))
+        pause = min(max(poll_seconds, SELDOM_SECONDS), poll_seconds + (time.monotonic() - started) / 20)
+        rest(pause, lambda: asked.requested is not None)
+
+
+def _newest(sweep_folder: Path) -> Submission:
+    before = of_sweep(submissions(sweep_folder))
+    if not before:
+        raise UserError(f"{sweep_folder} was never submitted to Slurm: there is nothing to keep.")
+    return before[-1]
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """What `work` returns, tried again where files could not be used: nobody comes after a keeper that dies."""
+    for pause in PAUSES:
+        try:
+            return work()
+        except OSError as error:
+            print(f"A file cannot be used: {error}. The keeper tries again.", flush=True)
+            time.sleep(pause)
+    return work()
 
 
 @dataclass(frozen=True)
@@ -185,17 +224,21 @@ def _look(sweep_folder: Path, observer: Observer, seconds: float) -> _Look:
         if live:
             submit_keeper(newest, live)
             return _Look(f"{told}\nThe keeper comes back when {', '.join(live)} have ended.", 0)
-        if seconds > 3 * _lease(newest) + 60:
+        if seconds > 3 * lease(newest) + 60:
             submit_keeper(newest, [], begin_seconds=LATER_SECONDS)
             later = f"{tended.going} trials run outside this sweep's jobs; the keeper comes back in {LATER_SECONDS // 60} minutes."
             return _Look(f"{told}\n{later}", 0)
     except Refused as refused:
         return _Look(f"{refused} The keeper stays and asks again.")
+    except OSError as error:
+        # A file server that was away, or a file replaced while it was read.
+        return _Look(f"A file of {sweep_folder.name} cannot be used: {error}. The keeper stays and asks again.")
     return _Look(told)
 
 
-def _lease(submission: Submission) -> float:
-    return float(submission.options["launch"].get("lease_seconds", LEASE_SECONDS))
+def lease(submission: Submission) -> float:
+    """So many seconds a heartbeat of its trials must stand still before they are taken for dead."""
+    return float(submission.options.get("launch", {}).get("lease_seconds", LEASE_SECONDS))
 
 
 def _another_keeper(sweep_folder: Path) -> bool:
@@ -226,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sweep", type=Path, help="the sweep's folder: runs/sweeps/NAME")
     parsed: Any = parser.parse_args(arguments)
     try:
-        return keep(parsed.sweep.absolute())
+        return keep(parsed.sweep.absolute(), interruption=Interruption().listen())
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from persona_exp.launch.judgement.observer import LEASE_SECONDS, Observer
 from persona_exp.launch.sweeps import wanted
 from persona_exp.launch.sweeps.conclusion import conclude
-from persona_exp.launch.sweeps.keeper import Tended, tend
+from persona_exp.launch.sweeps.keeper import Tended, lease, tend
 from persona_exp.launch.sweeps.screen import screen
 from persona_exp.launch.sweeps.submission import latest, submissions
+from persona_exp.launch.sweeps.survey import rest
 from persona_exp.training.interruption import SIGNALS
 from persona_exp.trial.state import ENDED, State, read_states
 
@@ -26,7 +27,6 @@ DETACHED = 75
 TEND_SECONDS = 10.0
 # And where it refuses, more and more seldom.
 SELDOM_SECONDS = 300.0
-SLICE_SECONDS = 0.1
 # USR2 is what a launcher that is itself in a job gets before the time limit.
 LEAVE = (*SIGNALS, signal.SIGHUP)
 
@@ -64,8 +64,8 @@ def watch(sweep_folder: Path, titles: Mapping[str, str] | None = None, *, leavin
             return watch(sweep_folder, titles, leaving=own)
     asked = wanted.read(sweep_folder)
     last = latest(sweep_folder)
-    lease = float(last.options["launch"].get("lease_seconds", LEASE_SECONDS)) if last else LEASE_SECONDS
-    if _follow(sweep_folder, titles or wanted.titles(asked), list(dict.fromkeys(one.trial_id for one in asked)), Observer(lease), leaving):
+    observer = Observer(lease(last) if last else LEASE_SECONDS)
+    if _follow(sweep_folder, titles or wanted.titles(asked), list(dict.fromkeys(one.trial_id for one in asked)), observer, leaving):
         return conclude(sweep_folder)
     print(
         f"\nDetached: {sweep_folder.name} goes on. The same command comes back to it; `persona-exp status` shows it, "
@@ -87,38 +87,45 @@ def _follow(sweep_folder: Path, titles: Mapping[str, str], trial_ids: Sequence[s
     said = ("", "")
     with screen(sweep_folder.name, titles, hint="Ctrl-C leaves the sweep running.") as shown:
         while not leaving.asked:
-            open_ids = [one for one in trial_ids if one not in known or known[one].status != "finished"]
-            known |= {state.trial_id: state for state in read_states(runs, open_ids)}
-            states = [known[one] for one in trial_ids]
-            shown.show(states, waiting)
-            over = all(state.status in ENDED for state in states)
             pause = min(2.0, max(0.2, (time.monotonic() - started) / 20))
-            often = min(pause, TEND_SECONDS) if over else TEND_SECONDS
-            if time.monotonic() - tended_at >= min(SELDOM_SECONDS, often * 2**refusals):
-                tended_at = time.monotonic()
-                try:
-                    tended = tend(sweep_folder, observer)
-                except Refused as refused:
-                    refusals = min(refusals + 1, 10)
-                    _tell_once(f"{refused}", told)
-                else:
-                    refusals = 0
-                    if tended.ended:
-                        if tended.what == "given up":
-                            print(f"Given up: {tended.why}.", flush=True)
-                        return True
-                    if (tended.what, tended.why) != said:
-                        said = (tended.what, tended.why)
-                        _tell(tended)
-                jobs = _jobs(sweep_folder)
-                waiting = _reasons(sweep_folder, jobs)
-                _release(sweep_folder, jobs, released, told)
-            _sleep(pause, leaving)
+            try:
+                open_ids = [one for one in trial_ids if one not in known or known[one].status != "finished"]
+                known |= {state.trial_id: state for state in read_states(runs, open_ids)}
+                states = [known[one] for one in trial_ids]
+                shown.show(states, waiting)
+                over = all(state.status in ENDED for state in states)
+                often = min(pause, TEND_SECONDS) if over else TEND_SECONDS
+                if time.monotonic() - tended_at >= min(SELDOM_SECONDS, often * 2**refusals):
+                    tended_at = time.monotonic()
+                    try:
+                        tended = tend(sweep_folder, observer)
+                    except Refused as refused:
+                        refusals = min(refusals + 1, 10)
+                        _tell_once(f"{refused}", told)
+                    else:
+                        refusals = 0
+                        if tended.ended:
+                            if tended.what == "given up":
+                                print(f"Given up: {tended.why}.", flush=True)
+                            return True
+                        if (tended.what, tended.why) != said:
+                            said = (tended.what, tended.why)
+                            _tell(tended)
+                    jobs = _jobs(sweep_folder)
+                    waiting = _reasons(sweep_folder, jobs)
+                    _release(sweep_folder, jobs, released, told)
+            except BrokenPipeError:
+                # The screen's, not a file's.
+                raise
+            except OSError as error:
+                # A file server that was away, or a file replaced while it was read.
+                _tell_once(f"A file of {sweep_folder.name} cannot be used: {error}.", told)
+            rest(pause, lambda: leaving.asked)
     return False
 
 
 def _tell_once(refused: str, told: set[str]) -> None:
-    """Say that Slurm refused something, without the names that differ from one try to the next."""
+    """Say that Slurm refused something, or a file could not be used, without the names that differ from one try to the next."""
     reason = refused.partition(": ")[2] or refused
     if reason not in told:
         told.add(reason)
@@ -171,9 +178,3 @@ def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], told
                     _tell_once(f"{refused}", told)
                 else:
                     released.add(array_id)
-
-
-def _sleep(seconds: float, leaving: Leaving) -> None:
-    until = time.monotonic() + seconds
-    while not leaving.asked and time.monotonic() < until:
-        time.sleep(SLICE_SECONDS)

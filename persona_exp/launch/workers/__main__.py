@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
+from persona_exp.launch.sweeps.canary import hold_if_it_never_began
 from persona_exp.launch.sweeps.submission import read
 from persona_exp.launch.workers.child import Child
 from persona_exp.launch.workers.departure import go_elsewhere
@@ -61,7 +62,10 @@ def _work(given: argparse.Namespace, child: Child) -> int:
     if go_elsewhere(submission):
         say(f"{node()} has failed under this sweep before: this job was put back for another node.")
         return INTERRUPTED
-    canary = submission.canary and submission.launcher == "slurm" and alone and task == 0
+    with_canary = submission.canary and submission.launcher == "slurm"
+    canary = with_canary and alone and task == 0
+    if with_canary and not canary:
+        hold_if_it_never_began(submission, say)
     quiet: Any = (lambda seal: None) if given.quiet else None
     return Worker(of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
 

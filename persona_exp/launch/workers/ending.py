@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persona_exp.launch.judgement.retry import after_death
+from persona_exp import files
+from persona_exp.launch.judgement.retry import STOPS, after_death
 from persona_exp.launch.workers.child import Outcome
 from persona_exp.trial.attempt import claim, close, node
 from persona_exp.trial.attempt import job as this_job
@@ -27,10 +28,10 @@ class Word:
             return None
         path, record = found
         if record["status"] == "running":
-            cause, message = self.reason
-            close(path, cause, message, status=after_death(directory, seal_name, cause))
-            record = read_record(path)
-        return record
+            close_dead(directory, seal_name, path, *self.reason)
+        elif path == attempt_files(directory.path)[-1]:
+            fail_if_last_straw(directory, seal_name)
+        return read_record(path)
 
     @property
     def reason(self) -> tuple[str, str]:
@@ -51,6 +52,26 @@ class Word:
         message = f"the training process ended by {self.outcome.how} before it began; its worker's log has its words"
         claimed.end("failed", cause="start", message=message)
         return claimed.record
+
+
+def close_dead(directory: Directory, seal_name: str, path: Path, cause: str, message: str) -> None:
+    """The last word for an attempt that died of `cause`: with it its trial has failed where it is the last straw."""
+    told = after_death(directory, seal_name, cause)
+    if told.next == "failed":
+        close(path, cause, f"{message}; {told.why}", status="failed")
+    else:
+        close(path, cause, message)
+
+
+def fail_if_last_straw(directory: Directory, seal_name: str) -> None:
+    """Where the trial's last attempt was stopped, as it says itself, once too often: have it say that the trial has failed, and why."""
+    path = attempt_files(directory.path)[-1]
+    record = read_record(path)
+    if record["status"] != "interrupted" or record.get("cause") not in STOPS:
+        return
+    told = after_death(directory, seal_name, str(record["cause"]))
+    if told.next == "failed":
+        files.write_json(path, {**record, "status": "failed", "message": f"{record.get('message')}; {told.why}"})
 
 
 def attempt_of(directory: Directory, pid: int | None, started: str | None) -> tuple[Path, dict[str, Any]] | None:

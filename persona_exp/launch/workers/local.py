@@ -40,7 +40,10 @@ def run_locally(submission: Path, *, n_jobs: int, gpus: Sequence[str], titles: M
 
 
 def run_alone(work: Work, title: str, gpus: Sequence[str] = ()) -> int:
-    """Run a trial of no sweep to its end, waiting while it runs elsewhere; the exit code."""
+    """Run a trial of no sweep to its end, waiting while it runs elsewhere; the exit code.
+
+    A cancelled one ends with 1, not 75, with which its job would go back into the queue again and again.
+    """
     (seal,) = work.seals
     directory = work.directory(seal)
     observer, waiting, goes = Observer(work.lease_seconds, job=this_job()), False, 0
@@ -50,8 +53,7 @@ def run_alone(work: Work, title: str, gpus: Sequence[str] = ()) -> int:
             if found.next == "finished":
                 return FINISHED
             if found.next == "cancelled":
-                say(f"Trial {directory.trial_id} was cancelled; the same command takes that back.")
-                return INTERRUPTED
+                return _cancelled(directory.trial_id)
             if found.next == "failed" or goes == GOES:
                 if not goes:
                     say(_failed_before(read_state(directory.path)))
@@ -65,9 +67,15 @@ def run_alone(work: Work, title: str, gpus: Sequence[str] = ()) -> int:
             goes += 1
             code = Worker(work, child, announce=_Titles({directory.trial_id: title}, 1)).run()
             if code:
-                return code
+                stopped = verdict(directory, seal_name(seal), observer.judge).next == "cancelled"
+                return _cancelled(directory.trial_id) if stopped else code
     say(f"Stopped waiting: trial {directory.trial_id} goes on where it runs, and the same command comes back to it.")
     return INTERRUPTED
+
+
+def _cancelled(trial_id: str) -> int:
+    say(f"Trial {trial_id} was cancelled; `persona-exp retry {trial_id}` takes that back, and so does the same command given anew.")
+    return FAILED
 
 
 def _failed_before(state: State) -> str:

@@ -15,14 +15,13 @@ from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.death import death
 from persona_exp.launch.judgement.failed_nodes import note_failed_node
 from persona_exp.launch.judgement.observer import Observer
-from persona_exp.launch.judgement.retry import Verdict, after_death, verdict
+from persona_exp.launch.judgement.retry import STOPS, Verdict, verdict
 from persona_exp.launch.sweeps.canary import Canary, call_off
 from persona_exp.launch.workers.child import Child, Outcome
 from persona_exp.launch.workers.departure import come_back_later
-from persona_exp.launch.workers.ending import Word, attempt_of, displaced
+from persona_exp.launch.workers.ending import Word, attempt_of, close_dead, displaced, fail_if_last_straw
 from persona_exp.launch.workers.saying import say
 from persona_exp.launch.workers.work import Work, seal_name
-from persona_exp.trial import attempt as attempts
 from persona_exp.trial.attempt import job as this_job
 from persona_exp.trial.record import attempt_files, read_record
 
@@ -110,9 +109,15 @@ class Worker:
                 self._suspicious |= found.suspicious
             else:
                 self.ended[seal] = found.next
-                if found.next == "failed" and found.dead:
-                    # The last straw: nobody will claim it any more, so nobody else would say so.
-                    self._bury(seal, max(found.dead), last_straw=True)
+                if found.next == "failed":
+                    self._say_so(seal, found)
+
+    def _say_so(self, seal: str, found: Verdict) -> None:
+        """Record a failure of which no attempt tells yet: nobody will claim the trial any more, so nobody else would say so."""
+        if found.dead:
+            self._bury(seal, max(found.dead), last_straw=True)
+        elif found.cause in STOPS:
+            fail_if_last_straw(self._work.directory(seal), seal_name(seal))
 
     def _verdict(self, seal: str) -> Verdict:
         try:
@@ -176,10 +181,10 @@ class Worker:
         cause, message, proven = death(record)
         say(f"Trial {directory.trial_id}: attempt {number} is dead: {message}.")
         if cause == "node_failed" and proven and self._work.sweep_folder:
-            note_failed_node(self._work.sweep_folder, record["host"], directory.trial_id, number)
+            note_failed_node(self._work.sweep_folder, record)
         if cause == "out_of_memory" or last_straw:
             # Its end was seen, or matters no more: whoever wakes up is fenced all the same.
-            attempts.close(path, cause, message, status=after_death(directory, seal_name(seal), cause))
+            close_dead(directory, seal_name(seal), path, cause, message)
         return cause, message
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
@@ -226,6 +231,10 @@ class Worker:
         """A failed trial stops nothing else, unless it is the canary or the third alike."""
         if not failed:
             return
+        for one in failed:
+            if one.get("cause") in STOPS:
+                # The child took it for an interruption like any other.
+                say(f"error: {one.get('message')}.")
         for seal, _ in batch:
             if self._canary and self._verdict(seal).next == "failed":
                 last = read_record(attempt_files(self._work.directory(seal).path)[-1])
@@ -237,15 +246,17 @@ class Worker:
             call_off(submission, say)
 
     def _leave(self) -> int:
-        found = {seal: self.ended.get(seal) or self._verdict(seal).next for seal in {*self._planned, *self._ran}}
+        concerned = dict.fromkeys([*self._planned, *sorted(self._ran)])
+        found = {seal: self.ended.get(seal) or self._verdict(seal).next for seal in concerned}
         submission = self._work.submission
         held = bool(submission and hold.read(submission.sweep_folder))
         if self._leaving:
-            open_still = any(one in ("run", "wait") for one in found.values())
+            open_still = [seal for seal, one in found.items() if one in ("run", "wait")]
             if submission and open_still and not held and not self._gone:
-                how = come_back_later(submission, self._task)
+                how = come_back_later(submission, open_still)
                 say(f"This job was {how}." if how else "What is left goes on when the command is given again.")
-            return INTERRUPTED
-        if any(one == "failed" for one in found.values()) or (held and "run" in found.values()):
+            # A trial of no sweep that has failed must not have its job put back.
+            return FAILED if submission is None and not open_still and "failed" in found.values() else INTERRUPTED
+        if "failed" in found.values() or (held and "run" in found.values()):
             return FAILED
         return FINISHED

@@ -75,6 +75,33 @@ def test_kills_with_new_checkpoints_in_between_do_not_add_up(tmp_path):
     assert of(told(tmp_path, *records, *[{**KILLED, "checkpoint_step": 40}] * 3)).next == "failed"
 
 
+def stopped(times, cause="signal", **facts):
+    return [{"status": "interrupted", "cause": cause, **facts}] * times
+
+
+def test_a_trial_whose_time_is_over_again_and_again_before_it_has_saved_fails(tmp_path):
+    mixed = [*stopped(5), *stopped(2, "time_limit"), {"status": "interrupted", "cause": "node_failed"}, *stopped(2, "preempted")]
+    assert of(told(tmp_path, *mixed)).next == "run"
+    directory = told(tmp_path, *mixed, *stopped(1))
+    found = of(directory)
+    assert (found.next, found.cause) == ("failed", "signal")
+    assert "stopped 10 times (preempted, signal, time_limit)" in found.why
+    assert "hydra.launcher.timeout_min" in found.why
+    assert "train.checkpoint_minutes" in found.why
+    # A person may take it back, by name or by the command.
+    assert allow_after_site_faults([directory], [SEAL]) == [directory.trial_id]
+    assert of(directory).next == "run"
+
+
+def test_what_is_saved_between_two_stops_absolves_the_earlier(tmp_path):
+    slow = [one for step in (1, 2, 3) for one in stopped(9, "preempted", checkpoint_step=step)]
+    assert of(told(tmp_path / "slow", *slow)).next == "run"
+    # The adapter stands: what goes on is the evaluation.
+    published = [*stopped(9), {"status": "interrupted", "cause": "signal", "checkpoint_step": 3, "checkpoints_cleared": True}]
+    assert of(told(tmp_path, *published, *stopped(9))).next == "run"
+    assert of(told(tmp_path / "again", *published, *stopped(10))).next == "failed"
+
+
 def test_a_kill_that_only_the_successor_knew_of_counts(tmp_path):
     silent = {"status": "running", "previous": {"cause": "killed"}}
     assert of(told(tmp_path, silent, silent, silent, {**KILLED, "previous": {"cause": "killed"}})).next == "failed"
@@ -107,7 +134,7 @@ def test_killed_together_with_its_worker_for_the_third_time(tmp_path):
     gone = {"status": "running", "host": node(), "previous": {"cause": "killed"}}
     directory = told(tmp_path, KILLED, KILLED, gone)
     killed = {**gone, "status": "interrupted", "cause": "killed"}
-    assert after_death(directory, SEAL, "killed") == "failed"
+    assert after_death(directory, SEAL, "killed").next == "failed"
     assert of(told(tmp_path, KILLED, KILLED, killed)).cause == "killed"
     assert allow_after_site_faults([directory], [SEAL]) == [directory.trial_id]
     assert of(directory).next == "run"

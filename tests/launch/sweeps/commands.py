@@ -1,12 +1,14 @@
 """The person's command on a fake cluster, and what came of it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from persona_exp.launch.slurm import queue
-from persona_exp.launch.sweeps import submission
+from persona_exp.launch.sweeps import submission, wanted
+from persona_exp.trial.attempt import this_process
 from tests.conftest import ROOT, environment
 from tests.slurm.site import Site
 
@@ -60,6 +62,16 @@ class Commands:
 def repair(commands: Commands) -> None:
     for node in ("node1", "node2", "node3"):
         commands.site.repair(node)
+
+
+def attempted(commands: Commands, *, host: str | None = None) -> None:
+    """An attempt without a last word at every trial: on `host`, or of this living process."""
+    process = {**this_process(), **({"host": host} if host else {})}
+    for one in wanted.read(commands.sweep):
+        path = one.directory(commands.sweep).path / "attempts" / "0001.json"
+        record = {"attempt": 1, "status": "running", "seal": one.seal_name, "heartbeat": 3, "heartbeat_seconds": 0.5, **process}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
 
 
 def deadly(folder: Path, *, call: int, after: bool) -> Path:

@@ -3,10 +3,11 @@
 import pytest
 
 from persona_exp.launch.judgement import hold
-from persona_exp.launch.slurm import submit
+from persona_exp.launch.slurm import queue, submit
+from persona_exp.launch.slurm.queue import Job
 from persona_exp.launch.sweeps import canary
-from persona_exp.launch.sweeps.submission import note_jobs
-from tests.launch.rehearsed import submitted, told
+from persona_exp.launch.sweeps.submission import comment, create, draft, note_jobs
+from tests.launch.rehearsed import SEAL, submitted, told
 
 FAILED = {"status": "failed", "cause": "ValueError", "message": "why"}
 
@@ -73,3 +74,50 @@ def test_a_later_failure_of_a_canary_that_passed_holds_nothing(tmp_path, slurm):
     one.look([told(tmp_path, {"status": "finished"})])
     one.fail("x", "ValueError", "why")
     assert hold.read(made.sweep_folder) is None
+
+
+def queued(made, task, id="1"):
+    return Job(id, None, None, made.job_name, "PENDING", "None", None, None, comment(task))
+
+
+@pytest.fixture
+def behind(tmp_path):
+    """A submission of which the canary's job, 1, should have run the trial of `told`."""
+    made = submitted(tmp_path, [[f"0123456789ab/seals/{SEAL}"], ["abcdefabcdef/seals/x.json"]], canary=True)
+    object.__setattr__(made, "launcher", "slurm")
+    note_jobs(made, jobs("2"))
+    return made
+
+
+def look(made, monkeypatch, in_queue):
+    monkeypatch.setattr(queue, "queued", lambda names: in_queue and [one for one in in_queue if one.name in names])
+    canary.hold_if_it_never_began(made, lambda line: None)
+    return hold.read(made.sweep_folder)
+
+
+def test_a_canary_whose_job_ended_before_its_first_attempt_holds_the_sweep(behind, slurm, monkeypatch):
+    held = look(behind, monkeypatch, [queued(behind, 1, "2")])
+    assert (held["cause"], held["trials"]) == ("canary", ["0123456789ab"])
+    assert "job 1 ended before its trial began" in held["message"]
+    assert str(behind.folder / "logs") in held["message"]
+    assert slurm == [("cancel", "2")]
+
+
+def test_a_canary_that_may_still_begin_holds_nothing(behind, slurm, monkeypatch):
+    assert look(behind, monkeypatch, None) is None
+    assert look(behind, monkeypatch, [queued(behind, 0)]) is None
+    # Where there is no scontrol its worker submits its trial again.
+    again = draft(behind.sweep_folder, launcher="slurm", tasks=[behind.tasks[0]], options={}, canary=False, who="worker")
+    assert create(again)
+    assert look(behind, monkeypatch, [queued(again, 0, "9")]) is None
+    assert look(behind, monkeypatch, [queued(behind, 1, "2")]) is not None
+
+
+@pytest.mark.parametrize("what", ["tried", "cancelled", "not noted"])
+def test_a_canary_that_began_or_was_cancelled_holds_nothing(behind, slurm, monkeypatch, what):
+    directory = told(behind.runs, *([{"status": "interrupted"}] if what == "tried" else []))
+    if what == "cancelled":
+        directory.cancelled.write_text("{}")
+    if what == "not noted":
+        note_jobs(behind, {**jobs("2"), "canary": None})
+    assert look(behind, monkeypatch, []) is None

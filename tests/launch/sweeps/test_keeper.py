@@ -1,16 +1,24 @@
 """The keeper: submits what was lost, outlasts refusals, gives up what gets no further, and writes the end."""
 
+import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.slurm import queue, submit
 from persona_exp.launch.sweeps import arrays, keeper, submission
 from persona_exp.launch.sweeps.keeper import keep, tend
-from tests.launch.sweeps.commands import TRIALS, Commands, repair
+from persona_exp.launch.sweeps.survey import Survey, survey
+from persona_exp.launch.sweeps.wanted import Wanted
+from tests.conftest import ROOT
+from tests.launch.sweeps.commands import TRIALS, Commands, attempted, repair
 
 pytestmark = pytest.mark.long
 
@@ -150,3 +158,81 @@ def test_under_a_limit_on_jobs_the_keepers_alone_bring_it_to_the_end(commands: C
     # With room for two, a running keeper and one task, there is none for a second keeper: the first stays.
     assert limit == 2 or all(submission.jobs(one)["keeper"] for one in commands.submissions())
     assert any("ended" in path.read_text() for one in commands.submissions() for path in (one.folder / "logs").iterdir())
+
+
+def test_a_file_server_that_is_away_for_a_moment_ends_no_keeper(
+    full: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_keeper(full)
+    failing, stale = iter([True] * 3), OSError(errno.ESTALE, "Stale file handle")
+
+    def looked(*told: Any) -> Survey:
+        if next(failing, False):
+            raise stale
+        return survey(*told)
+
+    monkeypatch.setattr(keeper, "survey", looked)
+    assert keep(full.sweep, poll_seconds=0.1) == 0
+    assert capsys.readouterr().out.count("Stale file handle") == 1
+    assert submission.jobs(full.submissions()[-1])["keeper"]
+
+
+def test_a_keeper_at_its_time_limit_that_cannot_be_requeued_leaves_in_order(
+    full: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_keeper(full)
+    refusing = tmp_path / "refusing"
+    refusing.mkdir()
+    (refusing / "sbatch").write_text(f'#!/bin/sh\necho "sbatch: error: {TIMED_OUT}" >&2\nexit 1\n')
+    (refusing / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refusing}:{os.environ['PATH']}")
+    command = [sys.executable, "-u", "-m", "persona_exp.launch.sweeps.keeper", str(full.sweep)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert "asks again" in process.stdout.readline()
+        process.send_signal(signal.SIGUSR2)
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, "told to leave (SIGUSR2)" in output) == (75, True)
+
+
+def test_a_sweep_that_is_held_while_the_keeper_looks_ends_with_its_report(full: Commands, capfd: pytest.CaptureFixture[str]) -> None:
+    without_keeper(full)
+    hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
+    assert keep(full.sweep, poll_seconds=0.1) == 1
+    told = capfd.readouterr().out
+    assert "The sweep is held: three alike" in told
+    assert f"{TRIALS} of {TRIALS} trials are missing" in told
+    assert len(full.submissions()) == 1
+
+
+def test_a_held_sweep_whose_last_attempt_is_doubtful_ends_when_that_is_dead(full: Commands) -> None:
+    without_keeper(full)
+    attempted(full, host="elsewhere")
+    hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
+    assert keeper._look(full.sweep, Observer(1), 0.0).code is None
+    assert keep(full.sweep, poll_seconds=0.5) == 1
+
+
+def test_only_the_newest_submission_of_a_trial_says_that_there_was_no_room_for_it(tmp_path: Path) -> None:
+    made = [plain(tmp_path / "sweeps" / "name", tasks) for tasks in ([["a"], ["b"], ["c"]], [["b"]])]
+    submission.note_jobs(made[0], {"arrays": [{"id": "1", "first": 0, "size": 1}], "complete": True})
+    submission.note_jobs(made[1], {"arrays": [{"id": "2", "first": 0, "size": 1}], "complete": True})
+    assert keeper._without_room(made[:1]) == {"b", "c"}
+    assert keeper._without_room(made) == {"c"}
+
+
+def plain(sweep_folder: Path, tasks: list[list[str]]) -> submission.Submission:
+    made = submission.draft(sweep_folder, launcher="slurm", tasks=tasks, options={}, canary=False)
+    assert submission.create(made)
+    return made
+
+
+def test_an_attempt_that_died_before_it_loaded_a_checkpoint_is_no_progress(tmp_path: Path) -> None:
+    attempts = tmp_path / "trials" / "a" / "attempts"
+    attempts.mkdir(parents=True)
+    (attempts / "0001.json").write_text('{"status": "interrupted", "checkpoint_step": 10}')
+    left = (Wanted("a/seals/1.json", "a"),)
+    seen = Survey(after=1, submissions=(), asked=left, verdicts={}, left=left, going=(), jobless=(), answered=True)
+    before = seen.progress(tmp_path / "sweeps" / "name")
+    (attempts / "0002.json").write_text('{"status": "interrupted"}')
+    assert seen.progress(tmp_path / "sweeps" / "name") == before == [0, 10]

@@ -1,21 +1,27 @@
 """A sweep on Slurm from the person's command: each trial submitted once, whatever happens to launchers, jobs and terminals."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from persona_exp.cli.retry import _submit
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.slurm import submit
-from persona_exp.launch.sweeps import canary, submission
+from persona_exp.launch.sweeps import canary, dispatch, submission, watch
 from persona_exp.launch.sweeps.arrays import submit_again
 from persona_exp.launch.sweeps.keeper import tend
+from persona_exp.launch.sweeps.survey import Survey
+from persona_exp.launch.sweeps.wanted import Wanted
 from persona_exp.launch.sweeps.watch import _release
-from tests.launch.sweeps.commands import TRIALS, Commands, deadly, repair
+from persona_exp.trial.state import read_states
+from tests.launch.sweeps.commands import TRIALS, Commands, attempted, deadly, repair
 
 pytestmark = pytest.mark.long
 
@@ -151,7 +157,7 @@ def test_code_edited_after_submission_submits_nothing_twice(full: Commands) -> N
 def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
     (first,) = full.submissions()
-    id = submit_again(first, 2)
+    id = submit_again(first, first.tasks[2])
     made = full.submissions()[-1]
     assert (made.by["who"], made.tasks) == ("worker", (first.tasks[2],))
     assert submission.jobs(made) == {"canary": None, "arrays": [{"id": id, "first": 0, "size": 1}], "keeper": None, "complete": True}
@@ -166,3 +172,79 @@ def test_no_secret_reaches_a_file_or_a_command_line(commands: Commands, monkeypa
     assert secret not in output
     assert not [path for path in commands.folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert os.environ["WANDB_API_KEY"] == secret
+
+
+QUICK = ("hydra.launcher.wait=false", "hydra.launcher.keeper=false", "cluster.lease_seconds=2", "cluster.heartbeat_seconds=0.5")
+
+
+def without_jobs(full: Commands, *, host: str | None) -> None:
+    """A sweep that was submitted, whose jobs and keeper are gone, with an attempt without a last word at every trial."""
+    assert full.run(*QUICK)[0] == 0
+    full.site.run("fakeslurm", "clear")
+    attempted(full, host=host)
+
+
+def test_a_launcher_that_does_not_wait_finds_out_who_died_where_nobody_else_would(full: Commands) -> None:
+    without_jobs(full, host="elsewhere")
+    code, output = full.run(*QUICK)
+    assert code == 0, output
+    assert f"{TRIALS} trials of {full.sweep.name} have no job in the queue" in output
+    assert "watching their heartbeat for up to 7 seconds" in output
+    assert f"Submitted {full.sweep.name}: {TRIALS} trials" in output
+    assert len(full.submissions()) == 2
+    repair(full)
+    full.site.until(lambda: full.finished() == TRIALS, 60)
+
+
+def test_a_launcher_does_not_watch_what_has_a_job_or_is_seen_alive(full: Commands) -> None:
+    without_jobs(full, host=None)
+    code, output = full.run(*QUICK)
+    assert (code, f"{TRIALS} trials running or queued already; attached to them" in output) == (0, True)
+    assert "watching their heartbeat" not in output
+
+
+def test_retry_submits_what_died_elsewhere(full: Commands) -> None:
+    without_jobs(full, host="elsewhere")
+    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    assert told["told"] == f"submitted what is left ({TRIALS} trials had lost their job)"
+    assert len(full.submissions()) == 2
+    # Now it is true.
+    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    assert told["told"] == "jobs that will take them up are in the queue"
+
+
+def test_retry_does_not_claim_jobs_that_are_not_there(full: Commands) -> None:
+    without_jobs(full, host=None)
+    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    assert told["told"] == f"nothing was submitted (no job of it is in the queue, but {TRIALS} trials are running outside its jobs)"
+
+
+def test_a_file_server_that_is_away_for_a_moment_ends_no_watching(
+    full: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    repair(full)
+    failing = {name: iter([True] * 2) for name in ("read_states", "tend")}
+
+    def stale(name: str, work: Any) -> Any:
+        def called(*told: Any) -> Any:
+            if next(failing[name], False):
+                raise OSError(errno.ESTALE, f"Stale file handle of {name}")
+            return work(*told)
+
+        return called
+
+    monkeypatch.setattr(watch, "TEND_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "read_states", stale("read_states", read_states))
+    monkeypatch.setattr(watch, "tend", stale("tend", tend))
+    assert watch.watch(full.sweep) == 0
+    told = capsys.readouterr().out
+    assert [told.count(f"Stale file handle of {name}") for name in failing] == [1, 1]
+
+
+def test_what_another_launcher_has_sealed_anew_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    left = (Wanted("a/seals/of-another.json", "a"),)
+    seen = Survey(after=0, submissions=(), asked=left, verdicts={}, left=left, going=(), jobless=(), answered=True)
+    unused: Any = None
+    assert dispatch._submit(tmp_path, [], seen, unused, unused, unused, None) is None
+    assert "Another launcher has just submitted" in dispatch._told(tmp_path, seen, None)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -124,6 +125,29 @@ def test_a_single_trial_that_failed_says_how_to_retry(trials, tmp_path, capfd):
     assert run_alone(of_seals([path]), "a title") == 1
     assert f"persona-exp retry {seal.split('/')[0]}" in capfd.readouterr().out
     assert ends(tmp_path, [seal]) == [["failed"]]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_single_trial_that_is_cancelled_ends_for_good(trials, tmp_path, monkeypatch, capfd, told):
+    """With 75, its job would go back into the queue: whether its worker sees it or its process was told to stop."""
+    monkeypatch.setenv("PERSONA_EXP_NOOP_SECONDS", "30")
+    (seal,) = trials(1)
+    path = tmp_path / "runs" / "trials" / seal
+
+    def cancel():
+        child = running(tmp_path, seal)
+        (path.parents[1] / "cancel.json").write_text("{}")
+        if told:
+            os.kill(child, signal.SIGTERM)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    assert run_alone(of_seals([path]), "a title") == 1
+    thread.join()
+    assert ends(tmp_path, [seal]) == [["interrupted"]]
+    assert run_alone(of_seals([path]), "a title") == 1
+    assert capfd.readouterr().out.count(f"`persona-exp retry {seal.split('/')[0]}` takes that back") == 2
+    assert len(attempts(tmp_path, seal)) == 1
 
 
 def parent(pid):

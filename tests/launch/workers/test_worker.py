@@ -11,12 +11,14 @@ import time
 import pytest
 
 from persona_exp.launch.judgement import hold
+from persona_exp.launch.judgement.retry import allow
 from persona_exp.launch.sweeps import submission
 from persona_exp.launch.workers import environment_copy
 from persona_exp.launch.workers.child import Child
 from persona_exp.launch.workers.work import of_seals
 from persona_exp.launch.workers.worker import Worker
 from persona_exp.trial.attempt import node, process_started
+from persona_exp.trial.directory import Directory
 from tests.launch.rehearsed import attempts, running, sealed, stop, submitted, until, worker
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
@@ -147,6 +149,24 @@ def test_a_signal_saves_and_leaves(trials, tmp_path):
     process.send_signal(signal.SIGTERM)
     ended(process, 75)
     assert statuses(tmp_path, seals) == [["interrupted"], []]
+
+
+def test_stopped_once_too_often_without_anything_saved_a_trial_fails(trials, tmp_path):
+    (seal,) = trials(1)
+    path = leave_running(tmp_path, seal, status="interrupted", cause="signal")
+    for number in range(2, 10):
+        path.with_name(f"{number:04}.json").write_text(json.dumps(json.loads(path.read_text()) | {"attempt": number}))
+    command = [sys.executable, "-m", "persona_exp.launch.workers", "--seal", str(tmp_path / "runs" / "trials" / seal)]
+    process = subprocess.Popen(command, env={**os.environ, **LASTING}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(lambda: attempts(tmp_path, seal)[-1]["attempt"] == 10)
+    process.send_signal(signal.SIGTERM)
+    # Not 75: its job must not be put back.
+    assert "stopped 10 times (signal)" in ended(process, 1)
+    assert statuses(tmp_path, [seal]) == [["interrupted"] * 9 + ["failed"]]
+    assert "hydra.launcher.timeout_min" in attempts(tmp_path, seal)[-1]["message"]
+    assert allow(Directory(directory_of(tmp_path, seal)))
+    ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    assert attempts(tmp_path, seal)[-1]["status"] == "finished"
 
 
 def test_a_broken_seal_fails_its_trial_and_stops_no_other(trials, tmp_path):

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from persona_exp.launch.judgement import hold
-from persona_exp.launch.judgement.failed_nodes import note_failed_node
+from persona_exp.launch.judgement.failed_nodes import failed_twice, note_failed_node
 from persona_exp.launch.slurm import queue, submit
-from persona_exp.launch.sweeps import submission
+from persona_exp.launch.sweeps import arrays, submission
 from persona_exp.launch.sweeps.arrays import send
 from tests.launch.rehearsed import attempts, running, sealed
 from tests.slurm.site import fake_site
@@ -90,6 +90,24 @@ def test_a_node_that_fails_costs_nothing_but_time(site, sweep, tmp_path):
     assert len(attempts(tmp_path, seals[0])) == 2
 
 
+def test_a_node_that_went_down_is_noted_without_accounting(site, sweep, tmp_path):
+    site.run("fakeslurm", "set", "accounting", "false")
+    try:
+        made, _, seals = sweep(2, seconds="6")
+        (host,) = {running(tmp_path, seal) and attempts(tmp_path, seal)[0]["host"] for seal in seals}
+        # Its processes go on, as far as they can tell: none of them has a last word.
+        site.run("fakeslurm", "fail", host, "leave")
+        site.until(lambda: [attempts(tmp_path, seal)[-1]["status"] for seal in seals] == ["finished"] * 2, 60)
+    finally:
+        site.run("fakeslurm", "set", "accounting", "true")
+        for name in ("node1", "node2", "node3"):
+            site.repair(name)
+    # Both were on it, and it failed once.
+    assert [attempts(tmp_path, seal)[1]["previous"]["cause"] for seal in seals] == ["node_failed"] * 2
+    assert [path.parent.name for path in (made.sweep_folder / "failed-nodes").glob("*/*")] == [host]
+    assert failed_twice(made.sweep_folder) == []
+
+
 def test_what_a_person_cancels_does_not_come_back(site, sweep, tmp_path):
     _, jobs, seals = sweep(1, seconds="30")
     running(tmp_path, seals[0])
@@ -121,12 +139,28 @@ def test_a_canary_that_fails_holds_the_sweep_and_calls_the_others_off(site, swee
     assert [len(attempts(tmp_path, seal)) for seal in seals] == [1, 0, 0]
 
 
+def test_a_canary_whose_job_dies_before_it_begins_holds_the_sweep(site, sweep, tmp_path, monkeypatch):
+    # Its worker ends at once, with 2: the others find nothing of it but its absence.
+    monkeypatch.setattr(arrays, "worker_script", dying(arrays.worker_script))
+    made, jobs, seals = sweep(3, canary=True)
+    held = site.until(lambda: hold.read(made.sweep_folder), 60)
+    assert held["cause"] == "canary"
+    assert f"job {jobs['canary']} ended before its trial began" in held["message"]
+    site.until(lambda: queue.queued([made.job_name]) == [])
+    assert [len(attempts(tmp_path, seal)) for seal in seals] == [0, 0, 0]
+    assert "the sweep is held" in "".join(path.read_text() for path in (made.folder / "logs").iterdir())
+
+
+def dying(script):
+    return lambda submission, first, size, after=None: script(submission, first, size, after).replace("--task 0", "--task 99")
+
+
 def test_a_node_that_failed_twice_is_left_for_another(site, sweep, tmp_path):
     made, _, seals = sweep(1, canary=True, seconds="4")
     running(tmp_path, seals[0])
     first = attempts(tmp_path, seals[0])[0]
-    for number in (1, 2):
-        note_failed_node(made.sweep_folder, first["host"], "0123456789ab", number)
+    for boot in "ab":
+        note_failed_node(made.sweep_folder, {"host": first["host"], "process_started": boot})
     site.run("scontrol", "requeue", first["job"]["id"])
     site.until(lambda: attempts(tmp_path, seals[0])[-1]["status"] == "finished", 60)
     assert attempts(tmp_path, seals[0])[-1]["host"] != first["host"]

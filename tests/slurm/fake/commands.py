@@ -141,6 +141,9 @@ def scontrol(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str,
         return 0, f"MaxArraySize            = {cluster.settings.max_array_size}\n", ""
     if argv[:2] == ["show", "partition"]:
         return 0, f"PartitionName={argv[2]} GraceTime={int(cluster.settings.grace)} Hidden=NO\n", ""
+    if argv[:2] == ["show", "node"]:
+        state = "DOWN*" if argv[2] in cluster.down else "IDLE"
+        return 0, f"NodeName={argv[2]} Arch=x86_64 State={state} ThreadsPerCore=1 BootTime=1\n", ""
     if argv[0] == "ping":
         return 0, "Slurmctld(primary) at fake is UP\n", ""
     if argv[0] == "update":
