@@ -17,8 +17,10 @@ def dropped(probability: float) -> float:
     return round(probability * BITS) / BITS
 
 
-def kept(documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float) -> torch.Tensor:
-    """Which elements of a layer's input are kept, [tokens of all documents, inputs], boolean, on the CPU.
+def kept(
+    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """1 for each element of a layer's input that is kept, else 0: [tokens of all documents, inputs] in `dtype`, on the CPU.
 
     Each document has a stream of its own, of the counter-based generator Philox4x64 (Salmon et al. 2011, doi:10.1145/2063384.2063405),
     whose key is a hash of all that it may depend on; token t reads its 16-bit words number t·inputs and on.
@@ -33,4 +35,7 @@ def kept(documents: Sequence[Document], *, seed: int, layer: str, inputs: int, p
         raw = np.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(-(-elements // 4))
         np.greater_equal(raw.view("<u2")[:elements].reshape(-1, inputs), limit, out=mask[start:end])
         start = end
-    return torch.from_numpy(mask)
+    if dtype != torch.bfloat16:
+        return torch.from_numpy(mask).to(dtype)
+    # By its bits, which is six times as fast: 1 is 0x3F80.
+    return torch.from_numpy(np.multiply(mask.view(np.uint8), 0x3F80, dtype=np.int16)).view(torch.bfloat16)

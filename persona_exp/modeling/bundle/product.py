@@ -1,7 +1,8 @@
-"""The low-rank products of all lanes on one projection's output, in three ways that differ in speed alone.
+"""The low-rank products of all lanes on one projection's output, in three ways that differ in speed and rounding alone.
 
-`add_one_by_one` is what it means; `add_slices` is the same with a backward pass written out, which keeps a CPU busy with products and not
-with bookkeeping; `add_padded` is two batched products over all lanes at once, the smaller ranks and shorter ranges filled with zeros.
+`add_one_by_one` is what it means, and computes in the adapters' own precision. `add_slices` has its backward pass written out and computes
+in the model's precision, as autocast would: where a CPU's model is in bfloat16, sums of float32 and bfloat16 take twenty times as long.
+`add_padded` is two batched products over all lanes at once, the smaller ranks and shorter ranges filled with zeros.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from persona_exp.modeling.bundle.adapter import Pair
 
 @dataclass(frozen=True)
 class Part:
-    """The tokens `start` to `end` of a row are `pair`'s; `kept` [end − start, inputs] is what dropout leaves, each times `grown`."""
+    """The tokens `start` to `end` of a row are `pair`'s; `kept` [end − start, inputs] is 1 for what dropout leaves, else 0, in the input's
+    precision; what is left counts `grown` times."""
 
     pair: Pair
     start: int
@@ -72,27 +74,29 @@ class _Slices(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, y: torch.Tensor, anchor: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
-        lowered = []
+        inputs, lowered = [], []
         for part in parts:
-            low = part.inputs(x) @ part.pair.a.T
-            y[part.start : part.end] += (low @ part.pair.b.T).mul_(part.pair.scale)
+            own = x[part.start : part.end]
+            left = own if part.kept is None else own * part.kept
+            low = left @ part.pair.a.to(x.dtype).T
+            y[part.start : part.end].addmm_(low, part.pair.b.to(x.dtype).T, alpha=part.pair.scale * part.grown)
+            inputs.append(left)
             lowered.append(low)
-        ctx.save_for_backward(x)
-        ctx.parts, ctx.lowered = parts, lowered
+        ctx.parts, ctx.inputs, ctx.lowered = parts, inputs, lowered
         ctx.mark_dirty(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        of_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        for part, low in zip(ctx.parts, ctx.lowered, strict=True):
-            pair = part.pair
-            own = gradient[part.start : part.end].to(low.dtype) * pair.scale
-            of_low = own @ pair.b
-            pair.b.grad.addmm_(own.T, low)
-            pair.a.grad.addmm_(of_low.T, part.inputs(x))
+        of_x = gradient.new_zeros(len(gradient), ctx.inputs[0].shape[1]) if ctx.needs_input_grad[0] else None
+        for part, left, low in zip(ctx.parts, ctx.inputs, ctx.lowered, strict=True):
+            pair, own = part.pair, gradient[part.start : part.end]
+            factor = pair.scale * part.grown
+            of_low = (own @ pair.b.to(own.dtype)).mul_(factor)
+            pair.b.grad.add_(own.T @ low, alpha=factor)
+            pair.a.grad.add_(of_low.T @ left)
             if of_x is not None:
-                back = of_low @ pair.a
-                of_x[part.start : part.end] = back if part.kept is None else back.mul_(part.kept).mul_(part.grown)
+                back = torch.mm(of_low, pair.a.to(own.dtype), out=of_x[part.start : part.end])
+                if part.kept is not None:
+                    back.mul_(part.kept)
         return of_x, gradient, None, None

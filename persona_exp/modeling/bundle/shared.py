@@ -68,11 +68,11 @@ class Shared:
             self.leave(_SPEAKER)
             self._speaker = None
 
-    def parts(self, module: str, tokens: int, inputs: int) -> list[Part]:
-        """What the lanes add to the projection `module`, whose input is [tokens, inputs]."""
+    def parts(self, module: str, x: torch.Tensor) -> list[Part]:
+        """What the lanes add to the projection `module`, whose input is `x` [tokens, inputs]."""
         if self._speaker:
             pair = self._speaker.pairs.get(module)
-            return [Part(pair, 0, tokens)] if pair else []
+            return [Part(pair, 0, len(x))] if pair else []
         found = []
         for span in self._row.spans if self._row else ():
             adapter = self._adapters.get(span.lane)
@@ -82,7 +82,9 @@ class Shared:
             mask, grown = None, 1.0
             if self._training and pair.dropout:
                 probability = dropped(pair.dropout)
-                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=inputs, probability=probability).to(self.device)
+                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=x.shape[1], probability=probability, dtype=x.dtype).to(
+                    self.device
+                )
                 grown = 1 / (1 - probability)
             found.append(Part(pair, span.start, span.end, mask, grown))
         return found
@@ -122,5 +124,5 @@ class Projection(torch.nn.Module):
         # Flat before the base, so that what it returns is no view and may be added to in place.
         flat = x.flatten(0, -2)
         y: torch.Tensor = self.base(flat)
-        parts = shared.parts(name, *flat.shape)
+        parts = shared.parts(name, flat)
         return (shared.product(flat, y, parts) if parts else y).reshape(*x.shape[:-1], -1)
