@@ -78,15 +78,15 @@ def run(side: str, work: Path, trials: Sequence[int]) -> None:
     model = load_model(Path(shared["folder"]), shared["quantisation"], True, shared["dtype"], shared["attention"])
     loaded = time.perf_counter()
     if side == "fused":
-        evaluated = _fused(model, shared, trials)
+        tokens, speaking = _fused(model, shared, trials)
     else:
-        evaluated = _trl(model, tokenizer, shared, trials[0], work, packed=side == "packed")
-    tokens, speakers = evaluated
+        tokens, model = _trl(model, tokenizer, shared, trials[0], work, packed=side == "packed")
+        speaking = None
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     trained = time.perf_counter()
-    for trial, speaker in speakers:
-        _evaluate(speaker, tokenizer, shared, work / f"{side}-trial-{trial:02}.json")
+    for trial, nats in zip(trials, _evaluate(model, tokenizer, shared, trials, speaking), strict=True):
+        (work / f"{side}-trial-{trial:02}.json").write_text(json.dumps({"nats_per_token": nats}))
     ended = time.perf_counter()
     parts = {"loading": loaded - began, "training": trained - loaded, "evaluation": ended - trained, "tokens": tokens}
     (work / f"{side}-parts.json").write_text(json.dumps(parts))
@@ -138,12 +138,7 @@ def _fused(model: Any, shared: Mapping[str, Any], trials: Sequence[int]) -> tupl
     for _ in shared["windows"]:
         tokens += sum(step.tokens for step in tick(bundle, lanes, ROW_TOKENS).values())  # type: ignore[union-attr]
 
-    def speakers() -> Any:
-        for lane in lanes:
-            with bundle.alone(lane.adapter) as speaker:
-                yield lane.number, speaker
-
-    return tokens, speakers()
+    return tokens, bundle.speaking
 
 
 def _trl(model: Any, tokenizer: Any, shared: Mapping[str, Any], number: int, work: Path, *, packed: bool) -> tuple[int, Any]:
@@ -184,20 +179,37 @@ def _trl(model: Any, tokenizer: Any, shared: Mapping[str, Any], number: int, wor
     trainer.train()
     # What a packed row takes in, and what a padded one holds of its own.
     tokens = sum(len(ids) for ids, _ in rows)
-    return tokens, [(number, trainer.model)]
+    return tokens, trainer.model
 
 
-def _evaluate(model: Any, tokenizer: Any, shared: Mapping[str, Any], path: Path) -> None:
+def _evaluate(model: Any, tokenizer: Any, shared: Mapping[str, Any], trials: Sequence[int], speaking: Any) -> list[float]:
+    """Nats a token of the held-out replies under each trial's adapter; some of them are spoken too."""
     from persona_exp.evaluation.evaluate import scored_text
     from persona_exp.evaluation.generation import generate
     from persona_exp.evaluation.likelihood import score
+    from persona_exp.evaluation.voices import Voices
     from persona_exp.modeling.chat import encode, end_of_turn_id
 
     length, role, end = 1024, shared["system_role"], shared["end_of_turn"]
     encoded = [encode(tokenizer, messages, length, role, end) for messages in shared["held_out"]]
     end_id = end_of_turn_id(tokenizer, end)
     texts = [scored_text(tokenizer, one, messages, end_id) for one, messages in zip(encoded, shared["held_out"], strict=True)]
-    scores = score(model, encoded, texts, end_id=end_id, batch_size=24)
     prompts = [messages[:-1] for messages in shared["held_out"][: max(1, len(encoded) // 4)]]
-    generate(model, tokenizer, prompts, max_length=length, system_role=role, end_of_turn=end, max_new_tokens=NEW_TOKENS, batch_size=24)
-    path.write_text(json.dumps({"nats_per_token": sum(one.nats for one in scores) / sum(one.tokens for one in scores)}))
+
+    def voices(items: Sequence[Any]) -> Voices | None:
+        return Voices([trial for trial in trials for _ in items], speaking) if speaking else None
+
+    scores = score(model, encoded * len(trials), texts * len(trials), end_id=end_id, batch_size=24, voices=voices(encoded))
+    generate(
+        model,
+        tokenizer,
+        prompts * len(trials),
+        max_length=length,
+        system_role=role,
+        end_of_turn=end,
+        max_new_tokens=NEW_TOKENS,
+        batch_size=24 * len(trials),
+        voices=voices(prompts),
+    )
+    parts = [scores[start : start + len(encoded)] for start in range(0, len(scores), len(encoded))]
+    return [sum(one.nats for one in part) / sum(one.tokens for one in part) for part in parts]

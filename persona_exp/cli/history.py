@@ -8,6 +8,9 @@ from persona_exp.cli.quantities import span, time
 from persona_exp.trial.attempt import process_gone
 from persona_exp.trial.state import seconds
 
+# So many of a bundle's other trials are named.
+COMPANY = 3
+
 
 def lines(records: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     """A line an attempt, the first first."""
@@ -37,7 +40,10 @@ def ended(record: Mapping[str, Any], successor: Mapping[str, Any]) -> tuple[str,
 
 
 def _with(record: Mapping[str, Any]) -> str:
-    """What an attempt did otherwise than the one before."""
+    """What it began with, and in whose company."""
     told = [f"from step {record['resumed_from_step']}"] if record.get("resumed_from_step") else []
     told += [f"micro-batch {record['micro_batch_size']}"] if record.get("micro_batch_size") else []
+    others = record.get("together_with") or []
+    shown = [*others[:COMPANY], *([f"{len(others) - COMPANY} more"] if len(others) > COMPANY else [])]
+    told += [f"together with {' and '.join(shown)}"] if shown else []
     return f", {', '.join(told)}" if told else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.evaluation.mode import evaluating
+from persona_exp.evaluation.voices import Voices, ordered, speaking
 from persona_exp.progress import progress
 
 if TYPE_CHECKING:
@@ -34,14 +35,21 @@ class ReplyScore:
 
 
 def score(
-    model: Any, encoded: Sequence["Encoded"], texts: Sequence[str], *, end_id: int, batch_size: int, what: str = "likelihood"
+    model: Any,
+    encoded: Sequence["Encoded"],
+    texts: Sequence[str],
+    *,
+    end_id: int,
+    batch_size: int,
+    what: str = "likelihood",
+    voices: Voices | None = None,
 ) -> list[ReplyScore]:
     """Score `encoded` conversations; `texts[i]` is the text whose tokens `encoded[i].labels` supervises.
 
     `end_id` is the end-of-turn token, which is no text. Conversations go through the model `batch_size` at a time, longest first
     (a batch too large for the memory fails at once), padded on the right; neither the order nor the company changes a score
     beyond rounding. Log-probabilities are taken in float32, at supervised positions only. `what` names the progress bar.
-    ValueError when a conversation supervises no token.
+    `voices` says which adapter computes which, where the model has several. ValueError when a conversation supervises no token.
     """
     if len(texts) != len(encoded):
         raise ValueError(f"{len(encoded)} conversations but {len(texts)} texts.")
@@ -49,8 +57,9 @@ def score(
     scores: dict[int, ReplyScore] = {}
     with evaluating(model), progress(what, len(order)) as meter:
         for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            losses, hits = _token_losses(model, [encoded[index] for index in batch])
+            batch = ordered(voices, order[start : start + batch_size])
+            with speaking(voices, batch):
+                losses, hits = _token_losses(model, [encoded[index] for index in batch])
             for row, index in enumerate(batch):
                 labels = [label for label in encoded[index].labels[1:] if label != -100]
                 scores[index] = _reply_score(losses[row], hits[row], labels, texts[index], end_id)

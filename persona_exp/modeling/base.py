@@ -1,6 +1,5 @@
 """A base model and its tokenizer, loaded from a folder of this machine; nothing is downloaded here."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,6 @@ from persona_exp.errors import UserError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-# On some processors bitsandbytes complains on import, by whomever, that it misses a package which downloads kernels at run time.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 TEMPLATES = Path(__file__).parent / "templates"
 NF4_MULTIPLE = 64

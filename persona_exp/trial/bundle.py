@@ -16,6 +16,7 @@ from persona_exp.trial.resume import CHECKPOINTS, adopt, common_step
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
+    from persona_exp.evaluation.subject import Subject
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.training.fused.lane import Lane, Step
     from persona_exp.training.fused.recipe import Recipe
@@ -33,6 +34,8 @@ class Member:
     def __init__(self, config: "Config", directory: Directory, data_id: str, attempt: Attempt) -> None:
         self.config, self.directory, self.data_id, self.attempt = config, directory, data_id, attempt
         self.code: int | None = None
+        # Of training, its own share.
+        self._seconds = 0.0
         self._checkpoints = attempt.folder / CHECKPOINTS
 
     def end(self, error: BaseException | None = None) -> None:
@@ -55,6 +58,7 @@ class Member:
         from persona_exp.modeling.base import load_tokenizer
         from persona_exp.training.fused.lane import Lane
 
+        print(f"Trial {self.directory.trial_id}:", flush=True)
         tokenizer = load_tokenizer(model_folder, self.config.model.chat_template)
         encoded = stages.encode_examples(self.config, self.data_id, tokenizer, self.attempt)
         check_targets(model, self.config.lora.target_modules)
@@ -65,14 +69,15 @@ class Member:
         found = adopt(self.directory, self.attempt, self.config.train.keep_checkpoints, at_most)
         if found:
             self.lane.load(found)
-            print(f"{self.directory.trial_id}: going on from step {self.lane.step} of {self.lane.recipe.max_steps}.", flush=True)
+            print(f"Trial {self.directory.trial_id}: going on from step {self.lane.step} of {self.lane.recipe.max_steps}.", flush=True)
         step = self.lane.step or None
         self.attempt.note(resumed_from_step=step, checkpoint_step=step)
         self.attempt.progress("training", self.lane.step, self.lane.recipe.max_steps)
 
-    def stepped(self, step: "Step") -> None:
+    def stepped(self, step: "Step", seconds: float) -> None:
         """Log it. Raises Superseded when a later attempt owns the trial."""
-        line = {**asdict(step), "grad_norm": round(step.grad_norm, 6)}
+        self._seconds += seconds
+        line = {**asdict(step), "seconds": round(self._seconds, 3)}
         if step.step % self.config.train.log_steps == 0:
             with (self.attempt.folder / "train.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -112,7 +117,25 @@ class Member:
             rslora=lora.rslora,
         )
         stages.publish_adapter(staged, self.directory, self.attempt)
-        self.attempt.note(training={"steps": self.lane.step, "resumed_from_step": self.attempt.record.get("resumed_from_step") or 0})
+        resumed = self.attempt.record.get("resumed_from_step") or 0
+        self.attempt.note(training={"steps": self.lane.step, "resumed_from_step": resumed, "seconds": self._seconds})
+
+    def speak(self, shared: "Shared", lane: int, one: stages.Owed, alike: "dict[tuple[Any, ...], list[tuple[Member, Subject]]]") -> None:
+        """Have `lane` of the base model speak with the published adapter, and put what is to be measured beside what is measured alike."""
+        from safetensors.torch import load_file
+
+        from persona_exp.modeling.bundle.adapter import Adapter, targets
+
+        self.attempt.progress("evaluating")
+        self.attempt.raise_if_superseded()
+        lora = self.config.lora
+        shapes = targets(shared.model, lora.target_modules)
+        adapter = Adapter(shapes, r=lora.r, alpha=lora.alpha, dropout=0.0, rslora=lora.rslora, seed=0, device=shared.device)
+        adapter.load(load_file(self.directory.adapter / WEIGHTS))
+        shared.join(lane, adapter)
+        subject = stages.subject_of(self.config, self.directory, self.data_id, self.attempt, one, lane)
+        key = (self.config.model.chat_template, stages.evaluation_settings(self.config))
+        alike.setdefault(key, []).append((self, subject))
 
     def failed(self, error: Exception) -> None:
         """It leaves the bundle."""
@@ -151,7 +174,7 @@ def run_bundle(members: Sequence[Member], interruption: Interruption, micro_batc
     After a lack of memory `micro_batch_size` is less than the config's, and rows are that much shorter.
     """
     for member in members:
-        member.attempt.note(bundle=[one.directory.trial_id for one in members])
+        member.attempt.note(together_with=[one.directory.trial_id for one in members if one is not member])
         member.attempt.progress("loading")
     try:
         _run(members, _row_tokens(members[0].config, micro_batch_size), interruption)
@@ -182,7 +205,7 @@ def _run(members: Sequence[Member], row_tokens: int, interruption: Interruption)
         ]
         at_most = common_step([member.directory for member in riders])
         riders = [member for member in riders if member.do(member.resume, at_most)]
-    if riders:
+    if len(riders) > 1:
         print(f"{len(riders)} trials are trained together on one base model.", flush=True)
     settings = [member.config.train for member in riders]
     train(
@@ -194,22 +217,20 @@ def _run(members: Sequence[Member], row_tokens: int, interruption: Interruption)
         interruption=interruption,
     )
     with interruption.at_once():
-        for member in members:
-            if member.code is None:
-                member.do(_evaluate, member, shared, model_folder)
+        _evaluate([member for member in members if member.code is None], shared, model_folder)
 
 
-def _evaluate(member: Member, shared: "Shared", model_folder: Path) -> None:
-    from safetensors.torch import load_file
+def _evaluate(members: Sequence[Member], shared: "Shared", model_folder: Path) -> None:
+    """Measure those that owe an evaluation, together where they are measured in the same way."""
+    from persona_exp.evaluation.evaluate import evaluate
+    from persona_exp.modeling.base import load_tokenizer
 
-    from persona_exp.modeling.bundle.adapter import Adapter, targets
-
-    missing = stages.missing_evaluations(member.config, member.directory, member.data_id)
-    if not missing:
-        return
-    lora = member.config.lora
-    shapes = targets(shared.model, lora.target_modules)
-    adapter = Adapter(shapes, r=lora.r, alpha=lora.alpha, dropout=0.0, rslora=lora.rslora, seed=0, device=shared.device)
-    adapter.load(load_file(member.directory.adapter / WEIGHTS))
-    with shared.alone(adapter) as model:
-        stages.evaluate_owed(member.config, member.directory, member.data_id, model_folder, member.attempt, missing, model)
+    alike: dict[tuple[Any, ...], list[tuple[Member, Subject]]] = {}
+    for lane, member in enumerate(members):
+        for one in stages.missing_evaluations(member.config, member.directory, member.data_id):
+            member.do(member.speak, shared, lane, one, alike)
+    for (template, settings), asked in alike.items():
+        subjects = [subject for _, subject in asked]
+        evaluate(shared.model, load_tokenizer(model_folder, template), subjects, settings, shared.speaking)
+        for member, subject in asked:
+            member.do(member.attempt.publish, subject.destination, member.directory.evaluations / subject.eval_id)

@@ -13,6 +13,7 @@ from persona_exp.trial.resume import CHECKPOINTS, adopt
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
+    from persona_exp.evaluation.subject import Settings, Subject
     from persona_exp.training.schedule import Schedule
 
 
@@ -209,46 +210,52 @@ def evaluate_owed(
     model_folder: Path,
     attempt: Attempt,
     missing: Sequence[Owed],
-    model: Any = None,
 ) -> None:
-    """Make the evaluations that are `missing`, each published whole; of `model`, else of one loaded for it."""
+    """Make the evaluations that are `missing`, each published whole."""
     from persona_exp.evaluation.evaluate import evaluate
     from persona_exp.modeling.adapter import load_adapter
     from persona_exp.modeling.base import load_tokenizer
-    from persona_exp.trial.data import evaluation_examples
 
     if not missing:
         return
     attempt.progress("evaluating")
-    settings, model_config = config.evaluation, config.model
-    examples = [vars(example) for example in evaluation_examples(config, data_id)]
-    tokenizer = load_tokenizer(model_folder, model_config.chat_template)
-    if model is None:
-        model = load_base(config, directory.adapter if config.method.name == "full" else model_folder)
-        if config.method.name in ("lora", "qlora"):
-            model = load_adapter(model, directory.adapter)
+    tokenizer = load_tokenizer(model_folder, config.model.chat_template)
+    model = load_base(config, directory.adapter if config.method.name == "full" else model_folder)
+    if config.method.name in ("lora", "qlora"):
+        model = load_adapter(model, directory.adapter)
     for one in missing:
         attempt.raise_if_superseded()
-        staged = attempt.staging / f"evaluation-{one.eval_id}"
-        staged.mkdir()
-        evaluate(
-            model,
-            tokenizer,
-            examples,
-            eval_id=one.eval_id,
-            trial_id=directory.trial_id,
-            split=settings.split,
-            condition=one.condition,
-            max_length=settings.max_length,
-            system_role=model_config.system_role,
-            end_of_turn=model_config.end_of_turn,
-            likelihood_items=settings.likelihood_items,
-            generated_items=settings.generated_items,
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-            destination=staged,
-        )
-        attempt.publish(staged, directory.evaluations / one.eval_id)
+        subject = subject_of(config, directory, data_id, attempt, one)
+        evaluate(model, tokenizer, [subject], evaluation_settings(config))
+        attempt.publish(subject.destination, directory.evaluations / one.eval_id)
+
+
+def subject_of(config: "Config", directory: Directory, data_id: str, attempt: Attempt, one: Owed, lane: int = 0) -> "Subject":
+    """What an owed evaluation measures, with a folder of the attempt's to stage it in."""
+    from persona_exp.evaluation.subject import Subject
+    from persona_exp.trial.data import evaluation_examples
+
+    examples = [vars(example) for example in evaluation_examples(config, data_id)]
+    staged = attempt.staging / f"evaluation-{one.eval_id}"
+    staged.mkdir()
+    return Subject(one.eval_id, directory.trial_id, one.condition, examples, staged, lane)
+
+
+def evaluation_settings(config: "Config") -> "Settings":
+    """How the trial is measured."""
+    from persona_exp.evaluation.subject import Settings
+
+    settings = config.evaluation
+    return Settings(
+        split=settings.split,
+        max_length=settings.max_length,
+        system_role=config.model.system_role,
+        end_of_turn=config.model.end_of_turn,
+        likelihood_items=settings.likelihood_items,
+        generated_items=settings.generated_items,
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+    )
 
 
 def load_base(config: "Config", folder: Path) -> Any:

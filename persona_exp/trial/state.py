@@ -48,7 +48,8 @@ class State:
 
     @property
     def gpu_hours(self) -> float:
-        return self.seconds * self.gpus / 3600
+        """Of what a bundle takes, each of its trials takes a part."""
+        return self.seconds * self.gpus / 3600 / (1 + len(self.record.get("together_with") or ()))
 
     @property
     def reason(self) -> str:

@@ -11,6 +11,7 @@ from persona_exp.errors import UserError
 from persona_exp.evaluation import evaluate as module
 from persona_exp.evaluation.evaluate import conversation, evaluate, evaluation_id, scored_text
 from persona_exp.evaluation.metrics import ImpossibleMetric
+from persona_exp.evaluation.subject import Settings, Subject
 from persona_exp.modeling.chat import encode
 
 END = "<|im_end|>"
@@ -23,7 +24,10 @@ def run(tiny: tuple[Any, Any], examples: list[dict[str, Any]], destination: Path
         "eval_id": "0123456789ab", "trial_id": "ba9876543210", "split": "test", "condition": "base+system", "max_length": 1024,
         "system_role": "system", "end_of_turn": END, "likelihood_items": 5, "generated_items": 3, "max_new_tokens": 8, "batch_size": 2,
     }  # fmt: skip
-    return evaluate(*tiny, examples, **{**arguments, **changes}, destination=destination)
+    given = {**arguments, **changes}
+    subject = Subject(given.pop("eval_id"), given.pop("trial_id"), given.pop("condition"), examples, destination)
+    (metrics,) = evaluate(*tiny, [subject], Settings(**given))
+    return metrics
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from persona_exp.config.schema import Config
 from persona_exp.evaluation.evaluate import evaluate
 from persona_exp.evaluation.generation import generate
 from persona_exp.evaluation.likelihood import score
+from persona_exp.evaluation.subject import Settings, Subject
 from persona_exp.modeling.base import load_model, load_tokenizer
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.chat import encode
@@ -64,11 +65,12 @@ def test_generation_answers_and_stops(smollm2: tuple[Any, Any]) -> None:
 
 
 def test_a_whole_evaluation(smollm2: tuple[Any, Any], examples: list[dict[str, Any]], tmp_path: Path) -> None:
-    metrics = evaluate(
-        *smollm2, examples, eval_id="0" * 12, trial_id="1" * 12, split="test", condition="base+system", max_length=1024,
-        system_role="system", end_of_turn=END, likelihood_items=100, generated_items=4, max_new_tokens=24, batch_size=4,
-        destination=tmp_path,
+    subject = Subject("0" * 12, "1" * 12, "base+system", examples, tmp_path)
+    settings = Settings(
+        split="test", max_length=1024, system_role="system", end_of_turn=END, likelihood_items=100, generated_items=4, max_new_tokens=24,
+        batch_size=4,
     )  # fmt: skip
+    (metrics,) = evaluate(*smollm2, [subject], settings)
     assert 2 < metrics["perplexity"]["value"] < 200
     assert 0.5 < metrics["bits_per_byte"]["value"] < 2.5
     assert 0.1 < metrics["token_accuracy"]["value"] < 0.9

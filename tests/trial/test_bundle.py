@@ -8,11 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from persona_exp.evaluation.evaluate import evaluate
+from persona_exp.evaluation.subject import Subject
 from persona_exp.files import file_digest
 from persona_exp.modeling.adapter import load_adapter
+from persona_exp.modeling.base import load_tokenizer
 from persona_exp.training.interruption import Interruption
 from persona_exp.trial import run as running
 from persona_exp.trial import stages
+from persona_exp.trial.data import evaluation_examples
 from persona_exp.trial.seal import finished, seal
 
 pytestmark = pytest.mark.long
@@ -52,7 +56,8 @@ def test_each_is_published_as_if_alone(sealed, child):
     for trial, steps in zip(sealed, (9, 5, 9), strict=True):
         assert finished(trial.path)
         found = record(trial)
-        assert (found["status"], found["bundle"], found["training"]["steps"]) == ("finished", together, steps)
+        assert (found["status"], found["training"]["steps"]) == ("finished", steps)
+        assert found["together_with"] == [one for one in together if one != trial.trial_id]
         assert sorted(lines(trial)) == list(range(1, steps + 1))
         assert "3 trials are trained together" in (trial.directory.attempts / "0001" / "output.log").read_text()
         assert not (trial.directory.attempts / "0001" / "checkpoints").exists()
@@ -60,19 +65,17 @@ def test_each_is_published_as_if_alone(sealed, child):
 
 def test_what_is_published_is_what_peft_computes(sealed, child, tmp_path):
     child(*(trial.path for trial in sealed)).communicate(timeout=200)
-    config = running.read_seal(sealed[0].path)[1]
-    folder = stages.fetch_model(config)
+    folder = stages.fetch_model(running.read_seal(sealed[0].path)[1])
     for trial in sealed:
+        config, data_id = running.read_seal(trial.path)[1], running.read_seal_facts(trial.path)["data_id"]
         adapted = load_adapter(stages.load_base(config, folder), trial.directory.adapter)
-        ours = json.loads(next(trial.directory.evaluations.glob("*/metrics.json")).read_text())["metrics"]
-        attempt = running.claim(tmp_path / trial.trial_id / "attempts")
-        (owed,) = stages.owed(config, trial.trial_id, "other")
-        own = stages.Directory(tmp_path / trial.trial_id)
-        data_id = running.read_seal_facts(trial.path)["data_id"]
-        stages.evaluate_owed(running.read_seal(trial.path)[1], own, data_id, folder, attempt, [owed], adapted)
-        attempt.end("finished")
-        theirs = json.loads((own.evaluations / owed.eval_id / "metrics.json").read_text())["metrics"]
-        assert ours["perplexity"]["value"] == pytest.approx(theirs["perplexity"]["value"], rel=1e-5)
+        (owed,) = stages.owed(config, trial.trial_id, data_id)
+        examples = [vars(one) for one in evaluation_examples(config, data_id)]
+        (tmp_path / trial.trial_id).mkdir()
+        subject = Subject(owed.eval_id, trial.trial_id, owed.condition, examples, tmp_path / trial.trial_id)
+        (theirs,) = evaluate(adapted, load_tokenizer(folder, config.model.chat_template), [subject], stages.evaluation_settings(config))
+        ours = json.loads((trial.directory.evaluations / owed.eval_id / "metrics.json").read_text())["metrics"]
+        assert ours["perplexity"]["value"] == pytest.approx(theirs["perplexity"]["value"], rel=1e-2)
 
 
 def test_killed_and_gone_on_with_they_end_in_the_same_bits(sealed, child, tiny, tmp_path_factory):

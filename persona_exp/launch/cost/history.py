@@ -160,6 +160,8 @@ def _record(what: dict[str, Any], attempt: dict[str, Any]) -> Record | None:
         return None
     names = _names(what)
     lasted = (datetime.fromisoformat(attempt["ended"]) - datetime.fromisoformat(attempt["started"])).total_seconds()
+    # Of a bundle, its part.
+    lasted /= 1 + len(attempt.get("together_with") or ())
     rate = length = None
     if names["method"] != "none":
         if not labels or not training or not labels["examples"]:

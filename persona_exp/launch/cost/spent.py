@@ -47,8 +47,9 @@ def _attempts(sweep_folder: Path, runs: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lasted(record: Mapping[str, Any]) -> float:
-    """Seconds; of an attempt that was killed, as long as its heart beat (at the default pace)."""
+    """Seconds, of a bundle its part; of an attempt that was killed, as long as its heart beat (at the default pace)."""
     started, ended = record.get("started"), record.get("ended")
+    seconds = float(record.get("heartbeat", 0)) * Cluster.heartbeat_seconds
     if started and ended:
-        return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
-    return float(record.get("heartbeat", 0)) * Cluster.heartbeat_seconds
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    return seconds / (1 + len(record.get("together_with") or ()))

@@ -1,7 +1,8 @@
 """One frozen base model that many adapters share: each token of a row is computed with its own lane's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,9 +15,6 @@ from persona_exp.modeling.bundle.row import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-# The lane of whoever speaks alone.
-_SPEAKER = -1
 
 
 class Shared:
@@ -31,7 +29,7 @@ class Shared:
         self.product = product
         self._adapters: dict[int, Adapter] = {}
         self._projections: dict[str, Projection] = {}
-        self._speaker: Adapter | None = None
+        self._speakers: list[int] = []
         self._row: Row | None = None
         self._training = False
 
@@ -58,21 +56,19 @@ class Shared:
         return states
 
     @contextmanager
-    def alone(self, adapter: Adapter) -> Iterator["PreTrainedModel"]:
-        """Within this block `model`, called as any other, computes all tokens with `adapter`, and without dropout."""
-        self._speaker = adapter
-        self.join(_SPEAKER, adapter)
+    def speaking(self, lanes: Sequence[int]) -> Iterator[None]:
+        """Within this block `model`, called as any other, computes row n of a batch with the adapter of `lanes[n]`, and without dropout.
+        Rows of one lane must stand together."""
+        self._speakers = list(lanes)
         try:
-            yield self.model
+            yield
         finally:
-            self.leave(_SPEAKER)
-            self._speaker = None
+            self._speakers = []
 
     def parts(self, module: str, x: torch.Tensor) -> list[Part]:
         """What the lanes add to the projection `module`, whose input is `x` [tokens, inputs]."""
-        if self._speaker:
-            pair = self._speaker.pairs.get(module)
-            return [Part(pair, 0, len(x))] if pair else []
+        if self._speakers:
+            return self._spoken(module, len(x) // len(self._speakers))
         found = []
         for span in self._row.spans if self._row else ():
             adapter = self._adapters.get(span.lane)
@@ -87,6 +83,15 @@ class Shared:
                 )
                 grown = 1 / (1 - probability)
             found.append(Part(pair, span.start, span.end, mask, grown))
+        return found
+
+    def _spoken(self, module: str, width: int) -> list[Part]:
+        """The parts of a batch whose rows are `width` tokens long."""
+        found, row = [], 0
+        for lane, rows in groupby(self._speakers):
+            start, row = row, row + len(list(rows))
+            pair = self._adapters[lane].pairs.get(module)
+            found += [Part(pair, start * width, row * width)] if pair else []
         return found
 
     @contextmanager

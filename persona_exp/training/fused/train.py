@@ -16,8 +16,8 @@ class Rider(Protocol):
 
     lane: Lane
 
-    def stepped(self, step: Step) -> None:
-        """After each optimiser step."""
+    def stepped(self, step: Step, seconds: float) -> None:
+        """After each optimiser step; `seconds` is its share of the time that the bundle took, by tokens."""
 
     def save(self) -> None:
         """Save a checkpoint of the lane as it is."""
@@ -50,6 +50,7 @@ def train(
     saved, ticks = time.monotonic(), min((rider.lane.step for rider in riders), default=0)
     with progress("training", steps) as meter:
         while riding:
+            began = time.monotonic()
             try:
                 came = tick(shared, [rider.lane for rider in riding.values()], row_tokens, interruption)
             except Interrupted:
@@ -58,8 +59,10 @@ def train(
                     _told(rider, rider.save)
                 raise
             ticks += 1
-            meter.advance(len(came), note=f"{len(riding)} trials together")
-            gone = [number for number, step in came.items() if not _advanced(riding[number], step)]
+            meter.advance(len(came), note=f"{len(riding)} together" if len(riding) > 1 else "")
+            tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
+            pace = (time.monotonic() - began) / max(tokens, 1)
+            gone = [number for number, step in came.items() if not _advanced(riding[number], step, pace)]
             if ticks % checkpoint_steps == 0 or time.monotonic() - saved > checkpoint_minutes * 60:
                 gone += [number for number, rider in riding.items() if number not in gone and not _told(rider, rider.save)]
                 saved = time.monotonic()
@@ -68,12 +71,12 @@ def train(
                 del riding[number]
 
 
-def _advanced(rider: Rider, step: Step | FloatingPointError) -> bool:
-    """Whether it goes on after this step."""
+def _advanced(rider: Rider, step: Step | FloatingPointError, pace: float) -> bool:
+    """Whether it goes on after this step, at `pace` seconds a token."""
     if isinstance(step, FloatingPointError):
         rider.failed(step)
         return False
-    if not _told(rider, rider.stepped, step):
+    if not _told(rider, rider.stepped, step, pace * step.tokens):
         return False
     if rider.lane.done:
         _told(rider, rider.finished)
