@@ -182,9 +182,9 @@ class Sweep:
         assert not any(self.runs.glob("trials/*/attempts/*/checkpoints/step-*")), "checkpoints were left behind"
         return seen
 
-    def reported(self) -> Path:
+    def reported(self, seconds: float = 90) -> Path:
         """The sweep's table, once the keeper or the launcher has written it."""
-        return self.waits("the report is written", lambda: next(iter(self.runs.glob("sweeps/*/report/table.md")), None), 90)
+        return self.waits("the report is written", lambda: next(iter(self.runs.glob("sweeps/*/report/table.md")), None), seconds)
 
     def picture(self) -> str:
         """What there is to see, for a failure's message."""

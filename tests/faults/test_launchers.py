@@ -43,7 +43,8 @@ def test_launcher_killed_and_never_started_again(cluster, sweep, expected):
     for pids in cluster.processes(one.job(trial)).values():
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-    one.reported()
+    # Slurm finds out by itself, within a minute or two, that a step without its slurmstepd is lost.
+    one.reported(240)
     one.drains()
     causes = one.finished_once(whole)
     print(f"\n{causes}")
