@@ -5,7 +5,11 @@ import os
 import shlex
 import sys
 
-import hydra
+try:
+    import hydra
+except ModuleNotFoundError as missing:
+    print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
+    sys.exit(2)
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 

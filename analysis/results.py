@@ -107,6 +107,8 @@ def load(runs: Path, name: str) -> Results:
         for entry in sweep.trials
         for condition, eval_id in entry.evaluations.items()
     ]
+    if not outcomes:
+        raise UserError(f"Sweep {name} was a rehearsal (engine=noop) and measured nothing: run its command without engine=noop.")
     done = [one for one in outcomes if one.evaluated]
     settings = _shared_settings(done, sweep.swept)
     _refuse_mixed_data(done, sweep.swept)

@@ -31,7 +31,8 @@ class GridSweeper(Sweeper):
 
         hydra_overrides = OmegaConf.to_container(self.config.hydra.overrides.hydra)
         assert isinstance(hydra_overrides, list)
-        assert isinstance(self.launcher, SweepLauncher)
+        if not isinstance(self.launcher, SweepLauncher):
+            raise UserError("This launcher cannot run a sweep of ours: choose hydra/launcher=local or hydra/launcher=slurm.")
         swept, points = grid(
             arguments,
             config_name=self.config.hydra.job.config_name,

@@ -1,6 +1,7 @@
 """Sweeps and trials by the names that a person gives them: an id's beginning, a sweep's beginning or the hash that it ends with."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,11 @@ def find_sweep(runs: Path, named: str) -> str:
 
 def find_trial(runs: Path, named: str) -> str:
     """The one trial that `named` stands for. UserError: none, or several."""
-    return _one(named, _trials(runs, named), "trial", "`persona-exp status SWEEP` lists them", runs)
+    found = _trials(runs, named)
+    sweeps = [] if found else _sweeps(runs, named)
+    if sweeps:
+        raise UserError(f"{named} is a sweep, and a trial is asked for: `persona-exp status {shlex.quote(sweeps[0])}` shows its trials.")
+    return _one(named, found, "trial", "`persona-exp status SWEEP` lists them", runs)
 
 
 def find(runs: Path, named: str) -> tuple[str | None, str | None]:

@@ -29,6 +29,8 @@ def add_commands(nouns: Any) -> None:
 def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     if arguments.follow and arguments.json:
         raise UserError("--json cannot follow: leave out -f, or --json.")
+    if arguments.lines is not None and arguments.lines < 0:
+        raise UserError(f"-n {arguments.lines} is no number of lines: give 0 or more.")
     runs = runs_folder()
     trial_id = find_trial(runs, arguments.trial)
     folder = runs / "trials" / trial_id
@@ -41,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = text.splitlines()
     kept = lines if arguments.lines is None else lines[len(lines) - min(arguments.lines, len(lines)) :]
-    if not arguments.json:
+    if kept and not arguments.json:
         print("\n".join(kept))
     return 0, {"trial_id": trial_id, "attempt": number, "path": str(path), "lines": kept}
 

@@ -134,6 +134,9 @@ def _given(one: Standing) -> list[str]:
     from persona_exp.launch.sweeps.submission import task_numbers
 
     last = one.submissions[-1]
+    if one.refused(last):
+        again = ": the same command submits it" if one.unfinished else ""
+        return [f"  Slurm took nothing of {last.job_name} {moment(last.by.get('at'))}{again}"]
     where = f"Slurm as {last.job_name}" if last.launcher == "slurm" else f"process {last.by.get('pid')} on {last.by.get('host')}"
     told = f"  given to {where} {moment(last.by.get('at'))}"
     if last.launcher != "slurm" or not one.unfinished:

@@ -1,6 +1,5 @@
 """Why a trial stands as it does, in sentences."""
 
-import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, job_of, planned
 from persona_exp.cli.waiting import CAUSES, REMEDIES, happened, waits
 from persona_exp.trial.attempt import node, process_gone
-from persona_exp.trial.reader import SweepTrial
+from persona_exp.trial.reader import SweepTrial, read_json
 from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.state import State, read_state, saved_step
 
@@ -40,7 +39,7 @@ class Case:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         path = self.folder / "provenance.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_json(path) if path.is_file() else {}
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -112,6 +111,8 @@ def _local(case: Case, submission: "Submission") -> list[str]:
 
 
 def _lost(case: Case, submission: "Submission") -> list[str]:
+    if case.place is not None and case.place.refused(submission):
+        return [f"Slurm took nothing of {submission.job_name} {case.when(submission.by.get('at'))}: {case.command} submits it."]
     given = f"It was given to Slurm {case.when(submission.by.get('at'))} as part of {submission.job_name}"
     if case.place is None or case.place.queue is None:
         return [f"{given}; whether that still waits cannot be told from here, since Slurm does not answer."]
@@ -207,7 +208,8 @@ def _failed(case: Case) -> list[str]:
 
 
 def _cancelled(case: Case) -> list[str]:
-    told = json.loads((case.folder / "cancel.json").read_text(encoding="utf-8") or "{}")
+    path = case.folder / "cancel.json"
+    told = read_json(path) if path.stat().st_size else {}
     by = f" by {told['by']}" if told.get("by") else ""
     again = f"`persona-exp retry {case.state.trial_id}` takes that back, and so does {case.command}."
     return [f"It was cancelled{by} {case.when(told.get('at'))}.", again]

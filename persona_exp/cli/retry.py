@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import several
 from persona_exp.cli.standing import Standing, judged_by_workers, of_trial, standings
+from persona_exp.cli.waiting import CAUSES
 from persona_exp.errors import UserError
 from persona_exp.trial.directory import trial_directory
 from persona_exp.trial.reader import read_hold, read_trial, sweep_names
@@ -58,6 +59,8 @@ def retry(
     places = standings(runs, sweeps)
     named = [_checked(judged_by_workers(runs, read_state(runs / "trials" / trial))) for trial in trials]
     found = {state.trial_id: state for state in [*(one for place in places for one in place.states), *named]}
+    if cause is not None:
+        _refuse_unknown(cause, found.values())
     chosen = {one: state for one, state in found.items() if _meant(state, one in trials, failed_alone, cause)}
     for trial_id, state in chosen.items():
         directory = trial_directory(runs, trial_id)
@@ -90,6 +93,14 @@ def _checked(state: State) -> State:
     if state.status in ("finished", "pruned"):
         raise UserError(f"Trial {state.trial_id} is {state.status}: there is nothing to retry.")
     return state
+
+
+def _refuse_unknown(cause: str, states: Iterable[State]) -> None:
+    """UserError: nothing fails for this. A cause without a word of its own is an exception's class."""
+    seen = {str(state.record["cause"]) for state in states if state.record.get("cause")}
+    if cause not in CAUSES and cause not in seen and not cause[:1].isupper():
+        known = sorted({*CAUSES, *seen})
+        raise UserError(f"There is no cause {cause}: choose one of {', '.join(known)}, or an exception's class such as ValueError.")
 
 
 def _meant(state: State, named: bool, failed_alone: bool, cause: str | None) -> bool:

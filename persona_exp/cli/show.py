@@ -1,18 +1,21 @@
 """`persona-exp show TRIAL|SWEEP`: what it is, where it lies, what came out."""
 
 import argparse
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli import history
 from persona_exp.cli.columns import columns, painted
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, judged_by_workers, of_trial, standings
+from persona_exp.trial.reader import read_json
 from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.state import State, read_state
+
+if TYPE_CHECKING:
+    from persona_exp.launch.sweeps.submission import Submission
 
 # What tells trials apart at a glance, with the names that conf/ has for them.
 SETTINGS = (
@@ -99,7 +102,7 @@ def _made_with(side: Any) -> list[str]:
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
     """The published evaluations without their items."""
     found = sorted((folder / "evaluations").glob("[!.]*/metrics.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    return [read_json(path) for path in found]
 
 
 def _metrics(evaluations: list[dict[str, Any]]) -> str:
@@ -122,7 +125,7 @@ def _sweep(runs: Path, name: str) -> tuple[str, dict[str, Any]]:
     found = {one: results(runs / "trials" / one) for one in {trial.trial_id for trial in place.sweep.trials}}
     rows = [row for trial, state in place.rows for row in _result_rows(trial.title, state, found[trial.trial_id])]
     parts = ["\n".join(head(place)), columns(["trial", "state", "measured", *MEASURES], rows, right=range(3, 3 + len(MEASURES)), status=1)]
-    parts.append("\n".join([painted("Where it lies", "1"), f"  {place.folder}", *_submitted(place), *_report(place.folder)]))
+    parts.append("\n".join([painted("Where it lies", "1"), f"  {place.folder}", *_submitted(place), *_report(place)]))
     answer = sweep_json(place)
     for trial in answer["trials"]:
         trial["results"] = found[trial["trial_id"]]
@@ -139,13 +142,19 @@ def _result_rows(title: str, state: State, found: dict[str, float]) -> list[list
 
 
 def _submitted(place: Standing) -> list[str]:
-    return [
-        f"  {several(len(one.tasks), 'task')} given to {'Slurm as ' + one.job_name if one.launcher == 'slurm' else one.by.get('host')} "
-        f"{moment(one.by.get('at'))}, {one.path}"
-        for one in place.submissions
-    ]
+    return [f"  {several(len(one.tasks), 'task')} {_given(place, one)} {moment(one.by.get('at'))}, {one.path}" for one in place.submissions]
 
 
-def _report(folder: Path) -> list[str]:
-    table = folder / "report" / "table.md"
-    return [f"  {table}"] if table.is_file() else [f"  no report yet: python -m analysis.report {folder}"]
+def _given(place: Standing, submission: "Submission") -> str:
+    if place.refused(submission):
+        return f"of {submission.job_name}, none of which Slurm took,"
+    return f"given to {'Slurm as ' + submission.job_name if submission.launcher == 'slurm' else submission.by.get('host')}"
+
+
+def _report(place: Standing) -> list[str]:
+    table = place.folder / "report" / "table.md"
+    if table.is_file():
+        return [f"  {table}"]
+    if not any(trial.evaluations for trial in place.sweep.trials):
+        return ["  no report: a rehearsal (engine=noop) measures nothing"]
+    return [f"  no report yet: python -m analysis.report {place.folder}"]

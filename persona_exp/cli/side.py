@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.trial.provenance import ORIGIN
-from persona_exp.trial.reader import Sweep, read_sweep
+from persona_exp.trial.reader import Sweep, read_sweep, read_yaml
 from persona_exp.trial.record import attempt_files, read_record
 
 # Parts of a config that say where a trial ran and was kept, not what it is.
@@ -124,7 +124,4 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+    return read_yaml(path, f"{path} is gone: run the trial's command again.") if path.is_file() else {}

@@ -50,6 +50,14 @@ class Standing:
         found = [state.status for state in self.states]
         return {status: found.count(status) for status in ORDER if status in found}
 
+    def refused(self, submission: "Submission") -> bool:
+        """Whether Slurm took none of a submission. An sbatch that found it busy may have been heard: then the queue knows its jobs."""
+        from persona_exp.launch.sweeps.submission import jobs, none_taken
+
+        if self.queue is None and jobs(submission).get("refused") == "busy":
+            return False
+        return none_taken(submission) and not any(job.name == submission.job_name for job in self.queue or ())
+
     @property
     def rows(self) -> list[tuple[SweepTrial, State]]:
         return list(zip(self.sweep.trials, self.states, strict=True))

@@ -43,6 +43,7 @@ CAUSES = {
     "input": "what it was given cannot be used",
     "disk_full": "the disk or the quota is full",
     "seal": "it is not what was sealed",
+    "start": "its process ended before it began",
 }
 
 REMEDIES = {

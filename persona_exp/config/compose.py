@@ -1,6 +1,7 @@
 """From what Hydra composed to a checked `Config`, and from an exception of Hydra's to one sentence."""
 
 import re
+from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -8,6 +9,12 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
+
+LAUNCHERS = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
+# Settings of Hydra's that are mappings whose keys are the user's own.
+OWN_KEYS = ("hydra.launcher.additional_parameters", "hydra.job.env_set")
+# Hydra's own launcher and sweeper, which know nothing of sealing.
+FOREIGN = "basic"
 
 
 def register_schema() -> None:
@@ -33,6 +40,10 @@ def resolve(composed: DictConfig) -> Config:
     if config.engine.name == "fused" and config.method.name == "full":
         # What changes the base model cannot share it.
         config.engine.name = "sft"
+    if config.engine.name == "fused" and config.tracker.name != "none":
+        raise UserError(f"tracker={config.tracker.name} needs engine=sft: of engine=fused, each attempt's train.jsonl has the curves.")
+    if config.engine.name == "fused" and config.train.gradient_checkpointing:
+        raise UserError("train.gradient_checkpointing needs engine=sft; with engine=fused, bundle.row_tokens saves memory.")
     if config.method.name == "full":
         if config.method.quantisation != "none":
             raise UserError("method=full trains the weights themselves, which 4 bits cannot hold: set method.quantisation=none.")
@@ -66,7 +77,8 @@ def sentence(error: BaseException) -> str:
         return f"{several[1]} gives several values: add -m to sweep over them, or write [..] for a list."
     option = re.search(r"Could not find '([^']+)/([^']+)'\s+Available options in '[^']+':\s+(.*?)\s+Config search path", text, re.DOTALL)
     if option:
-        return f"{option[1]}={option[2]} does not exist: choose one of {', '.join(option[3].split())}."
+        choices = [one for one in option[3].split() if not (option[1].startswith("hydra/") and one == FOREIGN)]
+        return f"{option[1]}={option[2]} does not exist: choose one of {', '.join(choices)}."
     return " ".join(text.split())
 
 
@@ -81,12 +93,25 @@ def _omegaconf_sentence(error: OmegaConfBaseException) -> str:
 
 def _unknown(key: str) -> str:
     group, _, _ = key.rpartition(".")
+    if group in OWN_KEYS:
+        return f"{key} is not there yet: write +{key}=VALUE to add it."
+    launcher = _launcher_of(key)
+    if launcher:
+        return f"{key} is a setting of hydra/launcher={launcher}: add hydra/launcher={launcher}."
     if group.startswith("hydra"):
         return f"There is no setting {key}: `python run.py --cfg hydra -p {group}` lists those that there are."
     if group and not _known_keys(group):
         # A mapping whose keys are the user's own.
         return f"{key} is not there yet: write +{key}=VALUE to add it."
     return f"There is no setting {key}: {group or 'the config'} has {', '.join(_known_keys(group))}."
+
+
+def _launcher_of(key: str) -> str | None:
+    """The launcher that a setting which the chosen one lacks belongs to; None where none has it."""
+    if not key.startswith("hydra.launcher."):
+        return None
+    setting = key.split(".")[2]
+    return next((path.stem for path in sorted(LAUNCHERS.glob("*.yaml")) if setting in OmegaConf.load(path)), None)
 
 
 def _known_keys(group: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What hydra.launcher takes, under submitit's names."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -95,6 +96,17 @@ def for_sbatch(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None and value != [] and value != {}}
 
 
+def stays_here(cluster: Cluster) -> str | None:
+    """A warning where trials are about to run on this machine, in no job, though the profile is one of a Slurm site."""
+    asks = any(getattr(cluster, name) is not None for name in FROM_CLUSTER if name not in ("timeout_min", "signal_delay_s"))
+    if not asks or "SLURM_JOB_ID" in os.environ:
+        return None
+    return (
+        f"warning: cluster={cluster.name} is a Slurm site's, but the trials run here, on this machine: "
+        "-m with hydra/launcher=slurm submits them."
+    )
+
+
 def environment_scratch(cluster: Cluster) -> str | None:
     """The node-local folder to which workers copy the Python environment, None where the site does not ask for that."""
     return cluster.scratch if "environment" in cluster.stage else None
@@ -107,6 +119,8 @@ def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
 
     known = [one.name for one in fields(kind)]
     for name in given:
+        if name not in known and kind is LocalOptions and name in [one.name for one in fields(SlurmOptions)]:
+            raise UserError(f"hydra.launcher.{name} is a setting of hydra/launcher=slurm: add hydra/launcher=slurm.")
         if name not in known:
             raise UserError(f"There is no setting hydra.launcher.{name}: hydra.launcher has {', '.join(known)}.")
     try:

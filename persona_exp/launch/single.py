@@ -10,7 +10,7 @@ from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement.retry import allow_after_site_faults, take_back
 from persona_exp.launch.note import SINGLE, note
-from persona_exp.launch.options import environment_scratch
+from persona_exp.launch.options import environment_scratch, stays_here
 from persona_exp.launch.workers.local import run_alone
 from persona_exp.launch.workers.work import of_seals
 from persona_exp.process import leave_with_75
@@ -20,6 +20,8 @@ from persona_exp.trial.seal import Sealed, finished, read_seal, read_seal_facts,
 
 def run_single(config: Config, *, command: str) -> int:
     """Seal and run one trial, print its metrics; the exit code."""
+    if warning := stays_here(config.cluster):
+        print(warning, file=sys.stderr, flush=True)
     trial = seal(config, command=command)
     note(trial.path, SINGLE, str(trial.path.absolute()))
     # Whoever asks again takes back what was cancelled, and vouches for the site.

@@ -1,6 +1,7 @@
 """A sweep: sealed, estimated, run here or on Slurm, reported."""
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from persona_exp import files
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement.retry import Verdict, allow_after_site_faults, take_back, verdict
-from persona_exp.launch.options import LocalOptions, SlurmOptions
+from persona_exp.launch.options import LocalOptions, SlurmOptions, stays_here
 from persona_exp.launch.sweeps import wanted
 from persona_exp.launch.sweeps.rows import Request, Row, rows
 from persona_exp.trial.attempt import now
@@ -43,6 +44,8 @@ def run_sweep(
         from persona_exp.launch.sweeps.dispatch import refuse_what_cannot_work
 
         refuse_what_cannot_work(options, requests[0].config)
+    elif warning := stays_here(requests[0].config.cluster):
+        print(warning, file=sys.stderr, flush=True)
     found = rows(requests, command)
     named = [argument for argument in arguments if argument.split("=")[0].lstrip("+~") in swept]
     ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]

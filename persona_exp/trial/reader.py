@@ -99,7 +99,7 @@ def sweep_names(runs: Path) -> list[str]:
 def read_sweep(runs: Path, name: str) -> Sweep:
     """The sweep `name` under `runs`; UserError where there is none or its sweep.yaml is not whole."""
     path = runs / "sweeps" / name / "sweep.yaml"
-    content = _yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
+    content = read_yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
     missing = [key for key in ("command", "swept", "trials") if key not in content]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; {AGAIN}")
@@ -122,7 +122,7 @@ def has_trial(runs: Path, trial_id: str) -> bool:
 def read_hold(runs: Path, name: str) -> dict[str, Any] | None:
     """Why nothing new of sweep `name` starts (`cause`, `message`, `trials`, `at`); None while it is not held."""
     path = runs / "sweeps" / name / "hold.json"
-    return _json(path) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def read_traceback(trial_folder: Path, attempt: int) -> str | None:
@@ -134,7 +134,7 @@ def read_traceback(trial_folder: Path, attempt: int) -> str | None:
 def read_trial(runs: Path, trial_id: str) -> Trial:
     """Everything of one trial; UserError where it was never sealed or a file of it is broken."""
     folder = _trial_folder(runs, trial_id)
-    config = _yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
+    config = read_yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
     provenance = folder / "provenance.json"
     files = attempt_files(folder)
     state = read_state(folder)
@@ -144,7 +144,7 @@ def read_trial(runs: Path, trial_id: str) -> Trial:
         cause=state.cause,
         message=state.message,
         config=config,
-        provenance=_json(provenance) if provenance.is_file() else {},
+        provenance=read_json(provenance) if provenance.is_file() else {},
         attempts=[read_record(path) for path in files],
         log=_log([path.with_suffix("") / "train.jsonl" for path in files]),
         evaluations=_evaluations(folder / "evaluations"),
@@ -180,7 +180,7 @@ def _evaluations(folder: Path) -> list[Evaluation]:
 
 
 def _evaluation(folder: Path) -> Evaluation:
-    content = _json(folder / "metrics.json")
+    content = read_json(folder / "metrics.json")
     missing = [key for key in ("condition", "split", "metrics") if key not in content]
     if missing:
         raise UserError(f"{folder}/metrics.json lacks {', '.join(missing)}; remove that folder and evaluate again.")
@@ -197,7 +197,8 @@ def _evaluation(folder: Path) -> Evaluation:
     )
 
 
-def _yaml(path: Path, absent: str) -> dict[str, Any]:
+def read_yaml(path: Path, absent: str) -> dict[str, Any]:
+    """A YAML file's mapping. UserError: it is damaged, or `absent` where it is not there."""
     import yaml
 
     try:
@@ -212,7 +213,8 @@ def _yaml(path: Path, absent: str) -> dict[str, Any]:
     return content
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object. UserError: it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -64,3 +64,15 @@ def test_relative_folder(ranks, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent.parent.parent)
     assert main([f"runs/sweeps/{folder.name}/"]) == 0
     assert f"runs/sweeps/{folder.name}/report/table.tex" in capsys.readouterr().out.splitlines()
+
+
+def test_a_rehearsal_has_no_report(tmp_path, capsys):
+    folder = tmp_path / "runs" / "sweeps" / "rehearsed"
+    folder.mkdir(parents=True)
+    trial = "{trial_id: aaaaaaaaaaaa, role: adapter, overrides: {seed: 1}, evaluations: {}}"
+    (folder / "sweep.yaml").write_text(f"command: python run.py -m seed=1 engine=noop\nswept: [seed]\ntrials: [{trial}]\n")
+    assert main([str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert "was a rehearsal (engine=noop) and measured nothing" in said
+    assert said.count("\n") == 1
+    assert not (folder / "report").exists()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from persona_exp.cli.standing import PATIENCE_SECONDS
 from tests.cli.conftest import JOB_NAME, SWEEP, TRACEBACK, Desk, job, write
@@ -190,3 +191,45 @@ def test_looking_imports_nothing_heavy(desk, arguments):
     environment = {**os.environ, "PERSONA_EXP_RUNS": str(desk.path)}
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == "\n"
+
+
+def test_a_rehearsal_is_advised_no_report(desk, persona_exp):
+    folder = mixed(desk)
+    assert "no report yet: python -m analysis.report" in persona_exp("show", SWEEP)[1]
+    asked = yaml.safe_load((folder / "sweep.yaml").read_text())
+    asked["trials"] = [{**trial, "evaluations": {}} for trial in asked["trials"]]
+    write(folder / "sweep.yaml", yaml.safe_dump(asked))
+    out = persona_exp("show", SWEEP)[1]
+    assert "no report: a rehearsal (engine=noop) measures nothing" in out
+    assert "analysis.report" not in out
+
+
+def test_a_submission_that_slurm_refused_was_not_given_to_it(desk, persona_exp):
+    folder = mixed(desk)
+    desk.submission(folder, [f"{128:012x}"])
+    desk.queue = []
+    noted = {"canary": None, "arrays": [], "keeper": None, "complete": True, "refused": "for good"}
+    write(folder / "submissions" / "0001" / "jobs.json", json.dumps(noted))
+    status, show, why = (persona_exp(*words)[1] for words in (("status", SWEEP), ("show", SWEEP), ("why", f"{128:012x}")))
+    assert f"Slurm took nothing of {JOB_NAME}" in status
+    assert "the same command submits it" in status
+    assert f"1 task of {JOB_NAME}, none of which Slurm took," in show
+    assert f"Slurm took nothing of {JOB_NAME}" in why
+    assert all("given to Slurm" not in said for said in (status, show, why))
+    # An sbatch that timed out may have been heard all the same.
+    desk.queue = [job(tasks="0")]
+    assert f"given to Slurm as {JOB_NAME}" in persona_exp("status", SWEEP)[1]
+    desk.queue = None
+    write(folder / "submissions" / "0001" / "jobs.json", json.dumps({**noted, "refused": "busy"}))
+    assert f"given to Slurm as {JOB_NAME}" in persona_exp("status", SWEEP)[1]
+
+
+@pytest.mark.parametrize(("name", "command"), [("config.yaml", "show"), ("config.yaml", "diff"), ("provenance.json", "why")])
+def test_a_damaged_file_is_one_sentence(desk, persona_exp, name, command):
+    for one in ("aaaaaaaaaaaa", "bbbbbbbbbbbb"):
+        desk.trial(one)
+    write(desk.path / "trials" / "aaaaaaaaaaaa" / name, "{a: [b" if name == "config.yaml" else "")
+    code, _, error = persona_exp(command, "aaaa", *(["bbbb"] if command == "diff" else []))
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"aaaaaaaaaaaa/{name} is not valid" in error
+    assert "remove it and run" in error

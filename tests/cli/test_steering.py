@@ -269,3 +269,21 @@ def test_logs_follow_into_the_next_attempt_and_end_with_the_trial(desk, persona_
     assert (code, out) == (0, "first\nmore\nsecond\nlast\n")
     assert "attempt 2" in error
     assert os.environ["PERSONA_EXP_RUNS"] == str(desk.path)
+
+
+def test_a_cause_that_there_is_not_is_refused(desk, persona_exp):
+    given(desk, [FAILED], [FULL], [])
+    code, _, error = persona_exp("retry", "--cause", "ooom")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "There is no cause ooom" in error
+    assert "out_of_memory" in error
+    assert "ValueError" in error
+    assert "Nothing was left to retry" in persona_exp("retry", "--cause", "KeyError")[1]
+
+
+def test_logs_of_fewer_than_no_lines_are_refused(desk, persona_exp):
+    desk.trial(ONE, [{"status": "finished", "log": "a\nb\n"}])
+    code, out, error = persona_exp("logs", ONE, "-n", "-3")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert persona_exp("logs", ONE, "-n", "0") == (0, "", "")
+    assert persona_exp("logs", ONE, "-n", "1") == (0, "b\n", "")

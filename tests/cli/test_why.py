@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persona_exp.cli.why import explain
-from tests.cli.conftest import COMMAND, ENDED, JOB_NAME, NOW, SEALED, TRACEBACK, Desk, job, mine, write
+from tests.cli.conftest import COMMAND, ENDED, JOB_NAME, NOW, SEALED, SWEEP, TRACEBACK, Desk, job, mine, write
 
 GOLDEN = Path(__file__).parent / "golden"
 ONE, TWO, THREE = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
@@ -285,4 +285,7 @@ def test_as_a_command(desk, persona_exp):
     code, _, error = persona_exp("why", "dddd")
     assert (code, error.count("\n")) == (2, 1)
     assert "persona-exp status" in error
+    code, _, error = persona_exp("why", "lora.r")
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"lora.r is a sweep, and a trial is asked for: `persona-exp status {SWEEP}`" in error
     assert SEALED < ENDED

@@ -29,6 +29,14 @@ def test_help_into_a_pipe_that_closes():
         (["hydra/launcher=slurm"], "hydra/launcher=slurm submits sweeps: add -m"),
         (["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton"),
         (["-m", "seed=1,2", "+hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton: hydra.launcher has n_jobs."),
+        (
+            ["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.additional_parameters={licenses:abc}"],
+            "write +hydra.launcher.additional_parameters.licenses=VALUE to add it",
+        ),
+        (["-m", "seed=1,2", "hydra.launcher.wait=false"], "hydra.launcher.wait is a setting of hydra/launcher=slurm: add"),
+        (["-m", "seed=1,2", "+hydra.launcher.partition=gpu"], "hydra.launcher.partition is a setting of hydra/launcher=slurm: add"),
+        (["-m", "seed=1,2", "hydra/launcher=basic"], "choose hydra/launcher=local or hydra/launcher=slurm"),
+        (["-m", "seed=1,2", "hydra/launcher=lokal"], "hydra/launcher=lokal does not exist: choose one of local, slurm."),
         (["-m", "seed=1,2", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0 must be 1 or more"),
     ],
 )
@@ -81,3 +89,19 @@ def test_what_a_job_sealed_it_goes_on_with_whatever_the_command_line_would_say_b
     assert re.search(r"^(Trial|Sweep) .* goes on as it was sealed\.$", again.stdout, re.MULTILINE)
     assert sorted((tmp_path / "runs" / "trials").iterdir()) == trials
     assert all((trial / "adapter" / "noop.json").is_file() for trial in trials)
+
+
+def test_before_setup_it_is_asked_for():
+    done = subprocess.run([sys.executable, "-S", "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == "error: hydra is not installed here: run `make setup`, then .venv/bin/python run.py.\n"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("arguments", [["seed=1"], ["-m", "seed=1,2"]])
+def test_trials_that_stay_on_this_machine_though_the_profile_is_of_slurm_are_warned_of(run_py, monkeypatch, arguments):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    done = run_py(*arguments, "engine=noop", "model=tiny", "cluster=dgx_a100")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("warning: cluster=dgx_a100 is a Slurm site's, but the trials run here")
+    assert done.stderr.count("warning:") == 1

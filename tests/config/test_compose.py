@@ -130,3 +130,14 @@ def test_help_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "python run.py -m lora.r=8,16,32" in done.stdout
+
+
+@pytest.mark.parametrize("override", ["tracker=tensorboard", "train.gradient_checkpointing=true"])
+def test_what_the_fused_engine_does_not_do_is_refused(config, override):
+    with pytest.raises(UserError, match="needs engine=sft"):
+        config("engine=fused", override)
+
+
+def test_what_changes_the_base_model_is_trained_alone(config):
+    assert config("engine=fused", "method=full").engine.name == "sft"
+    assert config("engine=fused", "method=qlora").engine.name == "fused"

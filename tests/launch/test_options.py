@@ -5,8 +5,9 @@ from dataclasses import fields
 import pytest
 import yaml
 
+from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
-from persona_exp.launch.options import FROM_CLUSTER, OURS, LocalOptions, SlurmOptions, checked, for_sbatch
+from persona_exp.launch.options import FROM_CLUSTER, OURS, LocalOptions, SlurmOptions, checked, for_sbatch, stays_here
 from tests.conftest import ROOT
 
 
@@ -51,3 +52,21 @@ def test_a_mistake_is_one_sentence(given, says):
     with pytest.raises(UserError) as raised:
         checked(SlurmOptions, given)
     assert str(raised.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("settings", "job", "warned"),
+    [
+        ({"name": "local"}, None, False),
+        ({"name": "site", "partition": "gpu"}, None, True),
+        ({"name": "site", "gpus_per_node": "a100:1"}, None, True),
+        ({"name": "site", "partition": "gpu"}, "17", False),
+    ],
+)
+def test_a_slurm_profile_without_its_launcher_is_warned_of_outside_jobs(monkeypatch, settings, job, warned):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    told = stays_here(Cluster(**settings))
+    assert (told is not None) == warned
+    assert told is None or "hydra/launcher=slurm submits them" in told

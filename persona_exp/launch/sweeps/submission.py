@@ -151,6 +151,14 @@ def jobs(submission: Submission) -> dict[str, Any]:
     return {**empty, **noted}
 
 
+def none_taken(submission: Submission) -> bool:
+    """Whether its maker is done and Slurm took none of its jobs, as far as sbatch said."""
+    if submission.launcher == "local":
+        return False
+    noted = jobs(submission)
+    return bool(noted["complete"]) and not (noted["canary"] or noted["arrays"] or noted["keeper"])
+
+
 def worker_jobs(sweep_folder: Path) -> dict[str, str]:
     """The ids of all jobs that the sweep was ever given for its trials, each with its name. Slurm may since have used an id again."""
     given = {one.job_name: jobs(one) for one in submissions(sweep_folder) if one.launcher == "slurm"}
