@@ -40,7 +40,7 @@ def main() -> None:
         runs = Path(folder)
         ids = make(runs, arguments.trials)
         commands = [["status"], ["status", SWEEP], ["status", SWEEP, "--json"], ["show", SWEEP], ["show", ids[0]], ["why", ids[-1]]]
-        commands += [["diff", ids[0], ids[1]], ["retry", SWEEP, "--cause", "none"], ["clean", "--json"]]
+        commands += [["diff", ids[0], ids[1]], ["retry", SWEEP, "--cause", "disk_full"], ["clean", "--json"]]
         taken = [[_run(runs, command) for command in commands] for _ in range(arguments.repeats)]
     wall, cpu = ([statistics.median(one[place][which] for one in taken) for place in range(len(commands))] for which in (0, 1))
     names = [" ".join(command).replace(SWEEP, "SWEEP") for command in commands]
