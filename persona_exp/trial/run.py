@@ -81,7 +81,8 @@ def _run_together(paths: Sequence[Path], interruption: Interruption, dead: Dead,
 
 
 def _bundled(claimed: Sequence[tuple[Path, Directory, Attempt]], interruption: Interruption, micro_batch_size: int | None) -> int:
-    from persona_exp.trial.bundle import Member, run_bundle
+    from persona_exp.trial.bundle import run_bundle
+    from persona_exp.trial.member import Member
 
     members, worst = [], FINISHED
     for path, directory, attempt in claimed:
