@@ -24,6 +24,8 @@ def test_every_option_but_ours_is_one_of_submitits():
 
     given = {one.name for one in fields(SlurmOptions)} - set(OURS) - {"timeout_min"}
     _check(dict.fromkeys(given))
+    with pytest.raises(UserError, match="no_such_option"):
+        _check(dict.fromkeys({*given, "no_such_option"}))
 
 
 def test_the_command_line_overrules_the_site(config):
