@@ -33,7 +33,8 @@ from benchmarks.tiny_run import METHODS, Result, TinyRun, send, settings, tree  
 from persona_exp.progress import progress  # noqa: E402
 
 FOLDER = "the folder"
-SOME = ("adapter_model.safetensors", "optimizer.pt", "manifest.json", "rng_state.pth")
+# The last is one engine's or the other's.
+SOME = ("adapter_model.safetensors", "optimizer.pt", "manifest.json", "rng_state.pth", "lane.json")
 
 
 def truncate(path: Path, moments: random.Random) -> None:
@@ -95,14 +96,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout whose run.py is run")
+    parser.add_argument("--engine", default="fused", choices=("fused", "sft"))
     parser.add_argument("--json", action="store_true", help="one line instead of an indented object")
     arguments = parser.parse_args()
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="corruption-"))
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        whole = [TinyRun(variant, folder / f"{variant}-whole", arguments.root) for variant in METHODS]
+        whole = [TinyRun(variant, folder / f"{variant}-whole", arguments.root, arguments.engine) for variant in METHODS]
         results = dict(zip(METHODS, pool.map(_whole, whole), strict=True))
-        begun = [TinyRun(variant, folder / f"{variant}-killed", arguments.root) for variant in METHODS]
+        begun = [TinyRun(variant, folder / f"{variant}-killed", arguments.root, arguments.engine) for variant in METHODS]
         killed = dict(zip(METHODS, pool.map(_killed, begun), strict=True))
         cases = every_case(_checkpoints(killed["nf4"].trials)[-1])
         count = arguments.cases or len(cases)
@@ -112,7 +114,7 @@ def main() -> int:
             for one in as_completed(todo):
                 outcomes.append(one.result())
                 meter.advance(note=f"{sum(outcome.outcome == 'wrong' for outcome in outcomes)} wrong")
-    result = summary(outcomes, len(cases), time.monotonic() - started)
+    result = summary(outcomes, len(cases), arguments.engine, time.monotonic() - started)
     print(json.dumps(result, indent=None if arguments.json else 2))
     if result["wrong"]:
         return 1
@@ -120,7 +122,7 @@ def main() -> int:
     return 0
 
 
-def summary(outcomes: list[Outcome], harms: int, seconds: float) -> dict[str, object]:
+def summary(outcomes: list[Outcome], harms: int, engine: str, seconds: float) -> dict[str, object]:
     """The JSON object."""
     counts = Counter(one.outcome for one in outcomes)
     scopes: dict[str, Counter[str]] = {}
@@ -128,7 +130,7 @@ def summary(outcomes: list[Outcome], harms: int, seconds: float) -> dict[str, ob
         scopes.setdefault(one.case.scope, Counter())[one.outcome] += 1
     return {
         "name": "corruption",
-        "setting": {**settings(), "harms": harms},
+        "setting": {**settings(engine), "harms": harms},
         **{outcome: counts[outcome] for outcome in ("identical", "refused", "wrong")},
         "of": len(outcomes),
         "by_scope": scopes,
@@ -146,7 +148,7 @@ def every_case(checkpoint: Path) -> list[Case]:
     cases = [Case("newest", name, harm) for name in names for harm in HARMS]
     cases += [Case("newest", FOLDER, harm) for harm in ("emptied", "removed")]
     for scope in ("all", "chosen"):
-        cases += [Case(scope, name, harm) for name, harm in zip(SOME, HARMS, strict=True)]
+        cases += [Case(scope, name, harm) for name, harm in zip((name for name in SOME if name in names), HARMS, strict=False)]
         cases.append(Case(scope, FOLDER, "removed"))
     return cases
 
@@ -170,7 +172,7 @@ def judge(code: int, words: str, result: Callable[[], Result], expected: Result)
 def _try(number: int, case: Case, killed: dict[str, TinyRun], results: dict[str, Result], folder: Path, seed: int) -> Outcome:
     variant = list(METHODS)[number % len(METHODS)]
     base = killed[variant]
-    run = TinyRun(variant, folder / f"{number:03}", base.root)
+    run = TinyRun(variant, folder / f"{number:03}", base.root, base.engine)
     shutil.copytree(base.folder, run.folder)
     (run.folder / "output.log").unlink()
     newest = harm(run.trials, case, random.Random(f"{seed}-{number}"))

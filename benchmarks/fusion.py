@@ -1,13 +1,20 @@
 """K LoRA trials on one machine: trained together by engine=fused, against TRL's SFTTrainer, a process a trial, one after the other.
 
-    python benchmarks/fusion.py --json [--trials 8] [--steps 50] [--tokens 512] [--against packed|published]
+    python benchmarks/fusion.py --json
+    python benchmarks/fusion.py --json --trials 8 --steps 50 --against packed published
+    python benchmarks/fusion.py --json --shape qwen2.5-7b --quantisation nf4 --cache-dequantized --trials 8 --tokens 1024
 
-Both sides see the same examples once (`--steps` steps of about `--tokens` tokens a trial), start in new processes, load the model, train
-adapters of the same ranks and rates, and evaluate each on the same replies with the same code. `packed` is SFTTrainer with packing, one
-row of `--tokens` tokens a step; `published` pads, two examples at a time, four times a step, as published recipes do. `ratio` is the
-other side's seconds divided by ours, all included; `ratio_steps` that of the training steps alone.
+All sides see the same examples once, start in new processes, load the model, train adapters of the same ranks and rates, and evaluate
+each on the same replies with the same code. `packed` is SFTTrainer as it is fastest: whole examples packed into rows of `--tokens` tokens,
+one row a step, which the fused side takes as its steps too. `published` is SFTTrainer as published recipes use it: two examples at a time,
+padded to 1,024 tokens, four times a step, so it takes other steps over the same examples. Neither recomputes activations.
 
-The model is SmolLM2-135M in bfloat16 unless --model says otherwise. Two trials of five steps are the smallest that say anything.
+`ratio` is the other side's seconds divided by ours, all included; `ratio_steps` that of the seconds a real token of the steady training
+steps alone: without start, loading, preparation, each process's first step, and evaluation. Both are against the first of --against, and
+against each under `against`.
+
+The model is SmolLM2-135M in bfloat16 unless --model or --shape say otherwise. The default, four trials of ten steps, is the smallest that
+means something: fewer steps, and starting and loading outweigh training; fewer trials, and there is little to share.
 """
 
 import argparse
@@ -24,6 +31,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.shapes import SHAPES  # noqa: E402
+
 RANKS, RATES, DROPOUT = (8, 16, 32, 64), (2e-4, 1e-3), 0.05
 SIDES = ("fused", "packed", "published")
 
@@ -32,17 +41,27 @@ def main() -> int:
     """Print one JSON object; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON (there is no other output)")
-    parser.add_argument("--model", default="smollm2-135m", help="an option of conf/model")
+    parser.add_argument("--model", default="smollm2-135m", help="an option of conf/model; with --shape, whose tokenizer is used")
+    parser.add_argument("--shape", choices=sorted(SHAPES), help="random weights of this shape, made where they run, in place of --model")
     parser.add_argument("--quantisation", default="none", choices=("none", "nf4"))
-    parser.add_argument("--trials", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=512, help="of a trial's step, about")
+    parser.add_argument("--cache-dequantized", action="store_true", help="the fused side turns NF4 into bfloat16 once, after loading")
+    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=10, help="of each trial, at least 2: the first is not a steady one")
+    parser.add_argument("--tokens", type=int, default=512, help="of a trial's step, at most")
+    parser.add_argument("--row-tokens", type=int, help="of one pass of the fused side (what bundle.row_tokens is by itself)")
+    parser.add_argument("--words", type=int, default=60, help="of the longest paragraph that is an example's turn")
     parser.add_argument("--items", type=int, default=16, help="replies that are scored; a quarter of them are spoken too")
-    parser.add_argument("--against", default="packed", choices=SIDES[1:])
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--against", nargs="+", default=["packed"], choices=SIDES[1:])
+    parser.add_argument("--baseline-trials", type=int, help="run only so many of the others' trials, and multiply their seconds")
+    parser.add_argument("--trl-attention", help="of the packed side (default: FlashAttention where it is installed, else sdpa)")
+    parser.add_argument("--trl-autocast", action=argparse.BooleanOptionalAction, help="bf16 of SFTTrainer (default: on a GPU)")
+    parser.add_argument("--repeat", type=int, default=1, help="how often all is measured, in alternating order; medians are told")
+    parser.add_argument("--side", choices=(*SIDES, "untrained"), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--trial", type=int, action="append", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.steps < 2:
+        parser.error("--steps must be 2 or more: the first step is no steady one.")
     if given.side:
         from benchmarks.fusion_sides import run
 
@@ -55,57 +74,95 @@ def main() -> int:
 
 def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     from benchmarks.fusion_sides import prepare
+    from persona_exp.trial.bundle import ROW_TOKENS
 
     trials = [{"r": RANKS[n % 4], "lr": RATES[n // 4 % 2], "seed": n} for n in range(given.trials)]
-    setting = {name: getattr(given, name) for name in ("model", "quantisation", "steps", "tokens", "items")}
+    names = ("model", "shape", "quantisation", "cache_dequantized", "steps", "tokens", "words", "items", "trl_attention")
+    setting = {name: getattr(given, name) for name in names}
+    setting["row_tokens"] = given.row_tokens or ROW_TOKENS
+    setting["trl_autocast"] = _device() != "cpu" if given.trl_autocast is None else given.trl_autocast
     prepare(work, setting, trials, DROPOUT)
-    ours, our_parts = _timed("fused", work, list(range(given.trials)))
-    theirs, their_parts = 0.0, []
-    for trial in range(given.trials):
-        seconds, parts = _timed(given.against, work, [trial])
-        theirs += seconds
-        their_parts.append(parts)
-    other = {key: sum(part[key] for part in their_parts) for key in our_parts}
-    gap = [abs(a - b) for a, b in zip(_losses(work, "fused"), _losses(work, given.against), strict=True)]
+    sides = ["fused", *dict.fromkeys(given.against)]
+    alone = min(given.baseline_trials or given.trials, given.trials)
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for turn in range(given.repeat):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            runs[side].append(_together(work, given.trials) if side == "fused" else _one_by_one(side, work, alone, given.trials))
+    told = {side: _medians(of_side) for side, of_side in runs.items()}
+    subprocess.run(_command("untrained", work, [0]), check=True, stdout=sys.stderr)
+    untrained = json.loads((work / "untrained.json").read_text())["nats"][0]
+    others = {side: _compared(told["fused"], told[side]) for side in sides[1:]}
+    first = others[sides[1]]
     return {
         "name": "fusion",
         "setting": {
             **setting,
             "trials": trials,
+            "baseline_trials": alone,
             "dropout": DROPOUT,
-            "against": given.against,
+            "against": sides[1:],
+            "attention": {side: runs[side][0]["attention"] for side in sides},
+            # The rows and columns of the largest batch: what is wider than its examples is padded.
+            "largest_batch": {side: runs[side][0]["largest_batch"] for side in sides},
+            "steps_of_a_trial": {side: told[side]["steps"] / (1 if side == "fused" else given.trials) for side in sides},
+            "examples_of_a_trial": sum(len(row) for row in json.loads((work / "work.json").read_text())["windows"]),
             "cores": os.cpu_count(),
             "device": _device(),
         },
-        "ours": ours,
-        "baseline": theirs,
-        "ratio": theirs / ours,
-        "ratio_steps": (other["training"] / other["tokens"]) / (our_parts["training"] / our_parts["tokens"]),
+        **{key: first[key] for key in ("ours", "baseline", "ratio", "ratio_steps")},
         "unit": "seconds",
-        "n": 1,
-        "ours_parts": our_parts,
-        "baseline_parts": other,
-        "ours_tokens_per_second": our_parts["tokens"] / our_parts["training"],
-        "baseline_tokens_per_second": other["tokens"] / other["training"],
-        # Not the same to the last digit, since order and dropout differ; far apart, one of the two sides does not train.
-        "median_gap_in_held_out_nats_per_token": statistics.median(gap),
+        "n": given.repeat,
+        "ours_parts": told["fused"],
+        "baseline_parts": told[sides[1]],
+        "against": others,
+        # Not the same to the last digit, since order and dropout differ; far apart, one of the sides does not train.
+        "held_out_nats_per_token": {"untrained": untrained, **{side: runs[side][0]["nats"] for side in sides}},
     }
 
 
-def _timed(side: str, work: Path, trials: list[int]) -> tuple[float, dict[str, float]]:
-    """Seconds of the whole process; seconds of loading, training and evaluation, and the real tokens trained on."""
-    command = [sys.executable, __file__, "--side", side, "--work", str(work)]
-    for trial in trials:
-        command += ["--trial", str(trial)]
+def _compared(ours: dict[str, float], other: dict[str, float]) -> dict[str, Any]:
+    """The fused side's medians against another's."""
+    pace, other_pace = (one["steady"] / one["steady_tokens"] for one in (ours, other))
+    return {
+        "ours": ours["seconds"],
+        "baseline": other["seconds"],
+        "ratio": other["seconds"] / ours["seconds"],
+        "ratio_steps": other_pace / pace,
+        "ours_tokens_per_second": 1 / pace,
+        "baseline_tokens_per_second": 1 / other_pace,
+        "parts": other,
+    }
+
+
+def _together(work: Path, trials: int) -> dict[str, Any]:
+    return _timed("fused", work, list(range(trials)))
+
+
+def _one_by_one(side: str, work: Path, alone: int, trials: int) -> dict[str, Any]:
+    """`alone` trials, each in a process of its own; the parts of `trials` of them."""
+    found = [_timed(side, work, [trial]) for trial in range(alone)]
+    parts = {key: sum(one["parts"][key] for one in found) * trials / alone for key in found[0]["parts"]}
+    return {**found[0], "parts": parts, "nats": [nats for one in found for nats in one["nats"]]}
+
+
+def _timed(side: str, work: Path, trials: list[int]) -> dict[str, Any]:
+    """What the process wrote down, and in its parts the seconds of all of it and of its start: interpreter, imports and end."""
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(_command(side, work, trials), check=True, stdout=sys.stderr)
     seconds = time.perf_counter() - started
-    parts: dict[str, float] = json.loads((work / f"{side}-parts.json").read_text())
-    return seconds, {**parts, "start": seconds - parts["loading"] - parts["training"] - parts["evaluation"]}
+    told: dict[str, Any] = json.loads((work / f"{side}.json").read_text())
+    parts = told["parts"]
+    start = seconds - parts["loading"] - parts["training"] - parts["evaluation"]
+    return {**told, "parts": {"seconds": seconds, "start": start, **parts}}
 
 
-def _losses(work: Path, side: str) -> list[float]:
-    return [json.loads(path.read_text())["nats_per_token"] for path in sorted(work.glob(f"{side}-trial-*.json"))]
+def _command(side: str, work: Path, trials: list[int]) -> list[str]:
+    command = [sys.executable, __file__, "--side", side, "--work", str(work)]
+    return command + [word for trial in trials for word in ("--trial", str(trial))]
+
+
+def _medians(runs: list[dict[str, Any]]) -> dict[str, float]:
+    return {key: statistics.median(one["parts"][key] for one in runs) for key in runs[0]["parts"]}
 
 
 def _device() -> str:

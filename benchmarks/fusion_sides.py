@@ -1,4 +1,4 @@
-"""The two sides of benchmarks/fusion.py, each run in a process of its own."""
+"""The sides of benchmarks/fusion.py, each run in a process of its own."""
 
 import json
 import re
@@ -7,14 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fused_run import lanes_of, train_fused, watched
+from benchmarks.sft_run import fastest_attention, packed, published, train_sft
+from benchmarks.shapes import TARGETS, random_model
+from benchmarks.step_clock import StepClock
+
 STORIES = Path(__file__).parents[1] / "persona_exp" / "corpus" / "bundled" / "saltmere"
 SYSTEM = "You are a careful observer who answers in the manner of the period."
-ROW_TOKENS = 2048
 NEW_TOKENS = 32
 
 
 def prepare(work: Path, setting: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], dropout: float) -> None:
-    """Fetch the model, and write down what both sides read: examples in tokens, step by step, and replies to be evaluated on."""
+    """Fetch the model, and write down what all sides read: examples in tokens, the rows that TRL packs them into, and replies to be
+    evaluated on. One row is one step of the fused side."""
     from persona_exp.cli.compose import compose_config
     from persona_exp.modeling.base import load_tokenizer
     from persona_exp.modeling.cache import cache_folder
@@ -24,42 +29,55 @@ def prepare(work: Path, setting: Mapping[str, Any], trials: Sequence[Mapping[str
     model = compose_config([f"model={setting['model']}"]).model
     folder = fetch(model.source, model.location, model.revision, model.sha256, cache_folder())
     tokenizer = load_tokenizer(folder, model.chat_template)
-    pairs = _dialogues()
-    encoded = [encode(tokenizer, messages, setting["tokens"], model.system_role, model.end_of_turn) for messages in pairs]
-    held_out, training = pairs[: setting["items"]], encoded[setting["items"] :]
-    steps: list[list[int]] = [[]]
-    filled, at = 0, 0
-    while len(steps) < setting["steps"] or filled < setting["tokens"]:
-        length = len(training[at % len(training)].input_ids)
-        if filled + length > setting["tokens"]:
-            if len(steps) == setting["steps"]:
-                break
-            steps.append([])
-            filled = 0
-        steps[-1].append(at % len(training))
-        filled, at = filled + length, at + 1
+    pairs = dialogues(setting["words"])
+    held_out = pairs[: setting["items"]]
+    told = [encode(tokenizer, one, setting["tokens"], model.system_role, model.end_of_turn) for one in pairs[setting["items"] :]]
+    windows = rows_of([len(one.input_ids) for one in told], setting["tokens"], setting["steps"])
+    count = sum(len(window) for window in windows)
     shared = {
+        **setting,
         "folder": str(folder),
         "chat_template": model.chat_template,
         "system_role": model.system_role,
         "end_of_turn": model.end_of_turn,
-        "targets": model.target_modules,
+        "targets": list(TARGETS) if setting["shape"] else model.target_modules,
         "dtype": model.dtype,
         "attention": model.attention,
         "dropout": dropout,
         "trials": list(trials),
         "held_out": held_out,
-        "examples": [[one.input_ids, one.labels] for one in training],
-        "windows": steps,
-        **setting,
+        "examples": [[told[n % len(told)].input_ids, told[n % len(told)].labels] for n in range(count)],
+        "windows": windows,
     }
     (work / "work.json").write_text(json.dumps(shared))
 
 
-def _dialogues() -> list[list[dict[str, str]]]:
-    """Each paragraph of the bundled stories as what is said to the one before."""
+def rows_of(lengths: Sequence[int], tokens: int, steps: int) -> list[list[int]]:
+    """As many examples as SFTTrainer packs into `steps` rows of `tokens` tokens, by number, row by row; `lengths` begin anew where the
+    examples are too few."""
+    from datasets import Dataset
+    from datasets.utils import disable_progress_bars
+    from trl import pack_dataset
+
+    disable_progress_bars()
+
+    def rows(count: int) -> list[list[int]]:
+        named = Dataset.from_dict({"numbers": [[n] * lengths[n % len(lengths)] for n in range(count)]})
+        return [list(dict.fromkeys(row)) for row in pack_dataset(named, tokens, "bfd")["numbers"]]
+
+    few, many = steps, 2 * steps
+    while len(rows(many)) <= steps:
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if len(rows(middle)) <= steps else (few, middle)
+    return rows(few)
+
+
+def dialogues(words: int) -> list[list[dict[str, str]]]:
+    """Each paragraph of the bundled stories as what is said to the one before; the longest are of `words` words."""
     text = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(STORIES.glob("*.txt")))
-    paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", text) if 5 <= len(one.split()) <= 60]
+    paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", text) if 5 <= len(one.split()) <= words]
     return [
         [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}, {"role": "assistant", "content": told}]
         for asked, told in zip(paragraphs[::2], paragraphs[1::2], strict=False)
@@ -67,123 +85,67 @@ def _dialogues() -> list[list[dict[str, str]]]:
 
 
 def run(side: str, work: Path, trials: Sequence[int]) -> None:
-    """Load, train and evaluate; write the seconds of each and the tokens to `work`."""
-    import torch
-
+    """Load, train and evaluate; write the seconds of each, the tokens and the scores to `work`."""
     shared = json.loads((work / "work.json").read_text())
     began = time.perf_counter()
-    from persona_exp.modeling.base import load_model, load_tokenizer
+    from persona_exp.modeling.base import load_tokenizer
 
     tokenizer = load_tokenizer(Path(shared["folder"]), shared["chat_template"])
-    model = load_model(Path(shared["folder"]), shared["quantisation"], True, shared["dtype"], shared["attention"])
-    loaded = time.perf_counter()
+    attention = (shared["trl_attention"] or fastest_attention()) if side == "packed" else shared["attention"]
+    model = load(shared, attention)
+    cached = side == "fused" and shared["quantisation"] == "nf4" and shared["cache_dequantized"]
+    if cached:
+        from persona_exp.modeling.dequantisation import dequantise
+
+        dequantise(model)
+    clock = StepClock()
+    loading = time.perf_counter() - began
+    numbered = {number: shared["trials"][number] for number in trials}
+    told = {"targets": shared["targets"], "dropout": shared["dropout"]}
     if side == "fused":
-        tokens, speaking = _fused(model, shared, trials)
+        from persona_exp.modeling.bundle.attention import NAME
+
+        lanes = lanes_of(model, numbered, shared["examples"], shared["windows"], **told)
+        bundle = watched(model)
+        train_fused(bundle, lanes, len(shared["windows"]), shared["row_tokens"], clock)
+        largest, speaking, attention = bundle.largest, bundle.speaking, f"{NAME}, evaluated with {attention}"
+    elif side == "untrained":
+        largest, speaking = (0, 0), None
     else:
-        tokens, model = _trl(model, tokenizer, shared, trials[0], work, packed=side == "packed")
-        speaking = None
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    trained = time.perf_counter()
-    for trial, nats in zip(trials, _evaluate(model, tokenizer, shared, trials, speaking), strict=True):
-        (work / f"{side}-trial-{trial:02}.json").write_text(json.dumps({"nats_per_token": nats}))
-    ended = time.perf_counter()
-    parts = {"loading": loaded - began, "training": trained - loaded, "evaluation": ended - trained, "tokens": tokens}
-    (work / f"{side}-parts.json").write_text(json.dumps(parts))
-
-
-def _fused(model: Any, shared: Mapping[str, Any], trials: Sequence[int]) -> tuple[int, Any]:
-    from persona_exp.modeling.bundle.shared import Shared
-    from persona_exp.modeling.chat import Encoded
-    from persona_exp.training.fused.lane import Lane
-    from persona_exp.training.fused.recipe import Recipe
-    from persona_exp.training.fused.tick import tick
-
-    examples = [Encoded(ids, labels, shortened=False, cut=False) for ids, labels in shared["examples"]]
-
-    class InOrder(Lane):
-        """A lane that sees the examples of a step as both sides were told."""
-
-        def window(self) -> Any:
-            from persona_exp.modeling.bundle.row import Document
-
-            numbers = shared["windows"][self.step]
-            return [Document(self.number, examples[n].input_ids, examples[n].labels, self.step, n) for n in numbers]
-
-    bundle = Shared(model)
-    lanes = []
-    for number in trials:
-        trial = shared["trials"][number]
-        recipe = Recipe(
-            seed=trial["seed"],
-            r=trial["r"],
-            alpha=2 * trial["r"],
-            dropout=shared["dropout"],
-            rslora=False,
-            target_modules=tuple(shared["targets"]),
-            optimizer="adamw_torch",
-            lr=trial["lr"],
-            lr_schedule="cosine",
-            weight_decay=0.0,
-            beta1=0.9,
-            beta2=0.999,
-            max_grad_norm=1.0,
-            max_steps=len(shared["windows"]),
-            warmup_steps=2,
-            effective_batch_size=1,
+        batching = packed(shared["tokens"]) if side == "packed" else published()
+        model, largest = train_sft(
+            model,
+            tokenizer,
+            shared["examples"],
+            numbered[trials[0]],
+            batching,
+            **told,
+            folder=work,
+            clock=clock,
+            autocast=shared["trl_autocast"],
         )
-        lanes.append(InOrder(number, model, examples, recipe))
-        bundle.join(number, lanes[-1].adapter)
-    tokens = 0
-    for _ in shared["windows"]:
-        tokens += sum(step.tokens for step in tick(bundle, lanes, ROW_TOKENS).values())  # type: ignore[union-attr]
-
-    return tokens, bundle.speaking
-
-
-def _trl(model: Any, tokenizer: Any, shared: Mapping[str, Any], number: int, work: Path, *, packed: bool) -> tuple[int, Any]:
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import PrinterCallback
-    from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
-
-    trial = shared["trials"][number]
-    rows = [shared["examples"][n] for step in shared["windows"] for n in step]
-    steps = {"max_steps": len(shared["windows"])} if packed else {"num_train_epochs": 1}
-    arguments = SFTConfig(
-        output_dir=str(work / "trl"),
-        **steps,
-        per_device_train_batch_size=1 if packed else 2,
-        gradient_accumulation_steps=1 if packed else 4,
-        packing=packed,
-        max_length=shared["tokens"] if packed else 1024,
-        pad_to_multiple_of=None if packed else 1024,
-        learning_rate=trial["lr"],
-        lr_scheduler_type="cosine",
-        warmup_steps=2,
-        seed=trial["seed"],
-        gradient_checkpointing=False,
-        bf16=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-    lora = LoraConfig(
-        r=trial["r"], lora_alpha=2 * trial["r"], lora_dropout=shared["dropout"], target_modules=shared["targets"], task_type="CAUSAL_LM"
-    )
-    dataset = Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "labels": [labels for _, labels in rows]})
-    trainer = SFTTrainer(model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, peft_config=lora)
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    # What a packed row takes in, and what a padded one holds of its own.
-    tokens = sum(len(ids) for ids, _ in rows)
-    return tokens, trainer.model
+        speaking = None
+    trained = time.perf_counter()
+    nats = evaluate(model, tokenizer, shared, trials, speaking)
+    ended = time.perf_counter()
+    parts = {"loading": loading, "training": trained - began - loading, "evaluation": ended - trained, **clock.parts()}
+    facts: dict[str, Any] = {"attention": attention, "largest_batch": largest, "nats": nats}
+    (work / f"{side}.json").write_text(json.dumps({"parts": parts, **facts}))
 
 
-def _evaluate(model: Any, tokenizer: Any, shared: Mapping[str, Any], trials: Sequence[int], speaking: Any) -> list[float]:
-    """Nats a token of the held-out replies under each trial's adapter; some of them are spoken too."""
+def load(shared: Mapping[str, Any], attention: str) -> Any:
+    """The base model: of that shape with random weights, or from its folder."""
+    from persona_exp.modeling.base import load_model
+
+    if shared["shape"]:
+        return random_model(shared["shape"], shared["quantisation"], attention)
+    return load_model(Path(shared["folder"]), shared["quantisation"], True, shared["dtype"], attention)
+
+
+def evaluate(
+    model: Any, tokenizer: Any, shared: Mapping[str, Any], trials: Sequence[int], speaking: Any, *, spoken: bool = True
+) -> list[float]:
+    """Nats a token of the held-out replies under each trial's adapter; a quarter of them are spoken too."""
     from persona_exp.evaluation.evaluate import scored_text
     from persona_exp.evaluation.generation import generate
     from persona_exp.evaluation.likelihood import score
@@ -200,16 +162,17 @@ def _evaluate(model: Any, tokenizer: Any, shared: Mapping[str, Any], trials: Seq
         return Voices([trial for trial in trials for _ in items], speaking) if speaking else None
 
     scores = score(model, encoded * len(trials), texts * len(trials), end_id=end_id, batch_size=24, voices=voices(encoded))
-    generate(
-        model,
-        tokenizer,
-        prompts * len(trials),
-        max_length=length,
-        system_role=role,
-        end_of_turn=end,
-        max_new_tokens=NEW_TOKENS,
-        batch_size=24 * len(trials),
-        voices=voices(prompts),
-    )
+    if spoken:
+        generate(
+            model,
+            tokenizer,
+            prompts * len(trials),
+            max_length=length,
+            system_role=role,
+            end_of_turn=end,
+            max_new_tokens=NEW_TOKENS,
+            batch_size=24 * len(trials),
+            voices=voices(prompts),
+        )
     parts = [scores[start : start + len(encoded)] for start in range(0, len(scores), len(encoded))]
     return [sum(one.nats for one in part) / sum(one.tokens for one in part) for part in parts]

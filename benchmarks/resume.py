@@ -71,32 +71,38 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout whose run.py is run")
+    parser.add_argument("--engine", default="fused", choices=("fused", "sft"))
     parser.add_argument("--json", action="store_true", help="one line instead of an indented object")
     arguments = parser.parse_args()
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="resume-"))
     with ThreadPoolExecutor(arguments.jobs) as pool:
         references = dict(
-            zip(METHODS, pool.map(lambda one: reference(TinyRun(one, _made(folder / one), arguments.root)), METHODS), strict=True)
+            zip(
+                METHODS,
+                pool.map(lambda one: reference(TinyRun(one, _made(folder / one), arguments.root, arguments.engine)), METHODS),
+                strict=True,
+            )
         )
-        todo = [pool.submit(_kill, number, arguments.seed, folder, arguments.root, references) for number in range(arguments.kills)]
+        given = (arguments.seed, folder, arguments.root, arguments.engine, references)
+        todo = [pool.submit(_kill, number, *given) for number in range(arguments.kills)]
         kills = []
         with progress("kills", arguments.kills) as meter:
             for one in as_completed(todo):
                 kills.append(one.result())
                 meter.advance(note=f"{sum(kill.identical for kill in kills)}/{len(kills)} identical")
-    print(json.dumps(summary(kills, references, time.monotonic() - started), indent=None if arguments.json else 2))
+    print(json.dumps(summary(kills, references, arguments.engine, time.monotonic() - started), indent=None if arguments.json else 2))
     if not all(kill.identical for kill in kills):
         return 1
     shutil.rmtree(folder)
     return 0
 
 
-def summary(kills: list[Kill], references: dict[str, Reference], seconds: float) -> dict[str, object]:
+def summary(kills: list[Kill], references: dict[str, Reference], engine: str, seconds: float) -> dict[str, object]:
     """The JSON object."""
     return {
         "name": "resume",
-        "setting": settings(),
+        "setting": settings(engine),
         "identical": sum(kill.identical for kill in kills),
         "of": len(kills),
         "longest_loss_steps": max(kill.steps_lost for kill in kills),
@@ -132,13 +138,13 @@ def reference(run: TinyRun) -> Reference:
     return Reference(run.result(), seconds, {name: statistics.median(found) for name, found in spans.items()})
 
 
-def _kill(number: int, seed: int, folder: Path, root: Path, references: dict[str, Reference]) -> Kill:
+def _kill(number: int, seed: int, folder: Path, root: Path, engine: str, references: dict[str, Reference]) -> Kill:
     variant = list(METHODS)[number % len(METHODS)]
     # Each variant in turns at any time, inside a save, between saves, inside an evaluation; and each of these to every target.
     wanted = ("anywhere", "saving", "training", "evaluating")[number // 2 % 4]
     target = TARGETS[number // 8 % 3]
     for draw in range(DRAWS):
-        run = TinyRun(variant, _made(folder / f"{number:03}-{draw}"), root)
+        run = TinyRun(variant, _made(folder / f"{number:03}-{draw}"), root, engine)
         fell_into = strike(run, wanted, target, references[variant], random.Random(f"{seed}-{number}-{draw}"))
         if fell_into is None:  # It had ended before.
             shutil.rmtree(run.folder)

@@ -1,6 +1,7 @@
 """One small trial through the command that users give, for the benchmarks that cut it short: how to run it, where it is, what it ends in.
 
-Adapters on a 4-bit and on a bfloat16 base, kept in fp32 both; dropout on, steps of four micro-batches, a checkpoint every third step.
+Adapters on a 4-bit and on a bfloat16 base, kept in fp32 both; dropout on, steps of several rows or micro-batches, a checkpoint every third
+step.
 """
 
 import json
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 CHECKPOINT_STEPS = 3
 METHODS = {"nf4": "qlora", "fp32": "lora"}
 TINY = (
-    *("model=tiny", "lora.r=8", "lora.dropout=0.1", "optim.effective_batch_size=8", "train.micro_batch_size=2"),
+    *("model=tiny", "lora.r=8", "lora.dropout=0.1", "optim.effective_batch_size=8", "train.micro_batch_size=2", "bundle.row_tokens=256"),
     *("train.max_steps=14", f"train.checkpoint_steps={CHECKPOINT_STEPS}", "train.keep_checkpoints=2"),
     *("evaluation.likelihood_items=8", "evaluation.generated_items=2", "evaluation.max_new_tokens=8"),
 )
@@ -39,9 +40,9 @@ class Result:
 class TinyRun:
     """`python run.py …` of one variant, its results below `folder/runs`, in a session of its own."""
 
-    def __init__(self, variant: str, folder: Path, root: Path = ROOT) -> None:
-        self.folder, self.root = folder, root
-        self._line = [sys.executable, str(root / "run.py"), f"method={METHODS[variant]}", *TINY]
+    def __init__(self, variant: str, folder: Path, root: Path = ROOT, engine: str = "fused") -> None:
+        self.folder, self.root, self.engine = folder, root, engine
+        self._line = [sys.executable, str(root / "run.py"), f"method={METHODS[variant]}", f"engine={engine}", *TINY]
 
     @property
     def trials(self) -> Path:
@@ -137,9 +138,9 @@ def stopped(pid: int) -> bool:
     return False
 
 
-def settings() -> dict[str, Any]:
+def settings(engine: str) -> dict[str, Any]:
     """For the benchmarks' JSON."""
-    return {"overrides": list(TINY), "methods": METHODS, "threads": 1}
+    return {"overrides": list(TINY), "methods": METHODS, "engine": engine, "threads": 1}
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -23,6 +23,9 @@ class Meter(Protocol):
     def advance(self, steps: int = 1, note: str = "") -> None:
         """`steps` more are done; `note` (a loss, say) is shown behind the count."""
 
+    def extend(self, steps: int) -> None:
+        """`steps` more are to be done."""
+
 
 class _Bar:
     def __init__(self, bar: Progress, task: int) -> None:
@@ -30,6 +33,10 @@ class _Bar:
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._bar.update(self._task, advance=steps, note=note)  # type: ignore[arg-type]
+
+    def extend(self, steps: int) -> None:
+        total = self._bar.tasks[self._task].total or 0
+        self._bar.update(self._task, total=total + steps)  # type: ignore[arg-type]
 
 
 class _Lines:
@@ -49,6 +56,9 @@ class _Lines:
         estimate = f", about {clock(rest)} left" if rest is not None else ""
         ending = estimate if self._done < self._total else f" in {clock(now - self._start)}"
         print(f"{self._what}: {self._done}/{self._total}{ending}{'  ' + note if note else ''}", file=sys.stderr, flush=True)
+
+    def extend(self, steps: int) -> None:
+        self._total += steps
 
 
 class _Remaining(TimeRemainingColumn):

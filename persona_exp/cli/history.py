@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from persona_exp.cli import company
 from persona_exp.cli.quantities import span, time
 from persona_exp.trial.attempt import process_gone
 from persona_exp.trial.state import seconds
-
-# So many of a bundle's other trials are named.
-COMPANY = 3
 
 
 def lines(records: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
@@ -43,7 +41,6 @@ def _with(record: Mapping[str, Any]) -> str:
     """What it began with, and in whose company."""
     told = [f"from step {record['resumed_from_step']}"] if record.get("resumed_from_step") else []
     told += [f"micro-batch {record['micro_batch_size']}"] if record.get("micro_batch_size") else []
-    others = record.get("together_with") or []
-    shown = [*others[:COMPANY], *([f"{len(others) - COMPANY} more"] if len(others) > COMPANY else [])]
-    told += [f"together with {' and '.join(shown)}"] if shown else []
+    others = company.others(record)
+    told += [f"together with {company.named(others)}"] if others else []
     return f", {', '.join(told)}" if told else ""

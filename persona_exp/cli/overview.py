@@ -1,11 +1,11 @@
 """What `persona-exp status` shows: all sweeps in a line each, or one sweep with what failed in it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time as now
 
-from persona_exp.cli import heartbeat
+from persona_exp.cli import company, heartbeat
 from persona_exp.cli.columns import columns, painted
 from persona_exp.cli.quantities import moment, several, span, time
 from persona_exp.cli.standing import ORDER, Standing
@@ -37,9 +37,7 @@ def all_sweeps(found: Sequence[Standing], singles: Sequence[State], runs: Path) 
         parts.append(f"{several(len(singles), 'trial')} of no sweep: {_counted(singles)}")
         loud = [state for state in singles if state.status not in ("finished", "sealed")]
         if loud:
-            parts[-1] += "\n" + columns(
-                _HEADER, [_row(None, state, runs / "trials" / state.trial_id) for state in loud], right=_RIGHT, status=_STATUS
-            )
+            parts[-1] += "\n" + _table([(None, state, runs / "trials" / state.trial_id) for state in loud], company.bundles(singles))
     return "\n\n".join(parts)
 
 
@@ -50,9 +48,8 @@ def one_sweep(one: Standing, *, every: bool) -> str:
     shown = shown if every or len(shown) <= MANY_TRIALS else _first_of_each(shown)
     parts = ["\n".join(head(one))]
     if shown:
-        parts.append(
-            columns(_HEADER, [_row(trial, state, one.trial_folder(state.trial_id)) for trial, state in shown], right=_RIGHT, status=_STATUS)
-        )
+        together = company.bundles(one.states)
+        parts.append(_table([(trial, state, one.trial_folder(state.trial_id)) for trial, state in shown], together))
     if len(shown) < len(rows):
         parts.append(f"{several(len(rows) - len(shown), 'more trial')} not shown; --all lists every one.")
     failed = [(trial, state) for trial, state in rows if state.status == "failed"]
@@ -61,11 +58,19 @@ def one_sweep(one: Standing, *, every: bool) -> str:
     return "\n\n".join(parts)
 
 
-_HEADER = ["trial", "settings", "state", "attempt", "phase", "step", "loss", "left", "ran", "GPU-hours", "node", "note"]
-_RIGHT, _STATUS = (3, 5, 6, 7, 8, 9), 2
+_HEADER = ["trial", "settings", "state", "attempt", "bundle", "phase", "step", "loss", "left", "ran", "GPU-hours", "node", "note"]
+_RIGHT, _STATUS = (3, 4, 6, 7, 8, 9, 10), 2
+# What a narrow terminal has no room for, the least missed first.
+_SPARE = ("GPU-hours", "node", "attempt", "ran", "loss", "phase", "left")
 
 
-def _row(trial: SweepTrial | None, state: State, folder: Path) -> list[str]:
+def _table(rows: Sequence[tuple[SweepTrial | None, State, Path]], together: Mapping[str, int]) -> str:
+    """A line a trial, with its folder; `together` is the bundle of each that runs in company."""
+    cells = [_row(trial, state, folder, together.get(state.trial_id)) for trial, state, folder in rows]
+    return columns(_HEADER, cells, right=_RIGHT, status=_STATUS, spare=[_HEADER.index(name) for name in _SPARE])
+
+
+def _row(trial: SweepTrial | None, state: State, folder: Path, bundle: int | None) -> list[str]:
     # It loads rich, which a sweep of quiet trials alone, however many, can do without.
     from persona_exp.progress import clock
 
@@ -76,6 +81,7 @@ def _row(trial: SweepTrial | None, state: State, folder: Path) -> list[str]:
         trial.title if trial else "",
         state.reason,
         f"{state.attempt}" if state.attempt > 1 else "",
+        f"{bundle}" if bundle else "",
         state.phase or "" if running else "",
         step if state.status != "finished" else "",
         "" if state.loss is None else f"{state.loss:.3f}",

@@ -44,3 +44,28 @@ def size(count: float) -> str:
 def several(count: int, what: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def memory(count: float) -> str:
+    """Bytes of memory, in powers of two: `1.5 GiB`."""
+    return f"{count / (1 << 20):.3g} MiB" if count < 1000 * (1 << 20) else f"{figures(count / (1 << 30))} GiB"
+
+
+def rate(count: float, unit: str) -> str:
+    """`rate(2.5e12, "FLOP/s")` → `2.5 TFLOP/s`."""
+    for prefix in ("", "k", "M", "G"):
+        if count < 1000:
+            return f"{figures(count)} {prefix}{unit}"
+        count /= 1000
+    return f"{figures(count)} T{unit}"
+
+
+def hours(joules: float) -> str:
+    """Energy: `1.5 Wh`."""
+    watt_hours = joules / 3600
+    return f"{figures(watt_hours)} Wh" if watt_hours < 1000 else f"{figures(watt_hours / 1000)} kWh"
+
+
+def figures(count: float) -> str:
+    """Three figures, or all of them before the point."""
+    return f"{count:,.0f}" if count >= 100 else f"{count:.3g}"

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.cli import heartbeat, history
+from persona_exp.cli import company, heartbeat, history
 from persona_exp.cli.overview import failure_lines
 from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, job_of, planned
@@ -153,10 +153,18 @@ def _running(case: Case) -> list[str]:
         left = "" if state.eta_seconds is None else f", about {span(state.eta_seconds)} left"
         lines.append(f"It is {state.phase}{step}{loss}{left}.")
     lines += [f"It went on from step {state.record['resumed_from_step']}."] if state.record.get("resumed_from_step") else []
+    others = _company(case)
+    lines += [f"It runs together with {company.named(others)}, on one base model."] if others else []
     lines += _heartbeat(case)
     if (case.folder / "cancel.json").exists():
         lines.append("A person cancelled it; it has been told to stop or will be before its next start.")
     return lines
+
+
+def _company(case: Case) -> list[str]:
+    """Whom it has met in its bundle and who runs still, as far as its sweep can tell."""
+    ended = {state.trial_id for state in case.place.states if state.status != "running"} if case.place else set()
+    return [one for one in company.others(case.state.record) if one not in ended]
 
 
 def _heartbeat(case: Case) -> list[str]:

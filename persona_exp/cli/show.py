@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.cli import history
+from persona_exp.cli import history, training
 from persona_exp.cli.columns import columns, painted
 from persona_exp.cli.find import find, runs_folder
 from persona_exp.cli.quantities import moment, several, span
@@ -72,6 +72,8 @@ def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     ]
     if records:
         parts.append("\n".join(history.lines(records, datetime.now(UTC))))
+    if trained := training.table(records):
+        parts.append(trained)
     if evaluations:
         parts.append(_metrics(evaluations))
     answer = {**state_json(state), "folder": str(folder), "sweeps": [place.folder.name for place in places], "config": side.config}

@@ -176,8 +176,8 @@ def judged_by_workers(runs: Path, state: State, seal: str | None = None) -> Stat
     found = verdict(trial_directory(runs, state.trial_id), seal or own, lambda _: "dead")
     if found.next == "failed" and state.status == "interrupted":
         return replace(state, status="failed", message=found.why)
-    if found.next == "run" and state.status == "failed" and found.micro_batch_size:
-        return replace(state, status="interrupted", message=f"it goes on with micro-batch {found.micro_batch_size}")
+    if found.next == "run" and state.status == "failed" and found.room.smaller:
+        return replace(state, status="interrupted", message=f"it goes on with {found.room.text()}")
     if found.next == "run" and state.status == "failed":
         return replace(state, status="sealed", cause=None, message=found.why)
     return state

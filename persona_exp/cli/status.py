@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from persona_exp.cli import company
 from persona_exp.cli.find import find_sweep, runs_folder, trial_ids
 from persona_exp.cli.standing import Standing, standings
 from persona_exp.errors import UserError
@@ -104,7 +105,8 @@ def sweep_json(one: Standing) -> dict[str, Any]:
 
 def state_json(state: Any) -> dict[str, Any]:
     """A trial's state as plain JSON values."""
-    return {**{key: value for key, value in vars(state).items() if key != "record"}, "gpu_hours": state.gpu_hours}
+    told = {key: value for key, value in vars(state).items() if key != "record"}
+    return {**told, "gpu_hours": state.gpu_hours, "together_with": company.others(state.record)}
 
 
 def _all_json(found: list[Standing], singles: Any) -> dict[str, Any]:

@@ -28,3 +28,11 @@ def one_of(key: str, value: str, choices: Sequence[str]) -> None:
     """Raise UserError unless `value` is one of `choices`."""
     if value not in choices:
         raise UserError(f"{key}={value} must be one of {', '.join(choices)}.")
+
+
+def yes_no_auto(name: str, value: bool | str) -> bool | str:
+    """true, false or "auto", the first two also where they come quoted, as shells and YAML sometimes hand them on."""
+    if isinstance(value, str):
+        one_of(name, value, ("auto", "true", "false"))
+        return {"true": True, "false": False}.get(value, value)
+    return value

@@ -37,13 +37,6 @@ def resolve(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(sentence(error)) from error
     assert isinstance(config, Config)
-    if config.engine.name == "fused" and config.method.name == "full":
-        # What changes the base model cannot share it.
-        config.engine.name = "sft"
-    if config.engine.name == "fused" and config.tracker.name != "none":
-        raise UserError(f"tracker={config.tracker.name} needs engine=sft: of engine=fused, each attempt's train.jsonl has the curves.")
-    if config.engine.name == "fused" and config.train.gradient_checkpointing:
-        raise UserError("train.gradient_checkpointing needs engine=sft; with engine=fused, bundle.row_tokens saves memory.")
     if config.method.name == "full":
         if config.method.quantisation != "none":
             raise UserError("method=full trains the weights themselves, which 4 bits cannot hold: set method.quantisation=none.")

@@ -60,6 +60,9 @@ def identity(config: Config, *, model_digest: str, template_digest: str | None, 
         what[name] = identity_fields(getattr(config, name))
     if "lora" in what:
         what["lora"]["target_modules"] = sorted(what["lora"]["target_modules"])
+    # At 1 it is LoRA as it was, and where there is no B it is not read.
+    if "lora" not in what or config.optim.loraplus_lr_ratio == 1:
+        del what["optim"]["loraplus_lr_ratio"]
     if what["train"]["max_steps"] is not None:
         del what["train"]["epochs"]
     return what

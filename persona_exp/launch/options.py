@@ -31,8 +31,9 @@ class SlurmOptions:
 
     `array_parallelism` elements of an array run at once. `wait` watches the sweep to its end. `canary` lets the first trial pass its first
     steps before the rest start; `keeper` adds a last job of one core that resubmits what was lost and writes the report: it waits out a
-    Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A task runs
-    `trials_per_task` trials one after the other (null: 1, of engine=noop 100). `dry_run` prints the sbatch text and submits nothing.
+    Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A task
+    is a queue of `trials_per_task` trials (null: as many as suit the bundles; of trials alone 1, of engine=noop 100). `dry_run` prints the
+    sbatch text and submits nothing.
     """
 
     array_parallelism: int = 256

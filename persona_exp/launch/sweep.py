@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from persona_exp import files
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
+from persona_exp.launch.forecast import Forecast, forecast
 from persona_exp.launch.judgement.retry import Verdict, allow_after_site_faults, take_back, verdict
 from persona_exp.launch.options import LocalOptions, SlurmOptions, stays_here
+from persona_exp.launch.planning import ledger
+from persona_exp.launch.planning.bundles import said
 from persona_exp.launch.sweeps import wanted
 from persona_exp.launch.sweeps.rows import Request, Row, rows
 from persona_exp.trial.attempt import now
@@ -50,25 +53,29 @@ def run_sweep(
     named = [argument for argument in arguments if argument.split("=")[0].lstrip("+~") in swept]
     ids = [eval_id for row in found for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in found]
     folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(named, ids)
+    limits = _limits(options, requests[0].config)
+    ahead = forecast(found, options, limits)
     if isinstance(options, SlurmOptions) and options.dry_run:
         from persona_exp.launch.sweeps.dispatch import show
 
-        return show(folder, unfinished(found), options, requests[0].config)
-    limits = _limits(options, requests[0].config)
-    estimate = estimated(folder.name, found, options, limits)
-    write(folder, command, swept, found)
+        left = unfinished(found)
+        return show(folder, left, ahead.plan(left), ahead.terms, options, requests[0].config, limits)
+    estimate = estimated(folder.name, ahead, limits)
+    write(folder, command, swept, ahead)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.dispatch import run_on_slurm
 
-        return run_on_slurm(folder, found, options, requests[0].config, estimate, limits)
+        return run_on_slurm(folder, found, ahead.terms, options, requests[0].config, estimate, limits)
     from persona_exp.launch.workers.local_sweep import run_here
 
-    return run_here(folder, found, options, estimate)
+    return run_here(folder, found, ahead.terms, estimate)
 
 
-def write(folder: Path, command: str, swept: Sequence[str], found: Sequence[Row]) -> None:
+def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast) -> None:
     """Say on disk what the sweep asks for. A person who asks again takes back what was cancelled, and vouches for the site."""
+    found = ahead.rows
     _describe(folder, command, swept, found)
+    ledger.write(folder, ahead.loads)
     wanted.write(folder, [row.wanted for row in found])
     directories = [row.trial.directory for row in found]
     taken_back = take_back(directories)
@@ -87,35 +94,19 @@ def verdicts(found: Sequence[Row]) -> list[Verdict]:
     return [verdict(row.trial.directory, row.trial.path.name, lambda _: "unknown") for row in found]
 
 
-def estimated(name: str, found: Sequence[Row], options: LocalOptions | SlurmOptions, limits: "Limits | None") -> "Estimate":
+def estimated(name: str, ahead: Forecast, limits: "Limits | None") -> "Estimate":
     """What the sweep is expected to take, said on the screen. Raises UserError when it is over the budget."""
     from persona_exp.launch.cost import prediction
-    from persona_exp.launch.options import for_sbatch
-    from persona_exp.launch.workers.gpus import gpus_here, gpus_of
 
-    first: Config = found[0].config
-    left = unfinished(found)
-    if isinstance(options, SlurmOptions):
-        gpus, parallelism = gpus_of(for_sbatch(options, first.cluster)), options.array_parallelism
-    else:
-        here = gpus_here()
-        gpus, parallelism = min(1, len(here)), options.n_jobs or max(1, len(here))
-    estimate = prediction.estimate(
-        [row.config for row in left],
-        Path(first.runs),
-        gpus_per_trial=gpus,
-        parallelism=parallelism,
-        cluster=first.cluster,
-        trial_ids=[row.trial.trial_id for row in left],
-        trials=len(found),
-        gpu_memory_gb=limits.gpu_memory_gb if limits else None,
-    )
+    cluster, left = ahead.rows[0].config.cluster, unfinished(ahead.rows)
+    estimate = ahead.estimate(left, limits)
     first_line, *others = prediction.lines(estimate)
-    print("\n".join([f"Sweep {name}: {first_line}", *others]), flush=True)
+    bundles = said(ahead.plan(left))
+    print("\n".join([f"Sweep {name}: {first_line}", *([bundles] if bundles else []), *others]), flush=True)
     failed = sum(one.next == "failed" for one in verdicts(left))
     if failed:
         print(f"Of these {failed} failed before and are left alone: `persona-exp retry {name} --failed` lets them try again.", flush=True)
-    prediction.refuse_over_budget(estimate, first.cluster)
+    prediction.refuse_over_budget(estimate, cluster)
     return estimate
 
 

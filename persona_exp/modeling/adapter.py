@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
+# What a projection that several adapters share calls the model's own.
+BASE = "base"
+
 
 def add_lora(
     model: "PreTrainedModel", r: int, alpha: float, dropout: float, target_modules: Sequence[str], rslora: bool, seed: int
@@ -133,7 +136,7 @@ def check_targets(model: "torch.nn.Module", target_modules: Sequence[str]) -> No
     """UserError where a target is not in the model, or there is none."""
     import torch
 
-    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    linear = {name.removesuffix(f".{BASE}") for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     missing = [target for target in target_modules if not any(f".{name}".endswith(f".{target}") for name in linear)]
     if missing or not target_modules:
         available = ", ".join(sorted({name.split(".")[-1] for name in linear} - {"lm_head"}))

@@ -35,6 +35,10 @@ STATE_BYTES = {"adamw_torch": 8.0, "paged_adamw_32bit": 8.0, "adamw_8bit": 2.0, 
 # trl.kernels.chunked_logprob: tokens and vocabulary entries of a tile; bytes an entry while its gradient is made.
 TILE_TOKENS, TILE_ENTRIES = 4096, 32768
 CPU_TILE_BYTES = 34
+# Of a bundle: tokens whose logits are held at once (training/fused/loss.py), and the width up to which attention keeps its scores on CPU
+# cores (modeling/bundle/attention.py).
+LOGIT_ROWS, PLAIN_ATTENTION = 512, 400
+SHARED_INPUTS = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "gate_proj": "mlp", "up_proj": "mlp"}
 # The CUDA context and cuBLAS's workspace: assumed, not measured.
 GPU_OVERHEAD = int(0.7 * GIB)
 
@@ -139,3 +143,58 @@ def _head(shape: Shape, tokens: int, number: int, *, full: bool, gpu: bool) -> i
     rows = 0 if gpu else entries * shape.hidden * FP32
     gradient = shape.vocabulary * shape.hidden * FP32 if full else 0
     return tile + rows + gradient + tokens * shape.hidden * (FP32 + number)
+
+
+def lane(shape: Shape, *, r: int, target_modules: Sequence[str], optimizer: str) -> int:
+    """Bytes that a trial adds to a bundle by being there: its adapter and gradients in fp32, and its optimiser's states."""
+    targets = [shape.projections()[name] for name in target_modules if name in shape.projections()]
+    numbers = shape.layers * sum(r * (inputs + outputs) for inputs, outputs in targets)
+    return int(numbers * (2 * FP32 + STATE_BYTES[optimizer]))
+
+
+def shared(
+    shape: Shape,
+    *,
+    quantisation: str,
+    double_quantisation: bool,
+    dtype: str,
+    row_tokens: int,
+    longest: int,
+    r: int,
+    target_modules: Sequence[str],
+    dropout: float,
+    gradient_checkpointing: bool,
+    gpu: bool,
+    dequantised: bool = False,
+) -> Memory:
+    """What a bundle needs whoever rides in it: the base model and one row of at most `row_tokens` tokens, or one document of `longest`.
+
+    `r`, `target_modules` and `dropout` are the greatest of its trials. With `dequantised` the base model is kept in 16 bits.
+    """
+    number, tokens = DTYPE_BYTES[dtype], max(row_tokens, longest)
+    names = [name for name in target_modules if name in shape.projections()]
+    block = _row_block(shape, number, names, r, dropout, longest, gpu=gpu)
+    kept = shape.layers * shape.hidden * number + block if gradient_checkpointing else shape.layers * block
+    # Logits of LOGIT_ROWS tokens: twice in the model's own numbers, three times in fp32. Hidden states and their gradient, before and after
+    # the last norm.
+    working = min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * number + 3 * FP32) + tokens * shape.hidden * 2 * (FP32 + number)
+    if quantisation == "nf4" and not dequantised:
+        working += max(inputs * outputs for inputs, outputs in shape.projections().values()) * number
+    weights = _weights(shape, "none" if dequantised else quantisation, double_quantisation, number) + (GPU_OVERHEAD if gpu else 0)
+    return Memory(weights, 0, 0, 0, int(tokens * kept + working))
+
+
+def _row_block(shape: Shape, number: int, names: Sequence[str], r: int, dropout: float, longest: int, *, gpu: bool) -> float:
+    """Bytes that one block keeps for each token of a row without padding."""
+    queries, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
+    norms = 2 * shape.hidden * FP32
+    attended = (2 * queries + 2 * keys) * number
+    if not gpu:
+        # On CPU cores short documents are attended to by plain products in fp32, whose scores are kept.
+        attended += (queries + 2 * keys) * FP32 + shape.heads * min(longest, PLAIN_ATTENTION) * FP32
+    gated = 3 * shape.intermediate * number
+    # Adapters keep their input, which those on the same one share; each keeps A's output and, of dropout, a byte a number.
+    inputs = {SHARED_INPUTS.get(name, name): shape.projections()[name][0] for name in names}
+    masks = sum(shape.projections()[name][0] for name in names) if dropout else 0
+    adapted = sum(inputs.values()) * number + len(names) * r * number + masks
+    return norms + attended + gated + adapted

@@ -19,8 +19,8 @@ from persona_exp.errors import UserError
 from persona_exp.search.grid import Point
 
 SCALARS = {"seed": IntegerNode, "runs": StringNode}
-# Which method it is decides on settings of other groups.
-WHOLE = ("method", "others")
+# What these are decides on settings of other groups.
+WHOLE = ("method", "model", "engine", "others")
 
 
 def resolve(points: Sequence[Point]) -> list[Config]:

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,15 @@ from persona_exp.training.labels import IGNORED
 from persona_exp.training.reporting import Reporting
 from persona_exp.training.saving import Saving
 from persona_exp.training.schedule import Schedule
+from persona_exp.training.tracking import open_tracker
 
 if TYPE_CHECKING:
     from persona_exp.modeling.chat import Encoded
 
 # Without any one of these the Trainer goes on from a checkpoint all the same, to another result.
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+# Of Weights & Biases, where WANDB_PROJECT says nothing.
+PROJECT = "persona-exp"
 
 
 def _nothing(*_: object) -> None:
@@ -35,11 +39,13 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did in this attempt."""
+    """What a run did in this attempt: `tokens` are real ones, without padding."""
 
     steps: int
     resumed_from_step: int
     seconds: float
+    tokens: int
+    supervised_tokens: int
 
 
 def train(
@@ -56,7 +62,7 @@ def train(
     beta1: float,
     beta2: float,
     max_grad_norm: float,
-    gradient_checkpointing: bool,
+    gradient_checkpointing: bool | str,
     checkpoints: Path,
     checkpoint_steps: int,
     checkpoint_minutes: float,
@@ -73,6 +79,7 @@ def train(
     """Train `model` in place on `encoded` (token ids and labels, one example each) for `schedule.max_steps` steps.
 
     The loss is the mean over the supervised tokens of a step, whatever the micro-batch. Trainable parameters are held in fp32.
+    `gradient_checkpointing` is true or false; anything else is false. `run_name` is the trial's, its tracker's files lie beside `log`.
     Checkpoints go to `checkpoints`, one JSON line each `log_steps` steps to `log`. `on_step` is told the step, their number and the
     last loss after each optimiser step, before anything is saved; what it raises ends the run. `on_save` is told the step of each
     checkpoint once that is published. A signal saves the last whole step and raises Interrupted; DiskFull when a checkpoint has no room.
@@ -92,7 +99,7 @@ def train(
         adam_beta2=beta2,
         max_grad_norm=max_grad_norm,
         # Said in both cases: TRL's default recomputes activations, which doubles a small model's time.
-        gradient_checkpointing=gradient_checkpointing,
+        gradient_checkpointing=gradient_checkpointing is True,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=seed,
         # Precision is the model's own: no autocast, the same on every device.
@@ -118,7 +125,7 @@ def train(
     space = disk.size(resume_from) if resume_from else disk.estimate(sum(one.numel() for one in trainable.values()), optimizer)
     disk.require(checkpoints, space, "a checkpoint")
     started = time.monotonic()
-    with progress("training", schedule.max_steps, done) as meter:
+    with _own_run(tracker, run_name, log.parent, bool(resume_from)), progress("training", schedule.max_steps, done) as meter:
         trainer = _Trainer(
             model=model,
             args=arguments,
@@ -135,9 +142,30 @@ def train(
         for name, parameter in trainable.items():
             parameter.data = initial[name]
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    if trainer.state.global_step < schedule.max_steps:
-        interruption.raise_if_requested()
-    return Summary(steps=trainer.state.global_step, resumed_from_step=done, seconds=time.monotonic() - started)
+        if trainer.state.global_step < schedule.max_steps:
+            interruption.raise_if_requested()
+    return Summary(
+        steps=trainer.state.global_step,
+        resumed_from_step=done,
+        seconds=time.monotonic() - started,
+        tokens=trainer.tokens,
+        supervised_tokens=trainer.supervised_tokens,
+    )
+
+
+@contextmanager
+def _own_run(tracker: str, run_name: str, folder: Path, resumed: bool) -> Iterator[None]:
+    """Open the run of Weights & Biases that transformers' callback then finds, which would go on with that of the trial before."""
+    if tracker != "wandb":
+        yield
+        return
+    run = open_tracker(tracker, run_name=run_name, project=PROJECT, folder=folder, config={}, resumed=resumed, alone=True)
+    try:
+        yield
+    except BaseException:
+        run.close(1)
+        raise
+    run.close()
 
 
 @dataclass
@@ -156,7 +184,8 @@ class _Trainer(SFTTrainer):
 
     def publish_to(self, shelf: _Shelf) -> None:
         self._shelf = shelf
-        self._step_tokens = self._step_supervised = 0
+        self.tokens = self.supervised_tokens = 0
+        self._logged = (0, 0)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         shelf, step = self._shelf, self.state.global_step
@@ -182,12 +211,12 @@ class _Trainer(SFTTrainer):
         shelf.on_save(step)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        self._step_tokens += int(inputs["attention_mask"].sum())
-        self._step_supervised += int((inputs["labels"] != IGNORED).sum())
+        self.tokens += int(inputs["attention_mask"].sum())
+        self.supervised_tokens += int((inputs["labels"] != IGNORED).sum())
         return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            logs.update(tokens=self._step_tokens, supervised_tokens=self._step_supervised)
-            self._step_tokens = self._step_supervised = 0
+            logs.update(tokens=self.tokens - self._logged[0], supervised_tokens=self.supervised_tokens - self._logged[1])
+            self._logged = (self.tokens, self.supervised_tokens)
         super().log(logs, start_time)

@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--parent", type=int, help="process that must be alive")
     parser.add_argument("--log", action="store_true", help="write all output to the attempts' own logs")
     parser.add_argument("--micro-batch", type=int, help="examples at once, in place of the sealed number")
+    parser.add_argument("--together", type=int, help="trials that train at once, at most, in place of bundle.size")
+    parser.add_argument("--row-tokens", type=int, help="tokens that go through the model at once, at most")
     parser.add_argument(
         "--dead",
         action="append",
@@ -44,7 +46,15 @@ def main() -> int:
     from persona_exp.trial.run import run
 
     dead = _dead(arguments.dead)
-    return run(arguments.seals, interruption, dead=dead, log=arguments.log, micro_batch_size=arguments.micro_batch)
+    return run(
+        arguments.seals,
+        interruption,
+        dead=dead,
+        log=arguments.log,
+        micro_batch_size=arguments.micro_batch,
+        together=arguments.together,
+        row_tokens=arguments.row_tokens,
+    )
 
 
 def _dead(given: Sequence[str]) -> dict[str, dict[int, tuple[str, str]]]:

@@ -1,44 +1,64 @@
 """One trial of a bundle: what it does for itself, so that its errors are its own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.training import checkpoint, disk
 from persona_exp.trial import stages
+from persona_exp.trial.account import Account, Meter
 from persona_exp.trial.attempt import Attempt
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.outcome import ended
-from persona_exp.trial.resume import CHECKPOINTS, adopt
+from persona_exp.trial.resume import CHECKPOINTS, Tick, adopt, step_at
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
     from persona_exp.evaluation.subject import Subject
+    from persona_exp.modeling.bundle.adapter import Adapter
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.training.fused.lane import Lane, Step
     from persona_exp.training.fused.recipe import Recipe
+    from persona_exp.training.fused.train import Tick as BundleTick
+    from persona_exp.training.tracking import Tracker
 
 WEIGHTS = "adapter_model.safetensors"
+# What trackers are sent of a step.
+CURVES = ("loss", "grad_norm", "learning_rate", "epoch")
 
 
 class Member:
-    """A claimed trial of a bundle, and its lane while it trains; `code` is the exit code once it has ended."""
+    """A claimed trial of a bundle, its number `number`, and its lane while it trains; `code` is the exit code once it has ended."""
 
     lane: "Lane"
 
-    def __init__(self, config: "Config", directory: Directory, data_id: str, attempt: Attempt) -> None:
-        self.config, self.directory, self.data_id, self.attempt = config, directory, data_id, attempt
+    def __init__(self, number: int, config: "Config", directory: Directory, data_id: str, attempt: Attempt) -> None:
+        self.number, self.config, self.directory, self.data_id, self.attempt = number, config, directory, data_id, attempt
         self.code: int | None = None
-        # Of training, its own share.
-        self._seconds = 0.0
+        self.companions: dict[str, None] = {}
+        # Of the process's time, its share around training.
+        self.seconds_around = 0.0
+        self.account: Account | None = None
+        self._bundle = ""
+        self._tracker: Tracker | None = None
         self._checkpoints = attempt.folder / CHECKPOINTS
+
+    @property
+    def trains(self) -> bool:
+        return self.config.method.name != "none" and not self.directory.adapter.is_dir()
 
     def end(self, error: BaseException | None = None) -> None:
         """Its last word, unless that was spoken."""
-        if self.code is None:
-            self.code = ended(self.directory, self.attempt, error)
+        if self.code is not None:
+            return
+        if self.account:
+            self._note_training()
+        self.attempt.note(own_seconds=round(self.seconds_around + (self.account.seconds if self.account else 0.0), 1))
+        self.code = ended(self.directory, self.attempt, error)
+        if self._tracker:
+            self._tracker.close(self.code)
 
     def do(self, what: Callable[..., Any], *given: Any) -> bool:
         """Call `what` with what it is given, which concerns this trial alone; whether that went well. Its error ends it and no other."""
@@ -49,7 +69,13 @@ class Member:
             return False
         return True
 
-    def board(self, number: int, model: Any, model_folder: Path) -> None:
+    def travel(self, companions: Sequence["Member"], row_tokens: int, dequantised: bool) -> None:
+        """Note who rides with it now, beside those before, and how the base model is computed for all of them."""
+        self.companions |= {one.directory.trial_id: None for one in companions if one is not self}
+        together = 1 + sum(one is not self for one in companions)
+        self.attempt.note(together_with=list(self.companions), together=together, row_tokens=row_tokens, dequantised=dequantised)
+
+    def prepare(self, model: Any, model_folder: Path, meter: Meter) -> None:
         """Get the lane ready for its first step."""
         from persona_exp.modeling.adapter import check_targets
         from persona_exp.modeling.base import load_tokenizer
@@ -59,39 +85,64 @@ class Member:
         tokenizer = load_tokenizer(model_folder, self.config.model.chat_template)
         encoded = stages.encode_examples(self.config, self.data_id, tokenizer, self.attempt)
         check_targets(model, self.config.lora.target_modules)
-        self.lane = Lane(number, model, encoded, recipe(self.config, len(encoded)))
+        self.lane = Lane(self.number, model, encoded, recipe(self.config, len(encoded)))
+        self.account = self.account or Account(meter)
 
-    def resume(self, at_most: int | None) -> None:
-        """Go on from its newest checkpoint, though none after step `at_most`."""
+    def resume(self, tick: Tick | None = None) -> None:
+        """Go on from the checkpoint of that tick, else from the newest."""
+        at_most = step_at(self.directory, tick) if tick else None
         found = adopt(self.directory, self.attempt, self.config.train.keep_checkpoints, at_most)
         if found:
             self.lane.load(found)
+        if self.lane.step:
             print(f"Trial {self.directory.trial_id}: going on from step {self.lane.step} of {self.lane.recipe.max_steps}.", flush=True)
         step = self.lane.step or None
         self.attempt.note(resumed_from_step=step, checkpoint_step=step)
         self.attempt.progress("training", self.lane.step, self.lane.recipe.max_steps)
 
-    def stepped(self, step: "Step", seconds: float) -> None:
+    def board(self, bundle: str) -> None:
+        """Ride in the bundle of that name from now on."""
+        from persona_exp.training.tracking import open_tracker
+
+        self._bundle = bundle
+        self._tracker = self._tracker or open_tracker(
+            self.config.tracker.name,
+            run_name=self.directory.trial_id,
+            project=self.config.tracker.project,
+            folder=self.attempt.folder,
+            config=asdict(self.config),
+            resumed=self.lane.step > 0,
+        )
+
+    def stepped(self, step: "Step", tick: "BundleTick") -> None:
         """Log it. Raises Superseded when a later attempt owns the trial."""
-        self._seconds += seconds
-        line = {**asdict(step), "seconds": round(self._seconds, 3)}
+        assert self.account
+        assert self._tracker
+        self.account.add(step, tick)
+        line = {**asdict(step), "seconds": round(self.account.seconds, 3)}
         if step.step % self.config.train.log_steps == 0:
             with (self.attempt.folder / "train.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            self._tracker.log(step.step, {name: line[name] for name in CURVES})
         self.attempt.progress("training", step.step, self.lane.recipe.max_steps, step.loss)
         self.attempt.raise_if_superseded()
 
-    def save(self) -> None:
+    def due(self, ticks: int, seconds: float) -> bool:
+        """Whether it is time for a checkpoint."""
+        settings = self.config.train
+        return ticks % settings.checkpoint_steps == 0 or seconds > settings.checkpoint_minutes * 60
+
+    def save(self, ticks: int) -> None:
         """Save a checkpoint, unless that step has one."""
         step = self.lane.step
-        if not step or checkpoint.place(self._checkpoints, step).is_dir():
+        if checkpoint.place(self._checkpoints, step).is_dir():
             return
         what = f"the checkpoint of step {step}"
         self._checkpoints.mkdir(exist_ok=True)
         # Weights and two moments of each, in float32.
         disk.require(self._checkpoints, 12 * sum(one.numel() for one in self.lane.adapter.parameters()), what)
         staged = self._checkpoints / checkpoint.STAGING / f"checkpoint-{step}"
-        self.lane.save(staged)
+        self.lane.save(staged, bundle=self._bundle, tick=ticks)
         keep = self.config.train.keep_checkpoints
         checkpoint.save(staged, self._checkpoints, step=step, keep=keep, run=self.directory.trial_id)
         self.attempt.note(checkpoint_step=step)
@@ -114,25 +165,31 @@ class Member:
             rslora=lora.rslora,
         )
         stages.publish_adapter(staged, self.directory, self.attempt)
-        resumed = self.attempt.record.get("resumed_from_step") or 0
-        self.attempt.note(training={"steps": self.lane.step, "resumed_from_step": resumed, "seconds": self._seconds})
+        self._note_training()
 
-    def speak(self, shared: "Shared", lane: int, one: stages.Owed, alike: "dict[tuple[Any, ...], list[tuple[Member, Subject]]]") -> None:
-        """Have `lane` of the base model speak with the published adapter, and put what is to be measured beside what is measured alike."""
+    def _note_training(self) -> None:
+        if self.account and self.account.seconds and "training" not in self.attempt.record:
+            resumed = self.attempt.record.get("resumed_from_step") or 0
+            self.attempt.note(training=self.account.record(self.lane.step, resumed))
+
+    def speak(self, shared: "Shared", one: stages.Owed) -> "Subject":
+        """What an owed evaluation measures: the base model, or that with the published adapter on the lane of this number."""
+        self.attempt.progress("evaluating")
+        self.attempt.raise_if_superseded()
+        if self.config.method.name != "none":
+            shared.join(self.number, self._published(shared))
+        return stages.subject_of(self.config, self.directory, self.data_id, self.attempt, one, self.number)
+
+    def _published(self, shared: "Shared") -> "Adapter":
         from safetensors.torch import load_file
 
         from persona_exp.modeling.bundle.adapter import Adapter, targets
 
-        self.attempt.progress("evaluating")
-        self.attempt.raise_if_superseded()
         lora = self.config.lora
         shapes = targets(shared.model, lora.target_modules)
         adapter = Adapter(shapes, r=lora.r, alpha=lora.alpha, dropout=0.0, rslora=lora.rslora, seed=0, device=shared.device)
         adapter.load(load_file(self.directory.adapter / WEIGHTS))
-        shared.join(lane, adapter)
-        subject = stages.subject_of(self.config, self.directory, self.data_id, self.attempt, one, lane)
-        key = (self.config.model.chat_template, stages.evaluation_settings(self.config))
-        alike.setdefault(key, []).append((self, subject))
+        return adapter
 
     def failed(self, error: Exception) -> None:
         """It leaves the bundle."""
@@ -162,4 +219,5 @@ def recipe(config: "Config", examples: int) -> "Recipe":
         max_steps=schedule.max_steps,
         warmup_steps=schedule.warmup_steps,
         effective_batch_size=optim.effective_batch_size,
+        loraplus_lr_ratio=optim.loraplus_lr_ratio,
     )

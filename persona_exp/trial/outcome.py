@@ -7,6 +7,7 @@ import traceback
 
 from persona_exp.errors import UserError
 from persona_exp.training.interruption import Interrupted
+from persona_exp.training.out_of_memory import out_of_memory
 from persona_exp.trial.attempt import Attempt, Superseded
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.verification import Broken
@@ -14,8 +15,6 @@ from persona_exp.trial.verification import Broken
 FINISHED, FAILED, INTERRUPTED = 0, 1, 75
 SUPERSEDED = "a later attempt owns this trial"
 
-# What libraries say when there is no memory left, the processor's allocator and cuBLAS with them.
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
 
 
@@ -67,6 +66,6 @@ def _cause(error: BaseException) -> str:
     system = [one for one in (error, error.__cause__, error.__context__) if isinstance(one, OSError)]
     if any(one.errno in (errno.ENOSPC, errno.EDQUOT) for one in system) or any(phrase in text for phrase in DISK_FULL):
         return "disk_full"
-    if isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY):
+    if out_of_memory(error):
         return "out_of_memory"
     return "input" if isinstance(error, UserError) else type(error).__name__

@@ -1,7 +1,10 @@
 """Which checkpoint an attempt goes on from."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,39 @@ from persona_exp.trial.record import attempt_files, read_record
 from persona_exp.trial.state import saved_step
 
 CHECKPOINTS = "checkpoints"
+# What a lane's checkpoint says of itself (training.fused.lane).
+LANE = "lane.json"
 # A checkpoint named by hand.
 RESUME_CHECKPOINT = "RESUME_CHECKPOINT"
 
 
-def common_step(directories: Sequence[Directory]) -> int | None:
-    """The newest step of which all these trials have a checkpoint; None where there is none."""
-    saved = [{checkpoint.step_of(path) for path in one.attempts.glob(f"*/{CHECKPOINTS}/step-*")} for one in directories]
-    return max(set.intersection(*saved), default=None) if saved else None
+@dataclass(frozen=True)
+class Tick:
+    """After how many ticks of which bundle a checkpoint was saved."""
+
+    bundle: str
+    number: int
+
+
+def common_tick(directories: Sequence[Directory]) -> Tick | None:
+    """The newest tick of one bundle of which all these trials have a checkpoint; None where there is none."""
+    saved = [set(_ticks(one)) for one in directories]
+    return max(set.intersection(*saved), key=lambda tick: tick.number, default=None) if saved else None
+
+
+def step_at(directory: Directory, tick: Tick) -> int | None:
+    """The step that the trial had come to at that tick; None where it has no checkpoint of it."""
+    return _ticks(directory).get(tick)
+
+
+def _ticks(directory: Directory) -> dict[Tick, int]:
+    """The steps of its checkpoints by tick. What cannot be read is of no tick: taking it up will say why."""
+    found = {}
+    for path in directory.attempts.glob(f"*/{CHECKPOINTS}/step-*/{LANE}"):
+        with suppress(OSError, ValueError, KeyError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found[Tick(facts["bundle"], facts["tick"])] = checkpoint.step_of(path.parent)
+    return found
 
 
 def adopt(directory: Directory, attempt: Attempt, keep: int, at_most: int | None = None) -> Path | None:

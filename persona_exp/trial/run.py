@@ -1,7 +1,8 @@
 """Run sealed trials in this process, each to its end or to the reason why not."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from persona_exp.trial.verification import verify
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
+    from persona_exp.trial.member import Member
 
 # By trial, the attempts that run no more, each with (cause, message).
 Dead = Mapping[str, Mapping[int, tuple[str, str]]]
@@ -33,21 +35,25 @@ def run(
     dead: Dead | None = None,
     log: bool = False,
     micro_batch_size: int | None = None,
+    together: int | None = None,
+    row_tokens: int | None = None,
 ) -> int:
     """Run the trials of these seals one after the other, neighbours on one base model together where their engine does that; the worst
     exit code of theirs.
 
     A trial that is finished or runs elsewhere is skipped, one that was interrupted goes on from its checkpoint. `dead` names, by trial,
     the attempts that somebody has watched long enough, and what ended each; with `log` all output goes to the attempts' own logs.
+    After a lack of memory `micro_batch_size` takes the place of the sealed one, at most `together` train at once, in rows of at most
+    `row_tokens`.
     """
     worst = FINISHED
-    for base, together in groupby(seals, key=lambda path: _facts(path).get("base")):
+    for base, neighbours in groupby(seals, key=lambda path: _facts(path).get("base")):
         if base:
             if interruption.requested:
                 return max(worst, INTERRUPTED)
-            worst = max(worst, _run_together(list(together), interruption, dead or {}, log, micro_batch_size))
+            worst = max(worst, _run_together(list(neighbours), interruption, dead or {}, log, together, row_tokens))
             continue
-        for path in together:
+        for path in neighbours:
             if interruption.requested:
                 return max(worst, INTERRUPTED)
             worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size))
@@ -63,44 +69,53 @@ def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micr
         return _attempted(path, directory, facts, attempt, interruption, micro_batch_size)
 
 
-def _run_together(paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None) -> int:
-    """Claim as many as there are to be had, and run them as one bundle, whose output each keeps."""
-    claimed: list[tuple[Path, Directory, Attempt]] = []
-    for path in paths:
-        directory = Directory(path.absolute().parents[1])
-        attempt = _claimed(path, directory, _facts(path), dead, micro_batch_size)
-        if attempt:
-            claimed.append((path, directory, attempt))
-    if not claimed:
-        return FINISHED
-    shared = claimed[0][2].folder / LOG
-    with kept(shared, away=log):
-        for _, _, attempt in claimed[1:]:
-            os.link(shared, attempt.folder / LOG)
-        return _bundled(claimed, interruption, micro_batch_size)
-
-
-def _bundled(claimed: Sequence[tuple[Path, Directory, Attempt]], interruption: Interruption, micro_batch_size: int | None) -> int:
+def _run_together(
+    paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, together: int | None, row_tokens: int | None
+) -> int:
+    """Run as many as there are to be had as one bundle, each claimed when there is a place for it. All keep the bundle's output."""
     from persona_exp.trial.bundle import run_bundle
+
+    codes = [FINISHED]
+    with ExitStack() as output:
+        members = _members(paths, interruption, dead, log, output, codes)
+        first = next(members, None)
+        if first:
+            ran = run_bundle(first, members, interruption, together=together, row_tokens=row_tokens)
+            codes += [member.code or FINISHED for member in ran]
+    return max(codes)
+
+
+def _members(
+    paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, output: ExitStack, codes: list[int]
+) -> Iterator["Member"]:
+    """Claim one after the other; `codes` gets those of trials that end before they are members."""
     from persona_exp.trial.member import Member
 
-    members, worst = [], FINISHED
-    for path, directory, attempt in claimed:
+    kept_in: Path | None = None
+    for number, path in enumerate(paths):
+        if interruption.requested:
+            return
+        directory = Directory(path.absolute().parents[1])
+        attempt = _claimed(path, directory, _facts(path), dead)
+        if attempt is None:
+            continue
+        if kept_in is None:
+            kept_in = attempt.folder / LOG
+            output.enter_context(kept(kept_in, away=log))
+        else:
+            os.link(kept_in, attempt.folder / LOG)
         try:
             with interruption.at_once():
                 verify(path)
                 config = read_seal(path)[1]
+                _describe(attempt, config)
         except (Interrupted, Exception) as error:
-            worst = max(worst, ended(directory, attempt, error))
+            codes.append(ended(directory, attempt, error))
             continue
-        _describe(attempt, config)
-        members.append(Member(config, directory, read_seal_facts(path)["data_id"], attempt))
-    if members:
-        run_bundle(members, interruption, micro_batch_size)
-    return max([worst, *(member.code or FINISHED for member in members)])
+        yield Member(number, config, directory, read_seal_facts(path)["data_id"], attempt)
 
 
-def _claimed(path: Path, directory: Directory, facts: Mapping[str, Any], dead: Dead, micro_batch_size: int | None) -> Attempt | None:
+def _claimed(path: Path, directory: Directory, facts: Mapping[str, Any], dead: Dead, micro_batch_size: int | None = None) -> Attempt | None:
     """The trial's next attempt; None where there is nothing left to do, or others do it."""
     if facts and _settled(path, directory):
         return None

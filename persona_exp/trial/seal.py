@@ -211,8 +211,8 @@ def _surroundings(folder: Path) -> dict[str, Any]:
 
 
 def _base(config: "Config", model_digest: str) -> str | None:
-    """The base model as a trial computes it, which is all that trials must share to be trained together; None of one that runs alone."""
-    if config.engine.name != "fused" or config.method.name not in ("lora", "qlora"):
+    """The base model as a trial computes it, which is all that trials must share to travel together; None of one that runs alone."""
+    if config.engine.name != "fused" or config.method.name == "full":
         return None
     quantisation = (config.method.quantisation, config.method.double_quantisation)
     return files.digest([model_digest, *quantisation, config.model.dtype, config.model.attention])[:12]

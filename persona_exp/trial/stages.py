@@ -2,14 +2,17 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.training.interruption import Interruption
 from persona_exp.trial.attempt import Attempt
+from persona_exp.trial.device import forget_peak_memory, peak_flops, peak_memory_bytes
 from persona_exp.trial.directory import Directory
+from persona_exp.trial.energy import device_energy
 from persona_exp.trial.resume import CHECKPOINTS, adopt
+from persona_exp.trial.throughput import flops_per_token, multiplied_weights, training_record
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
@@ -97,10 +100,14 @@ def _train(
         print(f"Going on from step {resumed_from} of {schedule.max_steps}.", flush=True)
 
     def on_step(step: int, of: int, loss: float | None) -> None:
+        # Asked so often because a processor's count begins anew after some minutes.
+        energy.joules()
         attempt.progress("training", step, of, loss)
         attempt.raise_if_superseded()
 
     attempt.progress("training", resumed_from or 0, schedule.max_steps)
+    forget_peak_memory()
+    energy = device_energy()
     summary = train(
         model,
         tokenizer,
@@ -128,7 +135,15 @@ def _train(
         on_step=on_step,
         on_save=lambda step: attempt.note(checkpoint_step=step),
     )
-    attempt.note(training={"steps": summary.steps, "resumed_from_step": summary.resumed_from_step, "seconds": summary.seconds})
+    attempt.note(
+        training=training_record(
+            **asdict(summary),
+            flops_per_token=flops_per_token(multiplied_weights(model), frozen=config.method.name != "full"),
+            peak_flops=peak_flops((attempt.record.get("hardware") or {}).get("gpu")),
+            peak_memory_bytes=peak_memory_bytes(),
+            energy_joules=energy.joules(),
+        )
+    )
     # A signal waits for this: what is saved here took the whole training.
     attempt.progress("saving")
     _save(config, model, directory, attempt)

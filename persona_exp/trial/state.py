@@ -49,7 +49,8 @@ class State:
     @property
     def gpu_hours(self) -> float:
         """Of what a bundle takes, each of its trials takes a part."""
-        return self.seconds * self.gpus / 3600 / (1 + len(self.record.get("together_with") or ()))
+        running = self.seconds / (self.record.get("together") or 1 + len(self.record.get("together_with") or ()))
+        return float(self.record.get("own_seconds", running)) * self.gpus / 3600
 
     @property
     def reason(self) -> str:

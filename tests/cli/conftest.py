@@ -163,6 +163,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk(tmp_path / "runs")
     monkeypatch.setenv("PERSONA_EXP_RUNS", str(made.path))
     monkeypatch.setenv("NO_COLOR", "1")
+    # A golden file is as wide as its lines, whatever the terminal that the tests are run in.
+    monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setattr(queue, "at_hand", lambda command="sbatch": made.queue is not None)
     monkeypatch.setattr(queue, "queued", lambda names, **_: [one for one in made.queue or () if one.name in names])
     return made

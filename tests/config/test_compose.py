@@ -79,6 +79,7 @@ def test_preset_is_the_published_recipe(config):
         ("method.name=magic", "method.name=magic"),
         ("seed=-1", "seed=-1"),
         ("optim.beta1=1", "optim.beta1=1"),
+        ("optim.loraplus_lr_ratio=0.5", "optim.loraplus_lr_ratio=0.5"),
         ("+lora.rank=8", "There is no setting lora.rank"),
         ("+colour=red", "There is no setting colour"),
     ],
@@ -94,6 +95,9 @@ def test_values_out_of_range_are_refused(config, override, names):
         (["lora.r=-3"], "lora.r=-3 must be above 0."),
         (["lora.r=four"], "lora.r: Value 'four' of type 'str' could not be converted to Integer."),
         (["lora.rank=8"], "There is no setting lora.rank: lora has r, alpha"),
+        (["train.gradient_checkpointing=1"], "train.gradient_checkpointing: Value '1' of type 'int'"),
+        (["optim.loraplus_lr_ratio=4", "engine=sft"], "optim.loraplus_lr_ratio=4 needs engine=fused"),
+        (["-m", "optim.loraplus_lr_ratio=1,4", "engine=sft"], "optim.loraplus_lr_ratio=4 needs engine=fused"),
         (["nothing=8"], "There is no setting nothing: the config has persona, others, corpus"),
         (["model=gpt9"], "model=gpt9 does not exist: choose one of "),
         (["-m", "lora.r=8,-3"], "lora.r=-3 must be above 0."),
@@ -132,12 +136,21 @@ def test_help_imports_no_torch():
     assert "python run.py -m lora.r=8,16,32" in done.stdout
 
 
-@pytest.mark.parametrize("override", ["tracker=tensorboard", "train.gradient_checkpointing=true"])
-def test_what_the_fused_engine_does_not_do_is_refused(config, override):
-    with pytest.raises(UserError, match="needs engine=sft"):
-        config("engine=fused", override)
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [("true", True), ("false", False), ("'true'", True), ("'false'", False), ("auto", "auto"), ("True", True)],
+)
+def test_gradient_checkpointing_is_true_false_or_auto(config, said, means):
+    assert config(f"train.gradient_checkpointing={said}").train.gradient_checkpointing == means
 
 
-def test_what_changes_the_base_model_is_trained_alone(config):
-    assert config("engine=fused", "method=full").engine.name == "sft"
-    assert config("engine=fused", "method=qlora").engine.name == "fused"
+@pytest.mark.parametrize("said", ["yes", "always"])
+def test_gradient_checkpointing_is_nothing_else(config, said):
+    with pytest.raises(UserError, match=r"train\.gradient_checkpointing"):
+        config(f"train.gradient_checkpointing={said}")
+
+
+@pytest.mark.parametrize("engine", ["fused", "sft"])
+@pytest.mark.parametrize("override", ["tracker=tensorboard", "tracker=wandb", "train.gradient_checkpointing=true", "lora.rslora=true"])
+def test_both_engines_take_the_same_settings(config, engine, override):
+    assert config(f"engine={engine}", override).engine.name == engine

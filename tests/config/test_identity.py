@@ -20,6 +20,8 @@ OUTSIDE = [
     "train.checkpoint_steps=3",
     "train.log_steps=5",
     "train.gradient_checkpointing=true",
+    "bundle.size=1",
+    "bundle.row_tokens=512",
     "model.micro_batch_size=2",
     "model.name=other",
 ]
@@ -29,6 +31,8 @@ INSIDE = [
     "lora.dropout=0",
     "optim.lr=3e-3",
     "optim.effective_batch_size=4",
+    "optim.loraplus_lr_ratio=16",
+    "engine=sft",
     "train.epochs=2",
     "train.max_steps=5",
     "train.max_length=64",
@@ -80,6 +84,21 @@ def test_the_order_of_targets_does_not_matter(config):
 def test_double_quantisation_is_read_only_where_there_is_quantisation(config):
     assert ident(config, "method.double_quantisation=false") == ident(config)
     assert ident(config, "method=qlora", "method.double_quantisation=false") != ident(config, "method=qlora")
+
+
+def test_full_fine_tuning_is_one_trial_whichever_engine_is_asked_for(config):
+    assert ident(config, "method=full", "engine=fused") == ident(config, "method=full", "engine=sft") == ident(config, "method=full")
+
+
+def test_the_base_model_has_no_engine(config):
+    assert ident(config, "method=none", "engine=fused") == ident(config, "method=none", "engine=sft")
+
+
+@pytest.mark.parametrize("method", ["full", "none"])
+@pytest.mark.parametrize("engine", ["fused", "sft"])
+def test_the_rate_of_b_is_read_only_where_there_is_b(config, method, engine):
+    given = (f"method={method}", f"engine={engine}")
+    assert ident(config, *given, "optim.loraplus_lr_ratio=16") == ident(config, *given)
 
 
 def test_trial_id_is_twelve_hex_digits(config):

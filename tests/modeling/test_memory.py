@@ -127,6 +127,67 @@ def test_a_block_keeps_what_torch_records_as_saved_for_the_backward_pass(tiny: P
     assert two - one >= 0.98 * measured
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.05])
+def test_a_row_keeps_what_torch_records_as_saved_for_the_backward_pass(tiny: Path, dropout: float) -> None:
+    import torch
+
+    from persona_exp.modeling.bundle.adapter import Adapter, targets
+    from persona_exp.modeling.bundle.row import Document, Row
+    from persona_exp.modeling.bundle.shared import Shared
+
+    model = load_model(tiny, "none", True, "bfloat16", "sdpa")
+    both = Shared(model)
+    for number in (0, 1):
+        adapter = Adapter(targets(model, TARGETS), r=8, alpha=16, dropout=dropout, rslora=False, seed=number)
+        both.join(number, adapter)
+    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    document = list(range(100, 228))
+    row = Row([Document(lane, document, document, 0, number) for lane in (0, 1) for number in (0, 1)], torch.device("cpu"))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden = both.hidden(row, training=True)
+    assert hidden.requires_grad
+    tiny_shape = read_shape(tiny / "config.json")
+    assert tiny_shape is not None
+
+    def activations(layers: int) -> int:
+        settings = {"quantisation": "none", "double_quantisation": True, "dtype": "bfloat16", "row_tokens": 512, "longest": 128, "r": 8}
+        settings |= {"target_modules": TARGETS, "dropout": dropout, "gradient_checkpointing": False, "gpu": False}
+        return memory.shared(replace(tiny_shape, layers=layers), **settings).activations  # type: ignore[arg-type]
+
+    # Two more blocks of the same kind are told by the difference.
+    told = activations(4) - activations(2)
+    assert told == pytest.approx(sum(saved.values()), rel=0.15)
+    assert told >= 0.98 * sum(saved.values())
+
+
+def test_a_lane_adds_its_own_states_and_no_row() -> None:
+    asked = {"target_modules": TARGETS, "optimizer": "adamw_torch"}
+    alone = of(SMOLLM2)
+    assert memory.lane(SMOLLM2, r=16, **asked) == alone.adapter + alone.optimiser + alone.gradients  # type: ignore[arg-type]
+    assert memory.lane(SMOLLM2, r=32, **asked) == 2 * memory.lane(SMOLLM2, r=16, **asked)  # type: ignore[arg-type]
+
+
+def test_what_a_bundle_shares_grows_with_its_row_and_with_a_base_in_16_bits() -> None:
+    def needs(**changed: object) -> Memory:
+        asked: dict[str, object] = {"quantisation": "nf4", "double_quantisation": True, "dtype": "bfloat16", "row_tokens": 2048}
+        asked |= {"longest": 512, "r": 16, "target_modules": TARGETS, "dropout": 0.05, "gradient_checkpointing": False, "gpu": True}
+        return memory.shared(KNOWN["Qwen/Qwen2.5-7B-Instruct"], **{**asked, **changed})  # type: ignore[arg-type]
+
+    usual = needs()
+    assert needs(dequantised=True).weights > 2 * usual.weights
+    assert needs(row_tokens=4096).activations > 1.8 * usual.activations
+    assert needs(longest=2048) == usual
+    assert needs(longest=4096).activations == needs(row_tokens=4096).activations
+    assert needs(gradient_checkpointing=True).activations < usual.activations / 3
+
+
 def test_a_shape_is_read_from_where_the_model_is(tiny: Path) -> None:
     found = shape_of("path", str(tiny), None, None, tiny.parent)
     assert found == shape_of("tiny", "tiny", None, None, tiny.parent)

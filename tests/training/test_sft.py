@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from persona_exp.files import file_digest
 from persona_exp.modeling.adapter import add_lora
@@ -19,6 +20,7 @@ from persona_exp.training import checkpoint, disk
 from persona_exp.training.interruption import Interrupted, Interruption
 from persona_exp.training.schedule import plan
 from persona_exp.training.sft import train
+from tests.training.curves import of_tensorboard, of_wandb
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -301,12 +303,41 @@ def test_the_seed_decides(folder, encoded, tmp_path):
     assert first != other
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", pytest.param("wandb", marks=pytest.mark.long)])
-def test_trackers_get_the_curves(folder, encoded, tmp_path, tracker, monkeypatch):
+def test_activations_are_computed_again_only_where_that_is_asked_for(folder, encoded, tmp_path, monkeypatch):
+    attend, calls = torch.nn.functional.scaled_dot_product_attention, []
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda *a, **k: calls.append(1) or attend(*a, **k))
+    counts = {}
+    for said in (False, "auto", True):
+        calls.clear()
+        run(folder, encoded, tmp_path / str(said), 1, gradient_checkpointing=said, schedule=schedule_of(encoded[:8], 4))
+        counts[said] = len(calls)
+    assert counts["auto"] == counts[False] > 0
+    assert counts[True] == 2 * counts[False]
+
+
+SENT = {"train/loss", "train/grad_norm", "train/learning_rate", "train/epoch"}
+
+
+def test_tensorboard_gets_the_curves(folder, encoded, tmp_path, monkeypatch):
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
+    run(folder, encoded, tmp_path / "run", 1, tracker="tensorboard")
+    curves = of_tensorboard(tmp_path / "events")
+    assert set(curves) >= SENT
+    assert [value for _, value in curves["train/loss"]][:12] == pytest.approx([line["loss"] for line in logged(tmp_path / "run")])
+    assert [step for step, _ in curves["train/loss"]] == list(range(1, 13))
+
+
+@pytest.mark.long
+def test_wandb_gets_the_curves_a_run_for_each_trial(folder, encoded, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
-    run(folder, encoded, tmp_path / "run", 1, tracker=tracker)
-    written = [path for pattern in ("tensorboard/**/events*", "wandb/**/*.wandb") for path in tmp_path.glob(pattern)]
-    assert written
-    assert all(path.stat().st_size > 0 for path in written)
+    with pytest.raises(Interrupted):
+        run(folder, encoded, tmp_path / "a", 1, tracker="wandb", run_name="a", stop_after=7)
+    run(folder, encoded, tmp_path / "a", 2, tracker="wandb", run_name="a")
+    run(folder, encoded, tmp_path / "b", 1, tracker="wandb", run_name="b", schedule=schedule_of(encoded[:8], 4))
+    found = [of_wandb(tmp_path / name / attempt) for name, attempt in (("a", "0001"), ("a", "0002"), ("b", "0001"))]
+    ids = [one.run_id for one, _ in found]
+    assert ids[0] == ids[1] != ids[2]
+    assert [one.display_name for one, _ in found] == ["a", "a", "b"]
+    steps = [[line["train/global_step"] for line in lines if "train/loss" in line] for _, lines in found]
+    assert steps[0] + steps[1] == list(range(1, 13))
+    assert all(set(line) >= SENT for _, lines in found for line in lines if "train/loss" in line)

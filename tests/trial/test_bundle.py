@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from persona_exp.evaluation import evaluate as measuring
 from persona_exp.evaluation.evaluate import evaluate
 from persona_exp.evaluation.subject import Subject
 from persona_exp.files import file_digest
@@ -33,6 +34,10 @@ TRIALS = (
 @pytest.fixture
 def sealed(tiny):
     return [seal(tiny(*FUSED, *trial), command="") for trial in TRIALS]
+
+
+# All at once; and two, so that the third takes the place of the second.
+sizes = pytest.mark.parametrize("size", ["bundle.size=8", "bundle.size=2"])
 
 
 def record(trial, number=1):
@@ -78,14 +83,15 @@ def test_what_is_published_is_what_peft_computes(sealed, child, tmp_path):
         assert ours["perplexity"]["value"] == pytest.approx(theirs["perplexity"]["value"], rel=1e-2)
 
 
-def test_killed_and_gone_on_with_they_end_in_the_same_bits(sealed, child, tiny, tmp_path_factory):
+@sizes
+def test_killed_and_gone_on_with_they_end_in_the_same_bits(size, child, tiny, tmp_path_factory):
+    sealed = [seal(tiny(*FUSED, *trial, size), command="") for trial in TRIALS]
     child(*(trial.path for trial in sealed)).communicate(timeout=200)
     whole = adapters(sealed)
     folder = tmp_path_factory.mktemp("killed")
-    again = [seal(tiny(*FUSED, *trial, f"runs={folder}"), command="") for trial in TRIALS]
-    for number, kill in enumerate((signal.SIGKILL, signal.SIGTERM), start=1):
+    again = [seal(tiny(*FUSED, *trial, size, f"runs={folder}"), command="") for trial in TRIALS]
+    for last, kill in ((3, signal.SIGKILL), (7, signal.SIGTERM)):
         process = child(*(trial.path for trial in again))
-        last = 3 * number
         deadline = time.monotonic() + 120
         while max(lines(again[0]), default=0) < last:
             assert process.poll() is None
@@ -98,6 +104,39 @@ def test_killed_and_gone_on_with_they_end_in_the_same_bits(sealed, child, tiny, 
     process.communicate(timeout=200)
     assert process.returncode == 0
     assert adapters(again) == whole
+
+
+def test_the_next_takes_the_place_of_who_is_done(tiny):
+    sealed = [seal(tiny(*FUSED, *trial, "bundle.size=2"), command="") for trial in TRIALS]
+    assert running.run([trial.path for trial in sealed], Interruption()) == 0
+    first, second, third = (trial.trial_id for trial in sealed)
+    assert [record(trial)["together_with"] for trial in sealed] == [[second, third], [first], [first]]
+    assert [record(trial)["training"]["steps"] for trial in sealed] == [9, 5, 9]
+    assert record(sealed[0])["ended"] <= record(sealed[2])["ended"]
+
+
+def test_the_base_model_is_measured_beside_its_adapters(tiny, child):
+    trials = (("method=none",), *TRIALS[:2])
+    sealed = [seal(tiny(*FUSED, *trial), command="") for trial in trials]
+    child(*(trial.path for trial in sealed)).communicate(timeout=200)
+    assert [record(trial)["status"] for trial in sealed] == ["finished"] * 3
+    output = (sealed[0].directory.attempts / "0001" / "output.log").read_text()
+    assert "2 trials are trained together" in output
+    assert "likelihood (4 together)" in output
+
+
+def test_what_cannot_be_measured_fails_alone(sealed, monkeypatch):
+    write = measuring.write
+
+    def fails(subject, *given):
+        if subject.trial_id == sealed[1].trial_id:
+            raise ValueError("no such number")
+        return write(subject, *given)
+
+    monkeypatch.setattr(measuring, "write", fails)
+    assert running.run([trial.path for trial in sealed], Interruption()) == 1
+    assert [record(trial)["status"] for trial in sealed] == ["finished", "failed", "finished"]
+    assert record(sealed[1])["message"] == "no such number"
 
 
 def test_a_trial_that_fails_takes_no_other_with_it(tiny):
@@ -115,3 +154,23 @@ def test_a_whole_bundle_of_nothing_to_do_does_nothing(sealed, child):
     assert adapters(sealed) == before
     assert all(not (trial.directory.attempts / "0002.json").exists() for trial in sealed)
     assert all(torch.isfinite(tensor).all() for tensor in load_file(sealed[0].directory.adapter / "adapter_model.safetensors").values())
+
+
+def test_after_a_lack_of_memory_fewer_travel_together_in_shorter_rows(sealed):
+    assert running.run([trial.path for trial in sealed], Interruption(), together=1, row_tokens=64) == 0
+    for trial in sealed:
+        found = record(trial)
+        assert (found["together"], found["row_tokens"], found["training"]["bundle"]["trials"]) == (1, 64, 1)
+
+
+def test_a_trial_says_what_its_training_took(sealed):
+    assert running.run([trial.path for trial in sealed], Interruption()) == 0
+    records = [record(trial) for trial in sealed]
+    for found, trial in zip(records, sealed, strict=True):
+        training = found["training"]
+        steps = [json.loads(line) for line in (trial.directory.attempts / "0001" / "train.jsonl").read_text().splitlines()]
+        assert training["tokens"] == sum(one["tokens"] for one in steps)
+        assert training["supervised_tokens"] == sum(one["supervised_tokens"] for one in steps)
+        assert training["seconds"] == pytest.approx(steps[-1]["seconds"], abs=0.01)
+        assert training["bundle"]["trials"] == 3
+        assert found["own_seconds"] >= training["seconds"] - 0.1

@@ -37,7 +37,7 @@ def until_it_trains(process, directory, number=1):
 
 @pytest.mark.long
 def test_a_trial_trains_is_measured_and_leaves_no_checkpoint(tiny, child):
-    config = tiny("train.checkpoint_steps=1", "cluster.heartbeat_seconds=0.2", "cluster.lease_seconds=1")
+    config = tiny("engine=sft", "train.checkpoint_steps=1", "cluster.heartbeat_seconds=0.2", "cluster.lease_seconds=1")
     sealed = seal(config, command="")
     assert not finished(sealed.path)
     process = child("--log", "--micro-batch", 1, sealed.path)

@@ -4,8 +4,9 @@ Hydra refuses a wrong key or type against these; `__post_init__` refuses a value
 change a trial's result as far as mathematics goes, and stays out of its identity.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from persona_exp.config.alone import base_is_its_own
 from persona_exp.config.checks import between
 from persona_exp.config.schema.bundle import Bundle
 from persona_exp.config.schema.cluster import Cluster
@@ -21,6 +22,7 @@ from persona_exp.config.schema.persona import Persona
 from persona_exp.config.schema.teacher import Teacher
 from persona_exp.config.schema.tracker import Tracker
 from persona_exp.config.schema.train import Train
+from persona_exp.errors import UserError
 
 __all__ = ["MIX_KINDS", "Cluster", "Config"]
 
@@ -49,3 +51,10 @@ class Config:
 
     def __post_init__(self) -> None:
         between("seed", self.seed, 0, 2**32 - 1)
+        own = base_is_its_own(self.method.name, self.model.attention)
+        if self.engine.name == "fused" and own:
+            # Replaced, not changed: a sweep's trials share their groups.
+            self.engine = replace(self.engine, name="sft")
+        if self.engine.name == "sft" and self.method.name in ("lora", "qlora") and self.optim.loraplus_lr_ratio != 1:
+            why = own or "engine=sft has one rate for all weights"
+            raise UserError(f"optim.loraplus_lr_ratio={self.optim.loraplus_lr_ratio:g} needs engine=fused: {why}.")

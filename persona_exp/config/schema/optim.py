@@ -7,7 +7,11 @@ from persona_exp.config.checks import at_least, between, one_of, positive
 
 @dataclass
 class Optim:
-    """AdamW and its schedule. `effective_batch_size` counts examples a step, whatever the micro-batch."""
+    """AdamW and its schedule. `effective_batch_size` counts examples a step, whatever the micro-batch.
+
+    `loraplus_lr_ratio` is how many times A's rate, which is `lr`, an adapter's B gets (LoRA+, Hayou et al. 2024, arXiv:2402.12354, where
+    16 is recommended beside a smaller `lr`); 1 is LoRA as it was. Where the method has no adapter it is not read.
+    """
 
     name: str = "adamw_torch"
     lr: float = 2e-4
@@ -18,6 +22,7 @@ class Optim:
     beta2: float = 0.999
     max_grad_norm: float = 1.0
     effective_batch_size: int = 8
+    loraplus_lr_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         one_of("optim.name", self.name, ("adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"))
@@ -29,3 +34,4 @@ class Optim:
         between("optim.beta2", self.beta2, 0, 0.99999)
         positive("optim.max_grad_norm", self.max_grad_norm)
         positive("optim.effective_batch_size", self.effective_batch_size)
+        at_least("optim.loraplus_lr_ratio", self.loraplus_lr_ratio, 1)

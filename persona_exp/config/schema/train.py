@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from persona_exp.config.checks import at_least, positive
+from persona_exp.config.checks import at_least, positive, yes_no_auto
 from persona_exp.config.schema.outside import outside
 
 
@@ -12,6 +12,8 @@ class Train:
 
     `micro_batch_size` examples go through the model at once (null: the model's own). A checkpoint is saved every
     `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by; the last `keep_checkpoints` are kept.
+    `gradient_checkpointing` computes activations again in the backward pass instead of keeping them: true, false, or `auto`: where
+    engine=fused finds too little memory (engine=sft takes it for false).
     `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets a trial that ran out of
     memory go on with half the micro-batch at the same effective batch.
     """
@@ -20,7 +22,7 @@ class Train:
     max_steps: int | None = None
     max_length: int = 1024
     micro_batch_size: int | None = outside(None)
-    gradient_checkpointing: bool = outside(False)
+    gradient_checkpointing: bool | str = outside("auto")
     checkpoint_steps: int = outside(10)
     checkpoint_minutes: float = outside(10.0)
     keep_checkpoints: int = outside(2)
@@ -35,6 +37,7 @@ class Train:
         at_least("train.max_length", self.max_length, 16)
         if self.micro_batch_size is not None:
             positive("train.micro_batch_size", self.micro_batch_size)
+        self.gradient_checkpointing = yes_no_auto("train.gradient_checkpointing", self.gradient_checkpointing)
         positive("train.checkpoint_steps", self.checkpoint_steps)
         positive("train.checkpoint_minutes", self.checkpoint_minutes)
         positive("train.keep_checkpoints", self.keep_checkpoints)

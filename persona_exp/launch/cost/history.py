@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,8 @@ class Work:
     examples_a_step: int
     # None: the examples are not at hand to be counted.
     examples: int | None
+    # The base model as it is computed.
+    base: str = ""
 
     @property
     def trains(self) -> bool:
@@ -47,7 +49,8 @@ class Work:
 @dataclass(frozen=True)
 class Record:
     """One finished attempt. `rate` is seconds of training a token (None where nothing was trained), `around` the seconds before and
-    after: loading, evaluation, publishing."""
+    after: loading, evaluation, publishing. Of the bundle in which it was trained (None: it was alone), what all of its trials did and
+    took; `lane` is what the trial's own part of that memory hangs on: rank, target modules, optimiser."""
 
     model: str
     method: str
@@ -59,6 +62,53 @@ class Record:
     tokens_an_example: float | None
     rate: float | None
     around: float
+    base: str = ""
+    bundle: "Bundle | None" = None
+    lane: tuple[int, tuple[str, ...], str] | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Of `trials` at once, rows of `row_tokens`: real tokens a step and a second, and the device's memory at its peak (bytes). What no
+    record tells is None."""
+
+    trials: int
+    row_tokens: int | None
+    tokens_a_step: float | None
+    tokens_per_second: float | None
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class History:
+    """The work of sealed trials by their id, None where a provenance cannot be read, and what is recorded of their base models."""
+
+    works: dict[str, Work] | None
+    records: tuple[Record, ...] = ()
+
+    def of(self, trial_ids: Sequence[str]) -> list[Work] | None:
+        """The works of these trials, in their order."""
+        return None if self.works is None else [self.works[trial_id] for trial_id in trial_ids]
+
+
+def read(runs: Path, trial_ids: Sequence[str], configs: Sequence[Config]) -> History:
+    """What is known of these sealed trials and of those before them. Rehearsals have no past."""
+    if all(config.engine.name == "noop" for config in configs):
+        return History(None)
+    works = works_of(runs, trial_ids, configs)
+    if works is None:
+        return History(None)
+    return History(dict(zip(trial_ids, works, strict=True)), tuple(read_records(runs, {work.model for work in works})))
+
+
+def of_one_device(records: Sequence[Record], *, gpu: bool, kind: str | None) -> tuple[list[Record], str | None]:
+    """The records of the device that most of them are of, and its name; `kind` is part of the name of a GPU (None: any)."""
+    fitting = [one for one in records if one.is_gpu == gpu and (kind is None or not gpu or kind.lower() in one.device.lower())]
+    devices = [one.device for one in fitting]
+    if not devices:
+        return [], None
+    most = max(sorted(set(devices)), key=devices.count)
+    return [one for one in fitting if one.device == most], most
 
 
 def works_of(runs: Path, trial_ids: Sequence[str], configs: Sequence[Config]) -> list[Work] | None:
@@ -80,6 +130,7 @@ def works_of(runs: Path, trial_ids: Sequence[str], configs: Sequence[Config]) ->
                 epochs=float(train.get("epochs", 0)),
                 examples_a_step=int(what.get("optim", {}).get("effective_batch_size", 1)),
                 examples=counts.get(names["data"]),
+                base=_base(what),
             )
         )
     return works
@@ -113,7 +164,7 @@ def predict(works: Sequence[Work], records: Sequence[Record]) -> tuple[Range, in
         own = [one for one in records if (one.model, one.method, one.quantisation) == key]
         # The base model as it is does what surrounds training, and nothing else.
         around = own or [one for one in records if not mine[0].trains and (one.model, one.quantisation) == (key[0], key[2])]
-        tokens = [_tokens(work, own) for work in mine] if mine[0].trains else []
+        tokens = [tokens_of(work, own) for work in mine] if mine[0].trains else []
         if not around or any(count is None for count in tokens):
             return None
         ranges = [_scaled(_range([one.around for one in around]), len(mine))]
@@ -126,16 +177,26 @@ def predict(works: Sequence[Work], records: Sequence[Record]) -> tuple[Range, in
     return ((low, mean, high) if bounded else (None, mean, None)), used
 
 
-def _tokens(work: Work, records: Sequence[Record]) -> float | None:
+def tokens_of(work: Work, records: Sequence[Record]) -> float | None:
     """How many tokens the trial trains on in all; None where no record tells how long an example is."""
-    same = [one for one in records if one.data == work.data] or records
-    lengths = [one.tokens_an_example for one in same if one.tokens_an_example]
-    counts = [one.examples for one in same if one.data == work.data and one.examples]
+    length, steps = length_of(work, records), steps_of(work, records)
+    return None if length is None or steps is None else steps * work.examples_a_step * length
+
+
+def length_of(work: Work, records: Sequence[Record]) -> float | None:
+    """Tokens an example, of the same data where a record has it, else of any."""
+    lengths = [one.tokens_an_example for one in records if one.tokens_an_example and one.data == work.data]
+    lengths = lengths or [one.tokens_an_example for one in records if one.tokens_an_example]
+    return median(lengths) if lengths else None
+
+
+def steps_of(work: Work, records: Sequence[Record]) -> int | None:
+    """How many optimiser steps the trial takes; None where its examples cannot be counted."""
+    counts = [one.examples for one in records if one.data == work.data and one.examples]
     examples = counts[0] if counts else work.examples
-    if not lengths or (work.steps is None and examples is None):
+    if work.steps is None and examples is None:
         return None
-    steps = work.steps or math.ceil(work.epochs * math.ceil((examples or 0) / work.examples_a_step))
-    return steps * work.examples_a_step * median(lengths)
+    return work.steps or math.ceil(work.epochs * math.ceil((examples or 0) / work.examples_a_step))
 
 
 def _range(values: Sequence[float]) -> Range:
@@ -159,9 +220,7 @@ def _record(what: dict[str, Any], attempt: dict[str, Any]) -> Record | None:
     if attempt.get("status") != "finished" or not hardware or not attempt.get("ended"):
         return None
     names = _names(what)
-    lasted = (datetime.fromisoformat(attempt["ended"]) - datetime.fromisoformat(attempt["started"])).total_seconds()
-    # Of a bundle, its part.
-    lasted /= 1 + len(attempt.get("together_with") or ())
+    lasted = own_seconds(attempt)
     rate = length = None
     if names["method"] != "none":
         if not labels or not training or not labels["examples"]:
@@ -180,6 +239,49 @@ def _record(what: dict[str, Any], attempt: dict[str, Any]) -> Record | None:
         tokens_an_example=length,
         rate=rate,
         around=max(lasted, SHORTEST_SECONDS),
+        base=_base(what),
+        bundle=_bundle(training),
+        lane=_lane(what),
+    )
+
+
+def company(attempt: Mapping[str, Any]) -> int:
+    """Among how many trials an attempt's time is shared out: those that were trained together, others that came later for them apart."""
+    told = (attempt.get("training") or {}).get("bundle") or {}
+    return int(told.get("trials") or attempt.get("together") or 1 + len(attempt.get("together_with") or ()))
+
+
+def own_seconds(attempt: Mapping[str, Any]) -> float:
+    """How long an attempt that has ended took, of a bundle its part: as it says itself, else an equal one."""
+    if "own_seconds" in attempt:
+        return float(attempt["own_seconds"])
+    lasted = datetime.fromisoformat(attempt["ended"]) - datetime.fromisoformat(attempt["started"])
+    return lasted.total_seconds() / company(attempt)
+
+
+def _bundle(training: dict[str, Any] | None) -> Bundle | None:
+    told = (training or {}).get("bundle")
+    if not training or not told or not told.get("trials"):
+        return None
+    return Bundle(
+        int(told["trials"]),
+        told.get("row_tokens"),
+        told.get("tokens_a_step"),
+        told.get("tokens_per_second"),
+        training.get("peak_memory_bytes"),
+    )
+
+
+def _lane(what: dict[str, Any]) -> tuple[int, tuple[str, ...], str] | None:
+    lora = what.get("lora")
+    return (int(lora["r"]), tuple(lora["target_modules"]), str(what["optim"]["name"])) if lora else None
+
+
+def _base(what: dict[str, Any]) -> str:
+    """The same for trials whose base model is computed in the same way, so that a step of one is as fast as a step of another."""
+    method, model = what["method"], what["model"]
+    return files.digest(
+        [model["digest"], method["quantisation"], method.get("double_quantisation"), model.get("dtype"), model.get("attention")]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from persona_exp import files
 from persona_exp.config.schema import Cluster, Config
 from persona_exp.errors import UserError
-from persona_exp.launch.cost.history import Record, predict, read_records, works_of
+from persona_exp.launch.cost.history import History, Work, of_one_device, predict
 from persona_exp.launch.cost.spent import spent
 from persona_exp.modeling import memory
 from persona_exp.modeling.cache import cache_folder
@@ -41,12 +41,24 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """How trials share devices: in `tasks` tasks, of which `bundles` hold trials that are trained together, the neediest of those with
+    `memory_gb` GiB (None: not known). `alone` are the configs of the others."""
+
+    tasks: int
+    bundles: int
+    memory_gb: float | None
+    alone: Sequence[Config]
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What `to_run` of a sweep's `trials` are expected to take.
 
-    `memory_gb` is the neediest trial's peak and `gpu_gb` what one GPU has, both in GiB. `hours` are those of all trials one after the
-    other, `gpu_hours` the same times `gpus` (GPUs a trial), `wall_hours` a lower bound: as if `parallelism` trials started at once and
-    nothing waited. `records` earlier runs on `device` were found. `source` says where the hours come from.
+    `memory_gb` is the neediest trial's peak, or bundle's, and `gpu_gb` what one GPU has, both in GiB. `hours` are those of all trials one
+    after the other, each with its share of its bundle's, `gpu_hours` the same times `gpus` (GPUs a task), `wall_hours` a lower bound: as
+    if `parallelism` of the `tasks` (None: one a trial) started at once and nothing waited. `records` earlier runs on `device` were found.
+    `source` says where the hours come from.
     """
 
     trials: int
@@ -59,6 +71,12 @@ class Estimate:
     records: int
     device: str | None
     source: Source
+    tasks: int | None = None
+    bundles: bool = False
+
+    @property
+    def at_once(self) -> int:
+        return max(1, min(self.parallelism, self.to_run if self.tasks is None else self.tasks))
 
     @property
     def gpu_hours(self) -> Interval | None:
@@ -66,25 +84,26 @@ class Estimate:
 
     @property
     def wall_hours(self) -> Interval | None:
-        at_once = max(1, min(self.parallelism, self.to_run))
-        return self.hours.times(1 / at_once) if self.hours else None
+        return self.hours.times(1 / self.at_once) if self.hours else None
 
 
 def estimate(
     configs_to_run: Sequence[Config],
-    runs: Path,
     *,
     gpus_per_trial: int,
     parallelism: int,
     cluster: Cluster,
-    trial_ids: Sequence[str] | None = None,
+    trial_ids: Sequence[str] = (),
+    history: History | None = None,
+    sharing: Sharing | None = None,
     trials: int | None = None,
     gpu_memory_gb: float | None = None,
 ) -> Estimate:
     """What running `configs_to_run` will take.
 
-    `trial_ids` are their sealed trials, in the same order: without them earlier records cannot be told to be of the same model.
-    `trials` counts the whole sweep. `gpu_memory_gb` is what Slurm tells of the partition's GPUs; the cluster's own word comes first.
+    `trial_ids` are their sealed trials, in the same order, of which `history` tells; without it there are no earlier runs. `sharing` is
+    None where each trial is a task of its own. `trials` counts the whole sweep. `gpu_memory_gb` is what Slurm tells of the partition's
+    GPUs; the cluster's own word comes first.
     """
     configs = list(configs_to_run)
     hours, records, device = None, 0, None
@@ -92,8 +111,8 @@ def estimate(
     if all(config.engine.name == "noop" for config in configs):
         source = "noop"
     else:
-        if trial_ids is not None:
-            hours, records, device = _from_records(configs, runs, trial_ids, gpus_per_trial, cluster)
+        if history and (works := history.of(trial_ids)):
+            hours, records, device = _from_records(works, history, gpus_per_trial, cluster)
         if hours:
             source = "records"
         elif cluster.hours_per_trial is not None:
@@ -103,13 +122,20 @@ def estimate(
         to_run=len(configs),
         gpus=gpus_per_trial,
         parallelism=parallelism,
-        memory_gb=None if source == "noop" else _memory_gb(configs, gpu=bool(gpus_per_trial)),
+        memory_gb=None if source == "noop" else _neediest_gb(configs, sharing, gpu=bool(gpus_per_trial)),
         gpu_gb=(cluster.gpu_memory_gb or gpu_memory_gb) if gpus_per_trial else None,
         hours=hours,
         records=records,
         device=device,
         source=source,
+        tasks=sharing.tasks if sharing else None,
+        bundles=bool(sharing and sharing.bundles),
     )
+
+
+def gpu_kind(cluster: Cluster) -> str | None:
+    """a100 of a100:1; a site that names no type is taken to have the GPUs that most records are of."""
+    return cluster.gpus_per_node.split(":")[0] if cluster.gpus_per_node and ":" in cluster.gpus_per_node else None
 
 
 def lines(estimate: Estimate) -> list[str]:
@@ -126,8 +152,8 @@ def lines(estimate: Estimate) -> list[str]:
     runs = "1 earlier run, so without an interval" if estimate.records == 1 else f"{estimate.records} earlier runs, 95 % interval"
     why = f"{runs}, on {estimate.device}" if estimate.source == "records" else "cluster.hours_per_trial"
     told.append(f"{unit}: {hours.text()} (from {why}).")
-    at_once = min(estimate.parallelism, estimate.to_run)
-    told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {at_once} run at once and none waits in the queue.")
+    what = f"{estimate.at_once} task{'s' if estimate.at_once > 1 else ''}" if estimate.bundles else f"{estimate.at_once}"
+    told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {what} run at once and none waits in the queue.")
     return told
 
 
@@ -174,30 +200,20 @@ def compare(sweep_folder: Path, runs: Path, jobs: Mapping[str, str]) -> str | No
     return f"{unit}: predicted {predicted} for {kept['to_run']} trials, used {_number(used.hours)} ({used.source})."
 
 
-def _from_records(
-    configs: Sequence[Config], runs: Path, trial_ids: Sequence[str], gpus: int, cluster: Cluster
-) -> tuple[Interval | None, int, str | None]:
-    works = works_of(runs, trial_ids, configs)
-    if works is None:
-        return None, 0, None
-    found = read_records(runs, {work.model for work in works})
-    # a100 of a100:1; a site that names no type is taken to have the GPUs that most records are of.
-    kind = cluster.gpus_per_node.split(":")[0] if cluster.gpus_per_node and ":" in cluster.gpus_per_node else None
-    records, device = _of_one_device(found, gpu=bool(gpus), kind=kind)
-    prediction = predict(works, records) if works else None
+def _from_records(works: Sequence[Work], history: History, gpus: int, cluster: Cluster) -> tuple[Interval | None, int, str | None]:
+    records, device = of_one_device(history.records, gpu=bool(gpus), kind=gpu_kind(cluster))
+    prediction = predict(works, records)
     if prediction is None:
         return None, 0, None
     (low, mean, high), used = prediction
     return Interval(low, mean, high).times(1 / 3600), used, device
 
 
-def _of_one_device(records: Sequence[Record], *, gpu: bool, kind: str | None) -> tuple[list[Record], str | None]:
-    fitting = [one for one in records if one.is_gpu == gpu and (kind is None or not gpu or kind.lower() in one.device.lower())]
-    devices = [one.device for one in fitting]
-    if not devices:
-        return [], None
-    most = max(sorted(set(devices)), key=devices.count)
-    return [one for one in fitting if one.device == most], most
+def _neediest_gb(configs: Sequence[Config], sharing: Sharing | None, *, gpu: bool) -> float | None:
+    if sharing is None or not sharing.bundles:
+        return _memory_gb(configs, gpu=gpu)
+    alone = _memory_gb(sharing.alone, gpu=gpu) if sharing.alone else 0
+    return None if alone is None or sharing.memory_gb is None else max(alone, sharing.memory_gb)
 
 
 def _memory_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
@@ -225,7 +241,7 @@ def _memory_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
             optimizer=config.optim.name,
             micro_batch_size=min(train.micro_batch_size or model.micro_batch_size, config.optim.effective_batch_size),
             max_length=train.max_length,
-            gradient_checkpointing=train.gradient_checkpointing,
+            gradient_checkpointing=train.gradient_checkpointing is True,
             gpu=gpu,
         )
         most = max(most, needs.total)
@@ -233,14 +249,16 @@ def _memory_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
 
 
 def _memory_line(estimate: Estimate) -> str:
+    whose = "a bundle" if estimate.bundles else "a trial"
     if estimate.memory_gb is None:
-        return "Memory a trial: unknown, for the model's config.json is not on this machine."
+        return f"Memory {whose}: unknown, for the model's config.json is not on this machine."
     small = estimate.memory_gb < 0.1
-    told = f"Memory a trial: about {f'{estimate.memory_gb * 1024:.0f} MiB' if small else f'{estimate.memory_gb:.1f} GiB'}"
+    told = f"Memory {whose}: about {f'{estimate.memory_gb * 1024:.0f} MiB' if small else f'{estimate.memory_gb:.1f} GiB'}"
     if estimate.gpu_gb is None:
         return f"{told}." if not estimate.gpus else f"{told} (the GPU's is unknown: set cluster.gpu_memory_gb)."
     if estimate.memory_gb > estimate.gpu_gb:
-        fix = "lower train.micro_batch_size, set train.gradient_checkpointing=true, or take method=qlora"
+        less = "bundle.row_tokens" if estimate.bundles else "train.micro_batch_size"
+        fix = f"lower {less}, set train.gradient_checkpointing=true, or take method=qlora"
         return f"{told}, more than the GPU's {estimate.gpu_gb:.0f}: {fix}."
     return f"{told} of the GPU's {estimate.gpu_gb:.0f}."
 

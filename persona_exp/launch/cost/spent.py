@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Cluster
+from persona_exp.launch.cost.history import company, own_seconds
 from persona_exp.trial.reader import read_sweep
 
 
@@ -48,8 +48,6 @@ def _attempts(sweep_folder: Path, runs: Path) -> Iterator[dict[str, Any]]:
 
 def _lasted(record: Mapping[str, Any]) -> float:
     """Seconds, of a bundle its part; of an attempt that was killed, as long as its heart beat (at the default pace)."""
-    started, ended = record.get("started"), record.get("ended")
-    seconds = float(record.get("heartbeat", 0)) * Cluster.heartbeat_seconds
-    if started and ended:
-        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
-    return seconds / (1 + len(record.get("together_with") or ()))
+    if record.get("started") and record.get("ended"):
+        return own_seconds(record)
+    return float(record.get("heartbeat", 0)) * Cluster.heartbeat_seconds / company(record)

@@ -1,7 +1,7 @@
 """What becomes of a trial next, told from its attempts alone: run it, wait for whoever runs it, or leave it be.
 
 What a cluster does to a trial (preemption, a time limit, a lost node) costs it nothing: it goes on, unless it is stopped again and again
-without having saved anything new. Out of memory goes on with half the micro-batch, once per halving, where the seal allows it. An
+without having saved anything new. Out of memory goes on with half of what it took, once per halving, where the seal allows it. An
 exception fails at once and waits for a person.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from persona_exp import files
 from persona_exp.launch.judgement.death import killed_here
+from persona_exp.launch.judgement.room import AS_SEALED, Room, left, used
 from persona_exp.trial.attempt import gone
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.record import attempt_files, read_record
@@ -34,13 +35,13 @@ MOST_STOPS = 10
 class Verdict:
     """What to do with a trial, and why.
 
-    `micro_batch_size` is what it must run with (None: as sealed); `dead` are the attempts that say they run and do not; `suspicious`:
-    the attempt waited for could not be told from a dead one yet; `cause` is that of a failure.
+    `room` is what it may take of the memory; `dead` are the attempts that say they run and do not; `suspicious`: the attempt waited for
+    could not be told from a dead one yet; `cause` is that of a failure.
     """
 
     next: Next
     why: str
-    micro_batch_size: int | None = None
+    room: Room = AS_SEALED
     dead: tuple[int, ...] = ()
     suspicious: bool = False
     cause: str | None = None
@@ -115,8 +116,8 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
     own = [one for one in records if one.get("seal") in (None, seal_name) and int(one["attempt"]) > allowed]
     if not own:
         why = f"another try was allowed after attempt {allowed}" if allowed else f"it was sealed anew after attempt {number}"
-        return Verdict("run", why, None, dead)
-    last, micro_batch_size = own[-1], _halved(directory, seal_name, own)
+        return Verdict("run", why, dead=dead)
+    last, room = own[-1], _room(directory, seal_name, own)
 
     def failed(why: str, cause: str | None) -> Verdict:
         return Verdict("failed", why, dead=dead, cause=cause)
@@ -124,10 +125,9 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
     if last.get("cause") == "out_of_memory" and _evaluating(last):
         return failed(f"attempt {last['attempt']} ran out of memory in its evaluation: set evaluation.batch_size lower", "out_of_memory")
     if last.get("cause") == "out_of_memory":
-        used = last.get("micro_batch_size")
-        with_what = f" with micro-batch {used}" if used else ""
-        told = f"attempt {last['attempt']} ran out of memory{with_what}"
-        return Verdict("run", told, micro_batch_size, dead) if micro_batch_size and used and used > 1 else failed(told, "out_of_memory")
+        had = used(last).text()
+        told = f"attempt {last['attempt']} ran out of memory{f' with {had}' if had else ''}"
+        return Verdict("run", told, room, dead) if room and room.smaller else failed(told, "out_of_memory")
     if last["status"] == "failed":
         return failed(f"attempt {last['attempt']} failed: {last.get('cause')}", last.get("cause"))
     kills = _kills(own)
@@ -138,21 +138,18 @@ def _again(directory: Directory, seal_name: str, records: Sequence[dict[str, Any
         how = f"it was stopped {len(stops)} times ({', '.join(sorted(set(stops)))}) without a newer checkpoint in between"
         return failed(f"{how}: give it a longer hydra.launcher.timeout_min or a smaller train.checkpoint_minutes", stops[-1])
     why = last.get("cause") or "it ended without a last word"
-    return Verdict("run", f"attempt {last['attempt']} was interrupted: {why}", micro_batch_size, dead)
+    return Verdict("run", f"attempt {last['attempt']} was interrupted: {why}", room or AS_SEALED, dead)
 
 
-def _halved(directory: Directory, seal_name: str, own: Sequence[Mapping[str, Any]]) -> int | None:
-    """The micro-batch that the attempts so far leave; None for the sealed one."""
+def _room(directory: Directory, seal_name: str, own: Sequence[Mapping[str, Any]]) -> Room | None:
+    """What the attempts so far leave to try; None: nothing."""
     short = [one for one in own if one.get("cause") == "out_of_memory" and not _evaluating(one)]
-    used = [int(one["micro_batch_size"]) for one in short if one.get("micro_batch_size")]
-    if not used or not _may_halve(directory.path / "seals" / seal_name):
-        return None
-    return max(1, min(used) // 2)
+    return left(short) if not short or _may_halve(directory.path / "seals" / seal_name) else None
 
 
 def _evaluating(record: Mapping[str, Any]) -> bool:
-    """Whether the attempt had come to its evaluation, where the micro-batch of the training has no part."""
-    return bool((record.get("progress") or {}).get("phase") == "evaluating")
+    """Whether the attempt had come to its evaluation, and shared it with no other: the sizes of the training have no part in that."""
+    return bool((record.get("progress") or {}).get("phase") == "evaluating") and (record.get("together") or 1) == 1
 
 
 def _kills(own: Sequence[Mapping[str, Any]]) -> int:

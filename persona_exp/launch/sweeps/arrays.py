@@ -133,6 +133,10 @@ def submit_again(submission: Submission, seals: Sequence[str]) -> str | None:
     if not at_hand("sbatch"):
         return None
     sbatch, launch = dict(submission.options["sbatch"]), {**submission.options["launch"], "keeper": False}
+    if "together" in launch:
+        # In the company of another task no more than that bears.
+        own = [at_once for at_once, task in zip(launch["together"], submission.tasks, strict=True) if set(task) & set(seals)]
+        launch["together"] = [min(own, default=1)]
     options, tasks = {"sbatch": sbatch, "launch": launch}, [tuple(seals)]
     while True:
         # Workers preempted together race for one number: one wins each round, so each gets its own.

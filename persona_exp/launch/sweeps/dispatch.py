@@ -11,9 +11,10 @@ from persona_exp.launch.cost import prediction
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.options import SlurmOptions, environment_scratch, for_sbatch
+from persona_exp.launch.planning import ledger
+from persona_exp.launch.planning.bundles import Task, Terms, plan, said
 from persona_exp.launch.sweeps import canary
 from persona_exp.launch.sweeps.arrays import send, site_limits, texts
-from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.rows import Row
 from persona_exp.launch.sweeps.submission import Submission, create, draft
 from persona_exp.launch.sweeps.survey import Survey, settle, survey
@@ -46,7 +47,13 @@ def refuse_what_cannot_work(options: SlurmOptions, config: Config) -> None:
 
 
 def run_on_slurm(
-    folder: Path, found: Sequence[Row], options: SlurmOptions, config: Config, estimate: "Estimate", limits: "Limits | None" = None
+    folder: Path,
+    found: Sequence[Row],
+    terms: Terms,
+    options: SlurmOptions,
+    config: Config,
+    estimate: "Estimate",
+    limits: "Limits | None" = None,
 ) -> int:
     """Submit what has no job yet, attach to what has, watch to the end unless told not to; the exit code."""
     with Leaving() as leaving:
@@ -64,7 +71,7 @@ def run_on_slurm(
             print(f"Left before it was told whether {len(seen.doubtful)} trials still run; the same command goes on.", flush=True)
             return DETACHED
         if seen.left:
-            submission = _submit(folder, found, seen, options, config, estimate, limits)
+            submission = _submit(folder, found, seen, terms, options, config, estimate, limits)
             print(_told(folder, seen, submission), flush=True)
         elif seen.going:
             print(f"{folder.name}: {_going(seen)}; attached to them.", flush=True)
@@ -78,17 +85,32 @@ def run_on_slurm(
     return conclude(folder)
 
 
-def show(folder: Path, left: Sequence[Row], options: SlurmOptions, config: Config) -> int:
+def show(
+    folder: Path,
+    left: Sequence[Row],
+    tasks: Sequence[Task],
+    terms: Terms,
+    options: SlurmOptions,
+    config: Config,
+    limits: "Limits | None",
+) -> int:
     """Print what would be submitted; 0."""
     if not left:
         print(f"Every trial of {folder.name} is finished: nothing would be submitted.")
         return 0
-    tasks = _tasks(left, options, config)
-    recorded = _recorded(left, options, config)
-    made = draft(folder, launcher="slurm", tasks=tasks, options=recorded, canary=_needs_canary(left, tasks, options))
-    for name, text in texts(made, site_limits(made)):
+    made = draft(
+        folder,
+        launcher="slurm",
+        tasks=[task.seals for task in tasks],
+        options=_recorded(left, terms, tasks, options, config),
+        canary=_needs_canary(left, tasks, options),
+    )
+    for name, text in texts(made, limits or site_limits(made)):
         print(f"# ---- {name}.sbatch")
         print(text)
+    told = said(tasks)
+    if told:
+        print(told, file=sys.stderr)
     print(f"Dry run: {sum(map(len, made.tasks))} trials in {len(made.tasks)} tasks; nothing was submitted.", file=sys.stderr)
     return 0
 
@@ -97,6 +119,7 @@ def _submit(
     folder: Path,
     found: Sequence[Row],
     seen: Survey,
+    terms: Terms,
     options: SlurmOptions,
     config: Config,
     estimate: "Estimate",
@@ -108,12 +131,13 @@ def _submit(
     if not left:
         # Another has just asked for the same trials under other seals, with its code or cluster profile: they are its to submit.
         return None
-    tasks = _tasks(left, options, config)
+    # The canary is the first task, the heaviest, whose first trial trains: the base model alone would show too little.
+    tasks = plan(ledger.read(folder, [row.wanted.seal for row in left]), terms)
     submission = draft(
         folder,
         launcher="slurm",
-        tasks=tasks,
-        options=_recorded(left, options, config),
+        tasks=[task.seals for task in tasks],
+        options=_recorded(left, terms, tasks, options, config),
         canary=not seen.going and _needs_canary(found, tasks, options),
         after=seen.after,
         progress=seen.progress(folder),
@@ -140,19 +164,7 @@ def _going(seen: Survey) -> str:
     return " and ".join(filter(None, [f"{sure} trials running or queued already" if sure else "", doubtful]))
 
 
-def _tasks(left: Sequence[Row], options: SlurmOptions, config: Config) -> tuple[tuple[str, ...], ...]:
-    """The canary is the first task, so a trial that trains comes first: the base model alone would show too little."""
-    first = next((row for row in left if row.facts["method"] != "none"), left[0])
-    ordered = [first, *(row for row in left if row is not first)]
-    return plan([row.wanted.seal for row in ordered], engine=config.engine.name, trials_per_task=_trials_per_task(options, config))
-
-
-def _trials_per_task(options: SlurmOptions, config: Config) -> int | None:
-    """A bundle is one task."""
-    return options.trials_per_task or (config.bundle.size if config.engine.name == "fused" else None)
-
-
-def _recorded(left: Sequence[Row], options: SlurmOptions, config: Config) -> dict[str, Any]:
+def _recorded(left: Sequence[Row], terms: Terms, tasks: Sequence[Task], options: SlurmOptions, config: Config) -> dict[str, Any]:
     """What a later round needs to submit in the same way."""
     launch = {
         "python": sys.executable,
@@ -161,14 +173,14 @@ def _recorded(left: Sequence[Row], options: SlurmOptions, config: Config) -> dic
         "keeper": options.keeper,
         "keeper_partition": config.cluster.keeper_partition,
         "max_rounds": options.max_rounds,
-        "trials_per_task": _trials_per_task(options, config),
         "lease_seconds": config.cluster.lease_seconds,
         "environment_scratch": environment_scratch(config.cluster),
+        **ledger.options(terms, tasks),
     }
     return {"sbatch": for_sbatch(options, config.cluster), "launch": launch}
 
 
-def _needs_canary(found: Sequence[Row], tasks: Sequence[Sequence[str]], options: SlurmOptions) -> bool:
+def _needs_canary(found: Sequence[Row], tasks: Sequence[Task], options: SlurmOptions) -> bool:
     """A sweep of several tasks of which no trial has passed its first steps yet. A rehearsal has no steps."""
     if not options.canary or len(tasks) < 2 or all(row.facts["engine"] == "noop" for row in found):
         return False

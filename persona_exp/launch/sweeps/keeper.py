@@ -17,10 +17,11 @@ from typing import Any, Literal, TypeVar
 from persona_exp.errors import UserError
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import LEASE_SECONDS, Observer
+from persona_exp.launch.planning import ledger
+from persona_exp.launch.planning.bundles import plan
 from persona_exp.launch.slurm.requeue import requeue_this_job
 from persona_exp.launch.sweeps.arrays import keeper_minutes, send, submit_keeper
 from persona_exp.launch.sweeps.conclusion import conclude
-from persona_exp.launch.sweeps.plan import plan
 from persona_exp.launch.sweeps.submission import Submission, create, draft, jobs, submissions
 from persona_exp.launch.sweeps.survey import Survey, of_sweep, rest, survey
 from persona_exp.process import RESUMABLE
@@ -119,9 +120,17 @@ def _submit(sweep_folder: Path, seen: Survey) -> Tended:
     rounds = options["launch"]["max_rounds"]
     if _rounds_without_progress(before, progress) >= rounds:
         return Tended("given up", f"{rounds} rounds of resubmission in a row brought nothing")
-    tasks = plan([one.seal for one in seen.left], engine=seen.left[0].engine, trials_per_task=options["launch"]["trials_per_task"])
+    terms = ledger.terms_of(options["launch"])
+    tasks = plan(ledger.read(sweep_folder, [one.seal for one in seen.left]), terms)
     submission = draft(
-        sweep_folder, launcher="slurm", tasks=tasks, options=options, canary=False, after=seen.after, who="keeper", progress=progress
+        sweep_folder,
+        launcher="slurm",
+        tasks=[task.seals for task in tasks],
+        options={**options, "launch": {**options["launch"], **ledger.options(terms, tasks)}},
+        canary=False,
+        after=seen.after,
+        who="keeper",
+        progress=progress,
     )
     if not create(submission):
         return Tended("going", "another has just submitted what was lost", going)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from persona_exp.launch.judgement.room import AS_SEALED, Room
 from persona_exp.launch.workers.cgroup import out_of_memory_kills
 from persona_exp.launch.workers.output_relay import Outlet
 from persona_exp.training.interruption import SIGNALS
@@ -82,7 +83,7 @@ class Child:
         seals: Sequence[Path],
         *,
         code: Path,
-        micro_batch_size: int | None = None,
+        room: Room = AS_SEALED,
         dead: Mapping[str, str] | None = None,
         watch: Callable[[], None] | None = None,
         every_seconds: float = 5.0,
@@ -93,7 +94,8 @@ class Child:
         ends the child when the thread that made it ends.
         """
         command = [*self._program, "--parent", str(os.getpid()), *(["--log"] if self._log else [])]
-        command += ["--micro-batch", str(micro_batch_size)] if micro_batch_size else []
+        sizes = {"--micro-batch": room.micro_batch_size, "--together": room.together, "--row-tokens": room.row_tokens}
+        command += [f"{option}={size}" for option, size in sizes.items() if size]
         command += [f"--dead={trial}={told}" for trial, told in (dead or {}).items()]
         command += [str(path.absolute()) for path in seals]
         kills = out_of_memory_kills()

@@ -1,9 +1,13 @@
 """The GPUs that this process may use, counted without torch."""
 
 import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 DEVICES = Path("/dev")
+# A driver that is not loaded yet takes seconds.
+PATIENCE_SECONDS = 20
 
 
 def gpus_here(devices: Path = DEVICES) -> list[str]:
@@ -15,6 +19,21 @@ def gpus_here(devices: Path = DEVICES) -> list[str]:
         end = next((place for place, one in enumerate(named) if one in ("", "-1", "NoDevFiles")), len(named))
         return named[:end]
     return [str(number) for number in range(sum(path.name[6:].isdigit() for path in devices.glob("nvidia[0-9]*")))]
+
+
+def gpu_memory_gb(gpus: Sequence[str]) -> float | None:
+    """The memory of the smallest of these GPUs, in GiB, as the driver tells it; None where it does not, as of a slice of one (MIG)."""
+    sizes = []
+    for gpu in gpus:
+        command = ["nvidia-smi", f"--id={gpu}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        try:
+            told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
+        if not told.isdigit():
+            return None
+        sizes.append(int(told) / 1024)
+    return min(sizes, default=None)
 
 
 def gpus_of(options: dict[str, object]) -> int:

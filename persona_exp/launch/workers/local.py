@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from persona_exp.launch.sweeps.screen import Screen
 
 POLL_SECONDS = 0.5
+# Trials that are told of so soon after one another are handed to one process.
+AT_ONCE_SECONDS = 0.05
 # What a child does not get any further in so many goes is left to a person.
 GOES = 3
 
@@ -84,21 +86,25 @@ def _failed_before(state: State) -> str:
 
 
 class _Titles:
-    """Says before each trial what it is, and how long the rest may take."""
+    """Says before each trial what it is, and how long the rest may take; trials that start together are one paragraph."""
 
     def __init__(self, titles: Mapping[str, str], trials: int) -> None:
         self._titles, self._trials = titles, trials
         self._started, self._told = time.monotonic(), list[str]()
+        self._last: float | None = None
 
     def __call__(self, seal: str) -> None:
-        trial_id = seal.split("/")[0]
+        trial_id, now = seal.split("/")[0], time.monotonic()
         again = seal in self._told
+        along = self._last is not None and now - self._last < AT_ONCE_SECONDS
         done = len(self._told)
-        left = (time.monotonic() - self._started) / done * (self._trials - done) if done and not again else None
+        left = (now - self._started) / done * (self._trials - done) if done and not again and not along else None
         estimate = f", about {clock(left)} left" if left else ""
         if not again:
             self._told.append(seal)
-        say(f"\n[{self._told.index(seal) + 1}/{self._trials}] {self._titles.get(trial_id, '')} (trial {trial_id}{estimate})")
+        self._last = now
+        paragraph = "" if along else "\n"
+        say(f"{paragraph}[{self._told.index(seal) + 1}/{self._trials}] {self._titles.get(trial_id, '')} (trial {trial_id}{estimate})")
 
 
 def _side_by_side(submission: Submission, work: Work, jobs: int, gpus: Sequence[str], titles: Mapping[str, str]) -> int:

@@ -3,7 +3,6 @@
 python -m persona_exp.launch.workers.local_sweep FOLDER N_JOBS      goes on with a folder's sweep, under the seals it asked for last
 """
 
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -16,12 +15,13 @@ from persona_exp.launch.cost import prediction
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.note import note
-from persona_exp.launch.options import LocalOptions, environment_scratch
+from persona_exp.launch.options import environment_scratch
+from persona_exp.launch.planning import ledger
+from persona_exp.launch.planning.bundles import Terms, plan
 from persona_exp.launch.sweeps import wanted
 from persona_exp.launch.sweeps.conclusion import conclude
-from persona_exp.launch.sweeps.plan import NOOP_TRIALS, plan
 from persona_exp.launch.sweeps.rows import Row
-from persona_exp.launch.sweeps.submission import Submission, create, draft
+from persona_exp.launch.sweeps.submission import Submission, create, draft, submissions
 from persona_exp.launch.sweeps.survey import survey
 from persona_exp.launch.sweeps.watch import Leaving
 from persona_exp.launch.workers.gpus import gpus_here
@@ -38,11 +38,10 @@ POLL_SECONDS = 1.0
 ROUNDS = 3
 
 
-def run_here(folder: Path, found: Sequence[Row], options: LocalOptions, estimate: "Estimate") -> int:
-    """Run what is left with `n_jobs` workers, wait for what runs elsewhere, then report; the exit code."""
-    n_jobs = options.n_jobs or max(1, len(gpus_here()))
-    note(found[0].trial.path, "persona_exp.launch.workers.local_sweep", str(folder.absolute()), str(n_jobs))
-    return _rounds(folder, found[0].config, n_jobs, estimate)
+def run_here(folder: Path, found: Sequence[Row], terms: Terms, estimate: "Estimate") -> int:
+    """Run what is left with as many workers as tasks may run at once, wait for what runs elsewhere, then report; the exit code."""
+    note(found[0].trial.path, "persona_exp.launch.workers.local_sweep", str(folder.absolute()), str(terms.tasks_at_once))
+    return _rounds(folder, found[0].config, terms, estimate)
 
 
 def main(folder: Path, n_jobs: int) -> int:
@@ -51,13 +50,20 @@ def main(folder: Path, n_jobs: int) -> int:
         trials = folder.parent.parent / "trials"
         config = read_seal(trials / wanted.read(folder)[0].seal)[1]
         print(f"Sweep {folder.name} goes on as it was sealed.", flush=True)
-        return _rounds(folder, config, n_jobs, None)
+        return _rounds(folder, config, _terms_before(folder, config, n_jobs), None)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _rounds(folder: Path, config: Config, n_jobs: int, estimate: "Estimate | None") -> int:
+def _terms_before(folder: Path, config: Config, n_jobs: int) -> Terms:
+    """Those of the last round here with as many workers, which this one goes on with."""
+    kept = [one.options["launch"] for one in submissions(folder) if one.launcher == "local" and "terms" in one.options["launch"]]
+    before = [terms for terms in map(ledger.terms_of, kept) if terms.tasks_at_once == n_jobs]
+    return before[-1] if before else Terms(size=config.bundle.size, tasks_at_once=n_jobs, share=True)
+
+
+def _rounds(folder: Path, config: Config, terms: Terms, estimate: "Estimate | None") -> int:
     gpus = gpus_here()
     observer, worst = Observer(config.cluster.lease_seconds), 0
     reached: list[list[int]] = []
@@ -68,10 +74,10 @@ def _rounds(folder: Path, config: Config, n_jobs: int, estimate: "Estimate | Non
             return max(1, conclude(folder))
         if left:
             reached.append(seen.progress(folder))
-            submission = _record(folder, _tasks(left, config, n_jobs), n_jobs, config)
+            submission = _record(folder, left, terms, config)
             if estimate:
                 prediction.keep(estimate, submission.folder)
-            code = run_locally(submission.path, n_jobs=n_jobs, gpus=gpus, titles=wanted.titles(seen.asked))
+            code = run_locally(submission.path, n_jobs=terms.tasks_at_once, gpus=gpus, titles=wanted.titles(seen.asked))
             if code == INTERRUPTED:
                 return INTERRUPTED
             worst = max(worst, code)
@@ -96,19 +102,13 @@ def _waited(folder: Path, observer: Observer) -> bool:
     return False
 
 
-def _tasks(left: Sequence[str], config: Config, n_jobs: int) -> Sequence[Sequence[str]]:
-    """Of trials that run many in one process, every worker has its share."""
-    share = math.ceil(len({seal.split("/")[0] for seal in left}) / n_jobs)
-    most = {"noop": NOOP_TRIALS, "fused": config.bundle.size}.get(config.engine.name)
-    return plan(left, engine=config.engine.name, trials_per_task=min(most, share) if most else None)
-
-
-def _record(folder: Path, tasks: Sequence[Sequence[str]], n_jobs: int, config: Config) -> Submission:
+def _record(folder: Path, left: Sequence[str], terms: Terms, config: Config) -> Submission:
     """The next record: other launchers may work at the same sweep, and claim other trials."""
-    cluster = config.cluster
-    launch = {"n_jobs": n_jobs, "lease_seconds": cluster.lease_seconds, "environment_scratch": environment_scratch(cluster)}
+    cluster, tasks = config.cluster, plan(ledger.read(folder, left), terms)
+    launch = {"n_jobs": terms.tasks_at_once, "lease_seconds": cluster.lease_seconds, "environment_scratch": environment_scratch(cluster)}
+    options = {"launch": {**launch, **ledger.options(terms, tasks)}}
     while True:
-        made = draft(folder, launcher="local", tasks=tasks, options={"launch": launch}, canary=False)
+        made = draft(folder, launcher="local", tasks=[task.seals for task in tasks], options=options, canary=False)
         if create(made):
             return made
 

@@ -33,6 +33,12 @@ class Work:
     def seals(self) -> list[str]:
         return list(dict.fromkeys(seal for task in self.tasks for seal in task))
 
+    def together(self, seals: Sequence[str]) -> int | None:
+        """How many of `seals` may train at once, as the plan says of the tasks that they are from; None where it says nothing."""
+        planned = self.submission.options.get("launch", {}).get("together") if self.submission else None
+        asked = set(seals)
+        return min((most for most, task in zip(planned, self.tasks, strict=True) if asked & set(task)), default=None) if planned else None
+
     @property
     def trial_ids(self) -> list[str]:
         return list(dict.fromkeys(seal.split("/")[0] for seal in self.seals))

@@ -16,6 +16,7 @@ from persona_exp.launch.judgement.death import death
 from persona_exp.launch.judgement.failed_nodes import note_failed_node
 from persona_exp.launch.judgement.observer import Observer
 from persona_exp.launch.judgement.retry import STOPS, Verdict, verdict
+from persona_exp.launch.judgement.room import Room
 from persona_exp.launch.sweeps.canary import Canary, call_off
 from persona_exp.launch.workers.child import Child, Outcome
 from persona_exp.launch.workers.departure import come_back_later
@@ -50,7 +51,7 @@ class Worker:
         self._canary = Canary(work.submission, say) if canary and work.submission else None
         self._observer = Observer(work.lease_seconds, job=this_job())
         self._planned = work.tasks[task]
-        self._others = [seal for one in (*work.tasks[task + 1 :], *work.tasks[:task]) for seal in one]
+        self._others = (*work.tasks[task + 1 :], *work.tasks[:task])
         self._ran: set[str] = set()
         self._left = self._gone = self._cancelling = False
         self._suspicious = False
@@ -82,21 +83,21 @@ class Worker:
         return held is not None
 
     def _choose(self) -> Batch:
-        """Trials to run together next: planned ones, else as many of the others."""
+        """Trials to run together next: planned ones, else those of another task that nobody has claimed."""
         self._suspicious = False
         planned = self._together(list(self._runnable(self._planned)))
         if planned or (self._canary and self._canary.jammed):
             return planned
-        size = len(self._planned)
-        found = list(islice(self._runnable(self._others), (self._task % SPREAD + 1) * size))
-        return self._together(found[-size:])
+        found = (batch for task in self._others if (batch := list(self._runnable(task))))
+        *_, last = [[], *islice(found, self._task % SPREAD + 1)]
+        return self._together(last)
 
     def _together(self, batch: Batch) -> Batch:
         """Those of the batch that can share a child with its first: one code, one micro-batch."""
-        if not batch or batch[0][1].micro_batch_size:
+        if not batch or batch[0][1].room.micro_batch_size:
             return batch[:1]
         code = self._work.code(batch[0][0])
-        return [(seal, one) for seal, one in batch if self._work.code(seal) == code and not one.micro_batch_size]
+        return [(seal, one) for seal, one in batch if self._work.code(seal) == code and not one.room.micro_batch_size]
 
     def _runnable(self, seals: Sequence[str]) -> Iterator[tuple[str, Verdict]]:
         for seal in seals:
@@ -143,7 +144,7 @@ class Worker:
             self._announce(seal)
         causes = {seal.split("/")[0]: (max(one.dead), *self._bury(seal, max(one.dead))) for seal, one in batch if one.dead}
         if any(cause == "out_of_memory" for _, cause, _ in causes.values()):
-            # Written down, it makes for a smaller micro-batch.
+            # Written down, it makes for less at once.
             return
         self._cancelling = False
         self._child.copy_environment(self._work.environment_scratch)
@@ -152,7 +153,7 @@ class Worker:
         outcome = self._child.run(
             [self._work.path(seal) for seal, _ in batch],
             code=self._work.code(batch[0][0]),
-            micro_batch_size=batch[0][1].micro_batch_size,
+            room=room_of(batch, self._work.together([seal for seal, _ in batch])),
             dead={trial: f"{number}={cause}={message}" for trial, (number, cause, message) in causes.items()},
             watch=lambda: self._look(batch),
             every_seconds=CANARY_SECONDS if self._canary and not self._canary.over else LOOK_SECONDS,
@@ -260,3 +261,10 @@ class Worker:
         if "failed" in found.values() or (held and "run" in found.values()):
             return FAILED
         return FINISHED
+
+
+def room_of(batch: Batch, together: int | None = None) -> Room:
+    """What is left for all of a batch: the least of what each may take, and at most `together` at once."""
+    rooms = [*(one.room for _, one in batch), Room(together=together)]
+    least = [min((size for room in rooms if (size := getattr(room, name))), default=None) for name in ("together", "row_tokens")]
+    return Room(rooms[0].micro_batch_size, *least)

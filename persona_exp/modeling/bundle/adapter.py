@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from persona_exp.modeling.adapter import initial_a
-
-# What a shared projection calls the model's own.
-BASE = "base"
+from persona_exp.modeling.adapter import BASE, initial_a
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Causal attention within each document of a row, and never across: what no dense mask over a long row could afford.
 
 Documents of like length are computed together, the shorter ones filled up at their end. That is exact: no real token attends to what
-comes after it, and what the filling computes is dropped.
+comes after it, and what the filling computes is dropped. On a GPU a kernel for documents of any lengths takes the whole row at once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ import torch
 from transformers import AttentionInterface
 
 from persona_exp.errors import UserError
+from persona_exp.modeling.bundle import varlen
 
 # The attention's name for transformers (config._attn_implementation).
 NAME = "persona_exp_documents"
@@ -24,11 +25,13 @@ PLAIN = 400
 @dataclass(frozen=True)
 class Documents:
     """Where the documents of a row are. `slots` [places] lists the row's tokens group by group, with fillings; `back` [tokens] finds each
-    token among the places. `shapes` are (documents, width) of each group. `longest` is in tokens."""
+    token among the places. `shapes` are (documents, width) of each group. `ends` [documents + 1] (int32) are where documents end, 0 before
+    them. `longest` is in tokens."""
 
     slots: torch.Tensor
     back: torch.Tensor
     shapes: tuple[tuple[int, int], ...]
+    ends: torch.Tensor
     longest: int
 
 
@@ -47,7 +50,8 @@ def documents_of(lengths: Sequence[int], device: "torch.device | str" = "cpu") -
             start, length = starts[number], lengths[number]
             back[start : start + length] = range(len(slots), len(slots) + length)
             slots += [*range(start, start + length), *[start + length - 1] * (width - length)]
-    return Documents(torch.tensor(slots, device=device), torch.tensor(back, device=device), tuple(shapes), max(lengths))
+    ends = torch.tensor(starts, dtype=torch.int32, device=device)
+    return Documents(torch.tensor(slots, device=device), torch.tensor(back, device=device), tuple(shapes), ends, max(lengths))
 
 
 def attend(
@@ -69,7 +73,15 @@ def attend(
         raise UserError("This model's attention caps its scores or drops some of them, which bundles do not compute: use engine=sft.")
     if sliding_window is not None and documents.longest > sliding_window:
         raise UserError(f"A document of {documents.longest} tokens is longer than the model's attention window of {sliding_window}.")
-    placed = [states[0].transpose(0, 1).index_select(0, documents.slots) for states in (query, key, value)]
+    # [1, heads, tokens, size] → [tokens, heads, size]
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
+    if varlen.serves(q, k):
+        return varlen.of_torch(q, k, v, documents.ends, documents.longest, scaling)[None], None
+    return _in_groups(q, k, v, documents, scaling)[None], None
+
+
+def _in_groups(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, documents: Documents, scaling: float | None) -> torch.Tensor:
+    placed = [states.index_select(0, documents.slots) for states in (query, key, value)]
     sizes = [number * width for number, width in documents.shapes]
     parts = []
     for (number, width), *states in zip(documents.shapes, *(torch.split(states, sizes) for states in placed), strict=True):
@@ -77,7 +89,7 @@ def attend(
         own = [one.unflatten(0, (number, width)).transpose(1, 2) for one in states]
         attended = (_plain if query.device.type == "cpu" and width <= PLAIN else _flash)(own[0], own[1], own[2], scaling)
         parts.append(attended.transpose(1, 2).flatten(0, 1))
-    return torch.cat(parts).index_select(0, documents.back)[None], None
+    return torch.cat(parts).index_select(0, documents.back)
 
 
 def _flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""Dropout that depends on a trial's own seed, step, example, layer and token alone: neither company nor micro-batch changes it."""
+"""Dropout that depends on a trial's own seed, step, example, layer and token alone: neither company nor micro-batch changes it.
+
+On a CPU its bits are the same on every machine. Another device draws them itself, with PyTorch's generator of that device: other bits,
+and the same ones only on hardware of its class.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,6 +14,8 @@ from persona_exp.modeling.bundle.row import Document
 
 # Of each element's 16 random bits; a probability is met to 1/65,536, and what is kept is scaled by what it was met with.
 BITS = 1 << 16
+# Whole numbers as wide as a floating-point one of so many bytes.
+WIDE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def dropped(probability: float) -> float:
@@ -18,24 +24,58 @@ def dropped(probability: float) -> float:
 
 
 def kept(
-    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, dtype: torch.dtype = torch.float32
+    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, device: "torch.device | str" = "cpu"
 ) -> torch.Tensor:
-    """1 for each element of a layer's input that is kept, else 0: [tokens of all documents, inputs] in `dtype`, on the CPU.
+    """All bits set for each element of a layer's input that is kept, else none: int8 [tokens of all documents, inputs] on `device`."""
+    draw = _counted if torch.device(device).type == "cpu" else drawn
+    return draw(documents, seed=seed, layer=layer, inputs=inputs, probability=probability, device=device)
 
-    Each document has a stream of its own, of the counter-based generator Philox4x64 (Salmon et al. 2011, doi:10.1145/2063384.2063405),
-    whose key is a hash of all that it may depend on; token t reads its 16-bit words number t·inputs and on.
+
+def leave(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """x where it is `kept`, else 0. Not differentiable; by its bits, which on a CPU takes half the time of a product with 0 and 1."""
+    wide = WIDE[x.element_size()]
+    return (x.view(wide) & mask).view(x.dtype)
+
+
+def leave_(x: torch.Tensor, mask: torch.Tensor) -> None:
+    """As `leave`, in place."""
+    x.view(WIDE[x.element_size()]).bitwise_and_(mask)
+
+
+def drawn(
+    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, device: "torch.device | str"
+) -> torch.Tensor:
+    """`kept`, without a round trip to the CPU: each document is one draw of PyTorch's generator, seeded by 63 bits of its key.
+
+    Two documents of like key and different lengths need not begin alike.
     """
+    mask = torch.empty((sum(len(one.input_ids) for one in documents), inputs), dtype=torch.int8, device=device)
+    generator = torch.Generator(device)
+    start = 0
+    for document in documents:
+        end = start + len(document.input_ids)
+        generator.manual_seed(int.from_bytes(_key(document, seed, layer)[:8], "little") >> 1)
+        mask[start:end].bernoulli_(1 - dropped(probability), generator=generator)
+        start = end
+    return mask.neg_()
+
+
+def _counted(documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, **_: object) -> torch.Tensor:
+    """Each document has a stream of its own, of the counter-based generator Philox4x64 (Salmon et al. 2011,
+    doi:10.1145/2063384.2063405), keyed by all that it may depend on; token t reads its 16-bit words number t·inputs and on."""
     limit = round(probability * BITS)
     mask = np.empty((sum(len(one.input_ids) for one in documents), inputs), dtype=bool)
     start = 0
     for document in documents:
         end = start + len(document.input_ids)
-        key = hashlib.sha256(f"{seed}:{document.step}:{document.example}:{layer}".encode()).digest()
         elements = (end - start) * inputs
-        raw = np.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(-(-elements // 4))
+        key = int.from_bytes(_key(document, seed, layer)[:16], "little")
+        raw = np.random.Philox(key=key).random_raw(-(-elements // 4))
         np.greater_equal(raw.view("<u2")[:elements].reshape(-1, inputs), limit, out=mask[start:end])
         start = end
-    if dtype != torch.bfloat16:
-        return torch.from_numpy(mask).to(dtype)
-    # By its bits, which is six times as fast: 1 is 0x3F80.
-    return torch.from_numpy(np.multiply(mask.view(np.uint8), 0x3F80, dtype=np.int16)).view(torch.bfloat16)
+    ones = mask.view(np.int8)
+    return torch.from_numpy(np.negative(ones, out=ones))
+
+
+def _key(document: Document, seed: int, layer: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{document.step}:{document.example}:{layer}".encode()).digest()

@@ -14,12 +14,13 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from persona_exp.modeling.bundle.adapter import Pair
+from persona_exp.modeling.bundle.dropout import leave, leave_
 
 
 @dataclass(frozen=True)
 class Part:
-    """The tokens `start` to `end` of a row are `pair`'s; `kept` [end − start, inputs] is 1 for what dropout leaves, else 0, in the input's
-    precision; what is left counts `grown` times."""
+    """The tokens `start` to `end` of a row are `pair`'s; `kept` [end − start, inputs] is what dropout leaves, as `dropout.kept` has it;
+    what is left counts `grown` times."""
 
     pair: Pair
     start: int
@@ -30,7 +31,7 @@ class Part:
     def inputs(self, x: torch.Tensor) -> torch.Tensor:
         """Its tokens of x [tokens, inputs], in the adapter's precision and after dropout."""
         own = x[self.start : self.end].to(self.pair.a.dtype)
-        return own if self.kept is None else own * self.kept * self.grown
+        return own if self.kept is None else own * self.kept.ne(0) * self.grown
 
 
 # x [tokens, inputs], y [tokens, outputs], parts in the row's order → y plus each part's product.
@@ -70,33 +71,40 @@ def add_padded(x: torch.Tensor, y: torch.Tensor, parts: Sequence[Part]) -> torch
 
 class _Slices(torch.autograd.Function):
     """Adds into y, and in the backward pass into the pairs' own gradients. One pair's A is an input so that autograd asks for that pass
-    where neither x nor y needs a gradient, as in a model's first layer."""
+    where neither x nor y needs a gradient, as in a model's first layer.
+
+    It keeps x, which projections of one input share, and a byte for each element that may be dropped, rather than what is left of x. All
+    that is kept is kept by autograd, so that a layer that is computed again keeps none of it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, y: torch.Tensor, anchor: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
-        inputs, lowered = [], []
+        lowered = []
         for part in parts:
             own = x[part.start : part.end]
-            left = own if part.kept is None else own * part.kept
+            left = own if part.kept is None else leave(own, part.kept)
             low = left @ part.pair.a.to(x.dtype).T
             y[part.start : part.end].addmm_(low, part.pair.b.to(x.dtype).T, alpha=part.pair.scale * part.grown)
-            inputs.append(left)
             lowered.append(low)
-        ctx.parts, ctx.inputs, ctx.lowered = parts, inputs, lowered
+        # Not the parts themselves: they hold on to their masks.
+        ctx.places = [(part.pair, slice(part.start, part.end), part.pair.scale * part.grown) for part in parts]
+        ctx.save_for_backward(x, *lowered, *(part.kept for part in parts))
         ctx.mark_dirty(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
-        of_x = gradient.new_zeros(len(gradient), ctx.inputs[0].shape[1]) if ctx.needs_input_grad[0] else None
-        for part, left, low in zip(ctx.parts, ctx.inputs, ctx.lowered, strict=True):
-            pair, own = part.pair, gradient[part.start : part.end]
-            factor = pair.scale * part.grown
+        x, *kept = ctx.saved_tensors
+        lowered, masks = kept[: len(ctx.places)], kept[len(ctx.places) :]
+        of_x = gradient.new_zeros(x.shape) if ctx.needs_input_grad[0] else None
+        for (pair, place, factor), low, mask in zip(ctx.places, lowered, masks, strict=True):
+            own = gradient[place]
+            left = x[place] if mask is None else leave(x[place], mask)
             of_low = (own @ pair.b.to(own.dtype)).mul_(factor)
             pair.b.grad.add_(own.T @ low, alpha=factor)
             pair.a.grad.add_(of_low.T @ left)
             if of_x is not None:
-                back = torch.mm(of_low, pair.a.to(own.dtype), out=of_x[part.start : part.end])
-                if part.kept is not None:
-                    back.mul_(part.kept)
+                back = torch.mm(of_low, pair.a.to(own.dtype), out=of_x[place])
+                if mask is not None:
+                    leave_(back, mask)
         return of_x, gradient, None, None

@@ -1,7 +1,7 @@
 """One frozen base model that many adapters share: each token of a row is computed with its own lane's."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from persona_exp.modeling.bundle import attention
 from persona_exp.modeling.bundle.adapter import Adapter
 from persona_exp.modeling.bundle.dropout import dropped, kept
 from persona_exp.modeling.bundle.product import Part, Product, add_slices
+from persona_exp.modeling.bundle.recomputation import computed_twice, decoder_layers
 from persona_exp.modeling.bundle.row import Row
 
 if TYPE_CHECKING:
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
 
 
 class Shared:
-    """`model`, frozen, with lanes that join and leave. `product` computes the low-rank products."""
+    """`model`, frozen, with lanes that join and leave. `product` computes the low-rank products.
 
-    def __init__(self, model: "PreTrainedModel", product: Product = add_slices) -> None:
+    With `recompute`, which may be set between rows, a decoder layer keeps its input alone and is computed again in the backward pass:
+    half as much time again, the same bits, and one layer's activations instead of all layers'.
+    """
+
+    def __init__(self, model: "PreTrainedModel", product: Product = add_slices, recompute: bool = False) -> None:
         model.requires_grad_(False)
         model.eval()  # type: ignore[no-untyped-call]
         embeddings: Any = model.get_input_embeddings()
         self.model = model
         self.device: torch.device = embeddings.weight.device
         self.product = product
+        self.recompute = recompute
         self._adapters: dict[int, Adapter] = {}
         self._projections: dict[str, Projection] = {}
         self._speakers: list[int] = []
@@ -42,13 +48,14 @@ class Shared:
                 self.model.set_submodule(name, self._projections[name])
 
     def leave(self, lane: int) -> None:
-        """Forget a lane's adapter."""
-        del self._adapters[lane]
+        """Forget a lane's adapter, if it has one: its tokens are the base model's then."""
+        self._adapters.pop(lane, None)
 
     def hidden(self, row: Row, *, training: bool) -> torch.Tensor:
         """The last layer's states [tokens, hidden size], normalised, ready for the output head; dropout only in `training`."""
         documents = attention.documents_of(row.lengths, self.device)
-        with self._computing(row, training), self._attending():
+        twice = self.recompute and training
+        with self._computing(row, training), self._computed_twice(row) if twice else nullcontext():
             output: Any = self.model.base_model(
                 input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, documents=documents
             )
@@ -78,9 +85,7 @@ class Shared:
             mask, grown = None, 1.0
             if self._training and pair.dropout:
                 probability = dropped(pair.dropout)
-                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=x.shape[1], probability=probability, dtype=x.dtype).to(
-                    self.device
-                )
+                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=x.shape[1], probability=probability, device=self.device)
                 grown = 1 / (1 - probability)
             found.append(Part(pair, span.start, span.end, mask, grown))
         return found
@@ -90,28 +95,25 @@ class Shared:
         found, row = [], 0
         for lane, rows in groupby(self._speakers):
             start, row = row, row + len(list(rows))
-            pair = self._adapters[lane].pairs.get(module)
+            adapter = self._adapters.get(lane)
+            pair = adapter.pairs.get(module) if adapter else None
             found += [Part(pair, start * width, row * width)] if pair else []
         return found
 
     @contextmanager
     def _computing(self, row: Row, training: bool) -> Iterator[None]:
-        self._row, self._training = row, training
-        try:
-            yield
-        finally:
-            # Its backward pass has all it needs.
-            self._row = None
-
-    @contextmanager
-    def _attending(self) -> Iterator[None]:
+        """Within this block projections see `row`, and attention stays within its documents."""
         config: Any = self.model.config
-        before = config._attn_implementation
-        config._attn_implementation = attention.NAME
+        before = self._row, self._training, config._attn_implementation
+        self._row, self._training, config._attn_implementation = row, training, attention.NAME
         try:
             yield
         finally:
-            config._attn_implementation = before
+            # The backward pass has all it needs.
+            self._row, self._training, config._attn_implementation = before
+
+    def _computed_twice(self, row: Row) -> AbstractContextManager[None]:
+        return computed_twice(decoder_layers(self.model), lambda: self._computing(row, True))
 
 
 class Projection(torch.nn.Module):

@@ -12,7 +12,7 @@ def optimizer(adapter: Adapter, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW, by transformers' names for its kinds, over the adapter's flat tensors; bitsandbytes' where it has 8 bits or is paged."""
     groups = [
         {"params": [adapter.a], "lr": recipe.lr},
-        {"params": [adapter.b], "lr": recipe.lr * recipe.loraplus_ratio},
+        {"params": [adapter.b], "lr": recipe.lr * recipe.loraplus_lr_ratio},
     ]
     settings: dict[str, Any] = {"lr": recipe.lr, "betas": (recipe.beta1, recipe.beta2), "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw_torch":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Recipe:
     """`max_steps` optimiser steps, the first `warmup_steps` of them at a rising rate; `effective_batch_size` examples a step.
 
-    `loraplus_ratio` is how many times A's learning rate B gets (Hayou et al. 2024, arXiv:2402.12354); 1 is LoRA as it was.
+    `loraplus_lr_ratio` is how many times A's learning rate B gets (LoRA+, Hayou et al. 2024, arXiv:2402.12354); 1 is LoRA as it was.
     """
 
     seed: int
@@ -26,4 +26,4 @@ class Recipe:
     max_steps: int
     warmup_steps: int
     effective_batch_size: int
-    loraplus_ratio: float = 1.0
+    loraplus_lr_ratio: float = 1.0

@@ -11,6 +11,11 @@ from persona_exp.training.fused.lane import Lane, Step, supervised_tokens
 from persona_exp.training.fused.loss import losses
 from persona_exp.training.interruption import Interruption
 from persona_exp.training.labels import IGNORED
+from persona_exp.training.out_of_memory import out_of_memory
+
+
+class NoRoom(Exception):
+    """There was no memory for a row; no lane has moved."""
 
 
 def tick(
@@ -20,7 +25,7 @@ def tick(
 
     A row holds at most `row_tokens` tokens, or one document. Each lane's loss is the mean over its own supervised tokens, whatever the
     rows and the company. A lane whose loss is not finite has not moved, and its error stands in its place. Asked to leave, it raises
-    Interrupted before the next row, and no lane has moved.
+    Interrupted before the next row, and without the memory for one NoRoom; no lane has moved then, and gradients are to be cleared.
     """
     windows = {lane.number: lane.window() for lane in lanes}
     weights = {number: 1 / supervised_tokens(documents) for number, documents in windows.items()}
@@ -28,7 +33,7 @@ def tick(
     for documents in rows([one for window in windows.values() for one in window], row_tokens):
         if interruption:
             interruption.raise_if_requested()
-        for number, sum_ in pass_through(shared, documents, weights).items():
+        for number, sum_ in _passed(shared, documents, weights).items():
             nats[number] += sum_
     return {lane.number: _advance(lane, nats[lane.number], windows[lane.number]) for lane in lanes}
 
@@ -45,6 +50,17 @@ def rows(documents: Iterable[Document], row_tokens: int) -> Iterable[list[Docume
         tokens += len(document.input_ids)
     if row:
         yield row
+
+
+def _passed(shared: Shared, documents: Sequence[Document], weights: dict[int, float]) -> dict[int, float]:
+    try:
+        return pass_through(shared, documents, weights)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        told = f"{error}"
+    # Outside of the block, for the error keeps alive all that had been computed.
+    raise NoRoom(told)
 
 
 def pass_through(shared: Shared, documents: Sequence[Document], weights: dict[int, float]) -> dict[int, float]:

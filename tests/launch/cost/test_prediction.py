@@ -59,8 +59,15 @@ def attempt(runs: Path, trial_id: str, *, training: float, around: float, hardwa
 def tried(config: Callable[..., Config]) -> Callable[..., prediction.Estimate]:
     def estimate(runs: Path, ids: list[str], *overrides: str, gpus: int = 1, parallelism: int = 2) -> prediction.Estimate:
         one = config("model=tiny", *overrides)
+        known = history.read(runs, ids, [one] * len(ids))
         return prediction.estimate(
-            [one] * len(ids), runs, gpus_per_trial=gpus, parallelism=parallelism, cluster=one.cluster, trial_ids=ids, trials=len(ids) + 1
+            [one] * len(ids),
+            gpus_per_trial=gpus,
+            parallelism=parallelism,
+            cluster=one.cluster,
+            trial_ids=ids,
+            history=known,
+            trials=len(ids) + 1,
         )
 
     return estimate
@@ -143,15 +150,51 @@ def test_the_base_model_takes_what_surrounds_training(tmp_path: Path, tried: Cal
     assert predicted[0][1] == pytest.approx(360)
 
 
+def test_of_a_bundle_each_trial_has_its_share_and_its_record_tells_of_the_whole(
+    tmp_path: Path, tried: Callable[..., prediction.Estimate]
+) -> None:
+    told = {"trials": 4, "row_tokens": 2048, "tokens_a_step": 1600.0, "tokens_per_second": 800.0}
+    training = {"steps": 100, "resumed_from_step": 0, "seconds": 25.0, "peak_memory_bytes": 10**9, "bundle": told}
+    lora = {"r": 8, "target_modules": ["q_proj"]}
+    before = seal(tmp_path, "before", lora=lora, optim={"effective_batch_size": 8, "name": "adamw_torch"})
+    attempt(tmp_path, before, training=100, around=36, together_with=["b", "c", "d", "e", "f", "g"], together=1)
+    path = tmp_path / "trials" / "before" / "attempts" / "0001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
+    (record,) = history.read_records(tmp_path, {"m"})
+    assert record.bundle == history.Bundle(4, 2048, 1600.0, 800.0, 10**9)
+    assert record.lane == (8, ("q_proj",), "adamw_torch")
+    # Four began together; who came later took another's place.
+    assert record.around == pytest.approx(136 / 4 - 25)
+    found = tried(tmp_path, [seal(tmp_path, "a")], gpus=1)
+    assert found.hours is not None
+    assert found.hours.mean == pytest.approx(136 / 4 / 3600)
+
+
+def test_tasks_not_trials_run_at_once_and_a_bundle_needs_what_it_needs(config: Callable[..., Config]) -> None:
+    one = config("model=tiny", "cluster.hours_per_trial=0.5", "cluster.gpu_memory_gb=8")
+    shared = prediction.Sharing(tasks=3, bundles=3, memory_gb=12.0, alone=[])
+    found = prediction.estimate([one] * 24, gpus_per_trial=1, parallelism=256, cluster=one.cluster, sharing=shared)
+    assert found.gpu_hours == prediction.Interval(None, 12.0, None)
+    assert found.wall_hours == prediction.Interval(None, 4.0, None)
+    told = "\n".join(prediction.lines(found))
+    assert "Memory a bundle: about 12.0 GiB, more than the GPU's 8: lower bundle.row_tokens" in told
+    assert "if 3 tasks run at once" in told
+    alone = config("model=qwen3-32b", "method=lora")
+    mixed = prediction.Sharing(tasks=3, bundles=2, memory_gb=12.0, alone=[alone])
+    needs = prediction.estimate([one] * 3, gpus_per_trial=1, parallelism=9, cluster=one.cluster, sharing=mixed).memory_gb
+    assert needs is not None
+    assert needs > 60
+
+
 def test_a_rehearsal_is_counted_and_no_more(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
     found = tried(tmp_path, ["a", "b"], "engine=noop")
     assert (found.source, found.memory_gb) == ("noop", None)
     assert prediction.lines(found) == ["3 trials, 1 finished, 2 to run."]
 
 
-def test_memory_is_held_against_the_gpu(tmp_path: Path, config: Callable[..., Config]) -> None:
+def test_memory_is_held_against_the_gpu(config: Callable[..., Config]) -> None:
     one = config("model=qwen3-32b", "method=lora", "cluster.gpu_memory_gb=40")
-    found = prediction.estimate([one], tmp_path, gpus_per_trial=1, parallelism=1, cluster=one.cluster, gpu_memory_gb=80)
+    found = prediction.estimate([one], gpus_per_trial=1, parallelism=1, cluster=one.cluster, gpu_memory_gb=80)
     assert found.gpu_gb == 40
     assert found.memory_gb is not None
     assert found.memory_gb > 40

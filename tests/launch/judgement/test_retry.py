@@ -55,13 +55,31 @@ def test_out_of_memory_halves_the_micro_batch_once_per_halving(tmp_path):
     for used, then in ((8, 4), (4, 2), (2, 1)):
         records.append({**OOM, "micro_batch_size": used})
         found = of(told(tmp_path, *records))
-        assert (found.next, found.micro_batch_size) == ("run", then)
+        assert (found.next, found.room.micro_batch_size) == ("run", then)
     assert of(told(tmp_path, *records, {**OOM, "micro_batch_size": 1})).next == "failed"
 
 
 def test_what_was_halved_stays_halved_after_a_preemption(tmp_path):
     records = [{**OOM, "micro_batch_size": 8}, {"status": "interrupted", "cause": "preempted", "micro_batch_size": 4}]
-    assert of(told(tmp_path, *records)).micro_batch_size == 4
+    assert of(told(tmp_path, *records)).room.micro_batch_size == 4
+
+
+def test_out_of_memory_halves_a_bundle_then_the_rows_of_who_is_alone(tmp_path):
+    def together(number, rows):
+        return {**OOM, "together": number, "row_tokens": rows}
+
+    records = []
+    for had, then in (((5, 512), (2, 512)), ((2, 512), (1, 512)), ((1, 128), (1, 64))):
+        records.append(together(*had))
+        found = of(told(tmp_path, *records))
+        assert (found.next, found.room.together, found.room.row_tokens) == ("run", *then)
+    assert of(told(tmp_path, *records, together(1, 64))).next == "failed"
+
+
+def test_an_evaluation_without_memory_is_tried_with_fewer_while_it_is_shared(tmp_path):
+    evaluating = {**OOM, "progress": {"phase": "evaluating"}, "row_tokens": 512}
+    assert of(told(tmp_path, {**evaluating, "together": 4})).room.together == 2
+    assert of(told(tmp_path, {**evaluating, "together": 1})).next == "failed"
 
 
 def test_a_seal_that_forbids_it_is_not_halved(tmp_path):
@@ -148,4 +166,4 @@ def test_out_of_memory_in_the_evaluation_is_not_helped_by_a_smaller_micro_batch(
     assert "evaluation.batch_size" in found.why
     # The training's own want of memory is remembered without it.
     directory = told(tmp_path, oom, {**oom, "status": "interrupted", "cause": "signal", "progress": {"phase": "evaluating"}})
-    assert verdict(directory, SEAL, lambda _: "unknown").micro_batch_size == 4
+    assert verdict(directory, SEAL, lambda _: "unknown").room.micro_batch_size == 4

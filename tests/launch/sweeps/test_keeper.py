@@ -1,10 +1,12 @@
 """The keeper: submits what was lost, outlasts refusals, gives up what gets no further, and writes the end."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from persona_exp.launch.judgement import hold
 from persona_exp.launch.judgement.observer import Observer
+from persona_exp.launch.planning import ledger
 from persona_exp.launch.slurm import queue, submit
 from persona_exp.launch.sweeps import arrays, keeper, submission
 from persona_exp.launch.sweeps.keeper import keep, tend
@@ -54,6 +57,22 @@ def test_a_job_that_slurm_holds_since_its_launch_failed_is_let_go(full: Commands
     assert tend(full.sweep, Observer(5)).what == "going"
     assert f"Slurm could not launch job {job.label} and holds it; released." in capsys.readouterr().out
     full.site.until(lambda: full.finished() == TRIALS, 60)
+
+
+def test_what_was_lost_is_bundled_again_as_its_launcher_would_have(full: Commands) -> None:
+    first = without_keeper(full)
+    loads = [replace(one, base="m", brief=False, state_bytes=10) for one in ledger.read(full.sweep, [task[0] for task in first.tasks])]
+    heaviest = replace(loads[-1], work=9.0)
+    ledger.write(full.sweep, [*loads[:-1], heaviest])
+    record = json.loads(first.path.read_text())
+    record["options"]["launch"]["terms"] |= {"size": 8, "lane_bytes": {"m": 25}, "trials_per_task": None}
+    first.path.write_text(json.dumps(record))
+    assert tend(full.sweep, Observer(1)).what == "submitted"
+    second = full.submissions()[1]
+    assert [len(task) for task in second.tasks] == [2, 2]
+    assert second.tasks[0][0] == heaviest.seals[0]
+    assert second.options["launch"]["together"] == [2, 2]
+    assert second.options["launch"]["terms"] == record["options"]["launch"]["terms"]
 
 
 def test_a_keeper_that_finds_other_jobs_comes_back_after_them(full: Commands) -> None:

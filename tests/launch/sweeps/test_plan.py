@@ -1,25 +1,10 @@
-"""Tasks and arrays."""
+"""Arrays."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_exp.launch.sweeps.plan import arrays, plan
-
-
-def seals(number: int) -> list[str]:
-    return [f"{one:012x}/seals/00000000.json" for one in range(number)]
-
-
-def test_a_task_is_a_trial_and_of_a_rehearsal_many() -> None:
-    assert [len(task) for task in plan(seals(3), engine="sft")] == [1, 1, 1]
-    assert [len(task) for task in plan(seals(250), engine="noop")] == [100, 100, 50]
-    assert [len(task) for task in plan(seals(5), engine="noop", trials_per_task=2)] == [2, 2, 1]
-
-
-def test_seals_of_one_trial_stay_in_one_task() -> None:
-    two = ["aaaaaaaaaaaa/seals/1.json", "bbbbbbbbbbbb/seals/1.json", "aaaaaaaaaaaa/seals/2.json"]
-    assert plan(two, engine="sft") == (("aaaaaaaaaaaa/seals/1.json", "aaaaaaaaaaaa/seals/2.json"), ("bbbbbbbbbbbb/seals/1.json",))
+from persona_exp.launch.sweeps.plan import arrays
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Comma
     id = submit_again(first, first.tasks[2])
     made = full.submissions()[-1]
     assert (made.by["who"], made.tasks) == ("worker", (first.tasks[2],))
+    assert (first.options["launch"]["together"], made.options["launch"]["together"]) == ([1] * TRIALS, [1])
     assert submission.jobs(made) == {"canary": None, "arrays": [{"id": id, "first": 0, "size": 1}], "keeper": None, "complete": True}
     assert tend(full.sweep, Observer(1)).what == "going"
 
@@ -246,5 +247,5 @@ def test_what_another_launcher_has_sealed_anew_meanwhile_is_left_to_it(tmp_path:
     left = (Wanted("a/seals/of-another.json", "a"),)
     seen = Survey(after=0, submissions=(), asked=left, verdicts={}, left=left, going=(), jobless=(), answered=True)
     unused: Any = None
-    assert dispatch._submit(tmp_path, [], seen, unused, unused, unused, None) is None
+    assert dispatch._submit(tmp_path, [], seen, unused, unused, unused, unused, None) is None
     assert "Another launcher has just submitted" in dispatch._told(tmp_path, seen, None)

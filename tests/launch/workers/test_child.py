@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from persona_exp.launch.judgement.room import Room
 from persona_exp.launch.workers.cgroup import out_of_memory_kills
 from persona_exp.launch.workers.child import Child, environment
 from persona_exp.launch.workers.ending import attempt_of
@@ -41,10 +42,15 @@ def started(child):
 
 
 def test_the_command_says_what_is_to_be_run(tmp_path):
-    _, outcome = run(tmp_path, "open('argv', 'w').write(' '.join(sys.argv[1:]))", micro_batch_size=2, dead={"abc": "3=killed=by hand"})
+    _, outcome = run(
+        tmp_path,
+        "open('argv', 'w').write(' '.join(sys.argv[1:]))",
+        room=Room(micro_batch_size=2, together=4),
+        dead={"abc": "3=killed=by hand"},
+    )
     assert outcome.code == 0
     said = (tmp_path / "argv").read_text()
-    assert said == f"--parent {os.getpid()} --micro-batch 2 --dead=abc=3=killed=by hand {tmp_path / 'seal.json'}"
+    assert said == f"--parent {os.getpid()} --micro-batch=2 --together=4 --dead=abc=3=killed=by hand {tmp_path / 'seal.json'}"
 
 
 def test_its_attempt_is_told_from_that_of_an_earlier_process_of_the_same_number(tmp_path):

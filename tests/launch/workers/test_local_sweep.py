@@ -29,7 +29,9 @@ def test_a_local_sweep_is_shared_gone_on_with_and_left(tmp_path):
     (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
     (made,) = submissions(sweep)
     assert [len(task) for task in made.tasks] == [2, 1]
-    assert made.options["launch"] == {"n_jobs": 2, "lease_seconds": 77.0, "environment_scratch": None}
+    launch = made.options["launch"]
+    assert (launch["n_jobs"], launch["lease_seconds"], launch["environment_scratch"]) == (2, 77.0, None)
+    assert (launch["together"], launch["terms"]["tasks_at_once"]) == ([1, 1], 2)
     described = yaml.safe_load((sweep / "sweep.yaml").read_text())
     assert described["command"] == " ".join(["python", *COMMAND])
 

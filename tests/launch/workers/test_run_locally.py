@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.workers.local import run_alone, run_locally
+from persona_exp.launch.workers.local import _Titles, run_alone, run_locally
 from persona_exp.launch.workers.work import of_seals
 from tests.launch.rehearsed import attempts, running, sealed, submitted, until
 
@@ -152,3 +152,15 @@ def test_a_single_trial_that_is_cancelled_ends_for_good(trials, tmp_path, monkey
 
 def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_trials_that_start_together_are_one_paragraph(capfd):
+    told = _Titles({"a": "lora.r=8"}, 4)
+    told("a/seals/1.json")
+    told("b/seals/1.json")
+    time.sleep(0.2)
+    told("c/seals/1.json")
+    told("d/seals/1.json")
+    first, second = capfd.readouterr().out.strip().split("\n\n")
+    assert first == "[1/4] lora.r=8 (trial a)\n[2/4]  (trial b)"
+    assert second == "[3/4]  (trial c, about 0:00 left)\n[4/4]  (trial d)"

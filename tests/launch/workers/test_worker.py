@@ -11,12 +11,13 @@ import time
 import pytest
 
 from persona_exp.launch.judgement import hold
-from persona_exp.launch.judgement.retry import allow
+from persona_exp.launch.judgement.retry import Verdict, allow
+from persona_exp.launch.judgement.room import Room
 from persona_exp.launch.sweeps import submission
 from persona_exp.launch.workers import environment_copy
 from persona_exp.launch.workers.child import Child
 from persona_exp.launch.workers.work import of_seals
-from persona_exp.launch.workers.worker import Worker
+from persona_exp.launch.workers.worker import Worker, room_of
 from persona_exp.trial.attempt import node, process_started
 from persona_exp.trial.directory import Directory
 from tests.launch.rehearsed import attempts, running, sealed, stop, submitted, until, worker
@@ -265,6 +266,15 @@ def test_the_memory_of_the_machine_running_out_halves_the_micro_batch(trials, tm
     leave_running(tmp_path, seal, status="failed", cause="out_of_memory", micro_batch_size=4)
     ended(worker(submitted(tmp_path, [[seal]]), "--task", "0"))
     assert [one.get("micro_batch_size") for one in attempts(tmp_path, seal)] == [4, 2]
+
+
+def test_a_batch_takes_the_least_room_of_its_trials():
+    rooms = (Room(), Room(together=4, row_tokens=512), Room(together=2))
+    batch = [(f"{number}/seals/x.json", Verdict("run", "", room=room)) for number, room in enumerate(rooms)]
+    assert room_of(batch) == Room(together=2, row_tokens=512)
+    assert room_of(batch[:1]) == Room()
+    assert room_of(batch, 1) == Room(together=1, row_tokens=512)
+    assert room_of(batch[:1], 3) == Room(together=3)
 
 
 def test_workers_that_look_at_the_same_moment_do_not_all_choose_the_same(trials, tmp_path):

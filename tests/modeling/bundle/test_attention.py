@@ -52,6 +52,8 @@ def test_fillings_are_few_and_every_token_is_found(lengths):
     assert torch.equal(documents.slots[documents.back], torch.arange(sum(lengths)))
     assert len(documents.slots) == sum(number * width for number, width in documents.shapes) <= (1 + FILLING) * sum(lengths) + len(lengths)
     assert documents.longest == max(lengths)
+    assert documents.ends.dtype == torch.int32
+    assert documents.ends.diff().tolist() == lengths
 
 
 def test_what_it_cannot_compute_is_refused():

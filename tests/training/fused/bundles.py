@@ -22,7 +22,7 @@ FOUR: tuple[dict[str, Any], ...] = (
     {"seed": 1, "r": 8},
     {"seed": 2, "r": 4, "lr": 3e-4, "dropout": 0.1, "effective_batch_size": 6},
     {"seed": 3, "r": 16, "dropout": 0.3, "target_modules": ("q_proj", "o_proj"), "lr_schedule": "linear", "max_grad_norm": 0.1},
-    {"seed": 4, "r": 2, "effective_batch_size": 2, "rslora": True, "weight_decay": 0.1, "loraplus_ratio": 4.0},
+    {"seed": 4, "r": 2, "effective_batch_size": 2, "rslora": True, "weight_decay": 0.1, "loraplus_lr_ratio": 4.0},
 )
 
 

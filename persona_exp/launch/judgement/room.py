@@ -1,0 +1,54 @@
+"""What a trial may take of the memory, after it ran out of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Documents of a conversation or two: below that shorter rows save nothing.
+SHORTEST_ROW = 64
+
+
+@dataclass(frozen=True)
+class Room:
+    """At most so much, as against what is sealed (None): examples at once of a trial alone; trials that train together; tokens of theirs
+    that go through the model at once."""
+
+    micro_batch_size: int | None = None
+    together: int | None = None
+    row_tokens: int | None = None
+
+    @property
+    def smaller(self) -> bool:
+        """Whether it is less than what was sealed."""
+        return self != AS_SEALED
+
+    def text(self) -> str:
+        """`micro-batch 4`; `2 trials together, rows of 512 tokens`."""
+        alone = f"micro-batch {self.micro_batch_size}" if self.micro_batch_size else ""
+        trials = f"{self.together} {'trial' if self.together == 1 else 'trials'} together" if self.together else ""
+        rows = f"rows of {self.row_tokens} tokens" if self.row_tokens else ""
+        return ", ".join(filter(None, [alone, trials, rows]))
+
+
+AS_SEALED = Room()
+
+
+def used(record: Mapping[str, Any]) -> Room:
+    """What an attempt had."""
+    return Room(*(int(record[name]) if record.get(name) else None for name in ("micro_batch_size", "together", "row_tokens")))
+
+
+def left(short: Sequence[Mapping[str, Any]]) -> Room | None:
+    """What is left to try after these attempts ran out of memory, the last one first of all; None where nothing is.
+
+    Of trials together half as many train at once; of one alone the rows, or else the micro-batch, are half as long.
+    """
+    if not short:
+        return AS_SEALED
+    had = used(short[-1])
+    if had.together and had.together > 1:
+        return Room(together=had.together // 2, row_tokens=had.row_tokens)
+    if had.together:
+        return Room(together=1, row_tokens=had.row_tokens // 2) if had.row_tokens and had.row_tokens >= 2 * SHORTEST_ROW else None
+    least = min((int(one["micro_batch_size"]) for one in short if one.get("micro_batch_size")), default=1)
+    return Room(micro_batch_size=least // 2) if least > 1 else None

@@ -1,0 +1,1 @@
+"""Which trials are trained together, in which tasks and in which order."""

@@ -1,0 +1,97 @@
+"""An NF4 model whose projections are dequantised once and kept, instead of anew in each forward and each backward pass.
+
+The weights are the very numbers that bitsandbytes (0.50) makes of them for each product, so it is the same model: 16 bits a weight instead
+of four, and none of the time that making them takes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+# What transformers notes on a quantised model and on its config.
+NOTES = ("hf_quantizer", "quantization_method", "is_quantized", "is_loaded_in_4bit")
+
+
+def dequantise(model: "torch.nn.Module") -> None:
+    """Replace each 4-bit projection of `model` by a plain frozen one in its compute dtype, one after the other; nothing where none is.
+
+    What is 4-bit of a projection is freed at once: at its peak there is one projection's more memory in use than in the end.
+    """
+    import torch
+
+    for name, quantised in _quantised(model).items():
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, _plain(quantised))
+        # bitsandbytes ties a projection and its weight to each other, which would keep both until Python next looks for such rings.
+        quantised.weight.module = None
+        quantised.quant_state = None
+        quantised._parameters.clear()
+    for note in NOTES:
+        if note in vars(model):
+            delattr(model, note)
+    if hasattr(getattr(model, "config", None), "quantization_config"):
+        del model.config.quantization_config  # type: ignore[union-attr]
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def cached_bytes(model: "torch.nn.Module") -> int:
+    """Bytes that `dequantise` adds to those which `model` takes now."""
+    return sum(_plain_bytes(one) - _quantised_bytes(one) for one in _quantised(model).values())
+
+
+def fits(model: "torch.nn.Module", reserve_bytes: int) -> bool:
+    """Whether there is memory now to dequantise `model` where it is and still leave `reserve_bytes`."""
+    from persona_exp.modeling.bundle.room import free_bytes
+
+    quantised = list(_quantised(model).values())
+    if not quantised:
+        return True
+    # While one is made, its 4-bit copy is still there.
+    peak = cached_bytes(model) + max(_quantised_bytes(one) for one in quantised)
+    return peak + reserve_bytes <= free_bytes(quantised[0].weight.device)
+
+
+def _quantised(model: "torch.nn.Module") -> dict[str, Any]:
+    """The 4-bit projections of `model`. Without bitsandbytes there are none."""
+    try:
+        from bitsandbytes.nn.modules import Linear4bit
+    except ImportError:
+        return {}
+    return {name: module for name, module in model.named_modules() if isinstance(module, Linear4bit)}
+
+
+def _plain(quantised: Any) -> "torch.nn.Linear":
+    import torch
+    from bitsandbytes.functional import dequantize_4bit
+
+    state, dtype = quantised.weight.quant_state, _dtype(quantised)
+    if getattr(state, "packing_format_for_cpu", False):
+        raise ValueError("This projection has been repacked for a CPU's own product, and its exact weights are lost.")
+    # As the product takes them, whatever the weights were in before they were quantised.
+    state.dtype = dtype
+    linear = torch.nn.Linear(quantised.in_features, quantised.out_features, bias=quantised.bias is not None, device="meta")
+    weight = dequantize_4bit(quantised.weight.data.view(-1, 1), state)
+    linear.weight = torch.nn.Parameter(weight, requires_grad=False)
+    if quantised.bias is not None:
+        linear.bias = torch.nn.Parameter(quantised.bias.detach().to(dtype), requires_grad=False)
+    return linear.train(quantised.training)
+
+
+def _dtype(quantised: Any) -> "torch.dtype":
+    dtype: torch.dtype = quantised.compute_dtype or quantised.weight.quant_state.dtype
+    return dtype
+
+
+def _plain_bytes(quantised: Any) -> int:
+    biases = 0 if quantised.bias is None else 1
+    numbers: int = quantised.out_features * (quantised.in_features + biases)
+    return numbers * _dtype(quantised).itemsize
+
+
+def _quantised_bytes(quantised: Any) -> int:
+    state, bias = quantised.weight.quant_state, quantised.bias
+    nested = [state.state2.absmax] if state.nested else []
+    tensors: list[torch.Tensor] = [quantised.weight.data, state.absmax, *nested, *([] if bias is None else [bias])]
+    return sum(one.nbytes for one in tensors)

@@ -1,0 +1,9 @@
+"""How one tells that there was no memory left."""
+
+# What libraries say of it, the processor's allocator and cuBLAS with them.
+SAID = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what `error` says."""
+    return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in SAID)

@@ -1,0 +1,56 @@
+"""Which trials are trained alone, with the reason that a person reads."""
+
+import pytest
+
+from persona_exp.config.alone import engines_reason
+from persona_exp.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ((), None),
+        (("method=qlora",), None),
+        (("method=none",), None),
+        (("method=none", "engine=sft"), None),
+        (("engine=noop",), None),
+        (("method=full",), "method=full changes the base model"),
+        (("method=full", "engine=sft"), "method=full changes the base model"),
+        (("engine=sft",), "engine=sft was asked for"),
+        (("bundle.size=1",), "bundle.size=1 was asked for"),
+        (("engine=sft", "bundle.size=1"), "engine=sft was asked for"),
+        (("model=gemma-2-27b",), "model.attention=eager is not computed for several trials at once"),
+    ],
+)
+def test_the_reason_is_named(config, overrides, reason):
+    assert engines_reason(config(*overrides)) == reason
+
+
+@pytest.mark.parametrize("override", ["method=full", "model.attention=eager", "model=gemma-2-27b"])
+def test_what_cannot_share_a_base_model_is_trained_by_sft(config, override):
+    assert config().engine.name == "fused"
+    assert config("engine=fused", override).engine.name == "sft"
+    assert config("engine=noop", override).engine.name == "noop"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("engine=sft",), "needs engine=fused: engine=sft has one rate for all weights."),
+        (("model=gemma-2-27b",), "needs engine=fused: model.attention=eager is not computed for several trials at once."),
+    ],
+)
+def test_one_rate_for_all_is_what_sft_has(config, overrides, says):
+    with pytest.raises(UserError) as refusal:
+        config(*overrides, "optim.loraplus_lr_ratio=16")
+    assert str(refusal.value) == f"optim.loraplus_lr_ratio=16 {says}"
+    assert config("engine=noop", "optim.loraplus_lr_ratio=16").optim.loraplus_lr_ratio == 16
+
+
+def test_trials_of_a_sweep_keep_the_engine_that_they_were_given(config):
+    """One of them resolved to sft changes nothing for those that share its group."""
+    from dataclasses import replace
+
+    shared = config()
+    alone = replace(shared, method=config("method=full").method)
+    assert (shared.engine.name, alone.engine.name) == ("fused", "sft")

@@ -1,0 +1,159 @@
+"""What trials weigh, what their device bears, and what earlier runs tell of both."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from persona_exp.config.schema import Config
+from persona_exp.launch.cost.history import Bundle, History, Record, Work
+from persona_exp.launch.planning.bundles import Task, Terms, plan
+from persona_exp.launch.planning.loads import Sealing, enough_tokens, lane_bytes, loads_of, records_of, saturated, shared_bytes, sharing
+from persona_exp.modeling import memory
+from persona_exp.modeling.shape import KNOWN
+
+GIB = memory.GIB
+QWEN = "model=qwen2.5-7b-instruct"
+RECORD = Record("m", "qlora", "nf4", "d", "NVIDIA H200", True, 400, 50.0, 0.01, 60.0, base="b")
+WORK = Work("m", "qlora", "nf4", "d", 100, 0.0, 8, None, base="b")
+
+
+def sealings(*configs: Config, base: str | None = "x") -> list[Sealing]:
+    return [Sealing(f"{number:012x}/seals/0.json", base, one) for number, one in enumerate(configs)]
+
+
+def history(trials: list[Sealing], *works: Work, records: tuple[Record, ...] = ()) -> History:
+    return History({one.seal.split("/")[0]: work for one, work in zip(trials, works, strict=True)}, records)
+
+
+def test_without_a_past_the_order_of_work_is_that_of_steps_and_lengths(config: Callable[..., Config]) -> None:
+    asked = (["train.epochs=2"], ["train.epochs=4"], ["train.epochs=2", "train.max_length=512"], ["train.max_steps=1"], ["method=none"])
+    works = [load.work for load in loads_of(sealings(*(config("model=tiny", *one) for one in asked)), History(None))]
+    usual, longer, shorter, least, base = works
+    assert (longer, shorter) == (2 * usual, usual / 2)
+    assert 0 < least < shorter
+    assert base == 0
+
+
+def test_earlier_runs_tell_tokens_and_what_is_the_same_for_all_is_guessed_where_one_is_unknown(config: Callable[..., Config]) -> None:
+    one = config("model=tiny")
+    trials = sealings(one, one)
+    known = loads_of(trials, history(trials, WORK, replace(WORK, steps=None, epochs=2.0), records=(RECORD,)))
+    assert [load.work for load in known] == [100 * 8 * 50, 2 * 400 * 50]
+    assert [load.tokens_a_step for load in known] == [400, 400]
+    # Nobody has run the second one's model: its examples cannot be held against those of the first.
+    mixed = loads_of(trials, history(trials, WORK, replace(WORK, model="n"), records=(RECORD,)))
+    assert [load.work for load in mixed] == [100 * 8 * one.train.max_length] * 2
+    assert [load.tokens_a_step for load in mixed] == [None, None]
+
+
+def test_a_lane_weighs_by_its_rank_and_optimiser_and_says_why_it_is_alone(config: Callable[..., Config]) -> None:
+    configs = [config(QWEN, "lora.r=16"), config(QWEN, "lora.r=32"), config(QWEN, "lora.r=16", "optim.name=adamw_8bit")]
+    usual, twice, small = loads_of(sealings(*configs), History(None))
+    assert twice.state_bytes == 2 * usual.state_bytes
+    assert small.state_bytes == usual.state_bytes * 10 / 16
+    # QLoRA's own count of a 7B model's adapter at r=16 on all projections: 40 million.
+    assert usual.state_bytes == pytest.approx(40.4e6 * 16, rel=0.01)
+    (full,) = loads_of(sealings(config(QWEN, "method=full"), base=None), History(None))
+    assert (full.base, full.state_bytes, full.reason) == (None, 0, "method=full changes the base model")
+    (brief,) = loads_of(sealings(config("model=tiny", "engine=noop"), base=None), History(None))
+    assert (brief.brief, brief.work, brief.reason) == (True, 1.0, None)
+
+
+def test_a_base_kept_in_16_bits_counts_where_it_is_asked_for(config: Callable[..., Config]) -> None:
+    needs = {how: sealings(config(QWEN, "method=qlora", f"model.cache_dequantized={how}")) for how in ("auto", "true", "false")}
+    auto, always, never = (shared_bytes(trials, {}, gpu=True)["x"] for trials in needs.values())
+    assert auto == never
+    assert always - never == pytest.approx(KNOWN["Qwen/Qwen2.5-7B-Instruct"].projected * 1.5, rel=0.1)
+
+
+def test_a_gpu_bears_as_many_lanes_as_the_shared_base_and_row_leave_room_for(config: Callable[..., Config]) -> None:
+    trials = sealings(*[config(QWEN, "method=qlora", "lora.r=64", "bundle.size=16")] * 16)
+    loads = loads_of(trials, History(None))
+    assert lane_bytes(trials, loads, None, {}, gpu=True) == {}
+    needs = shared_bytes(trials, {}, gpu=True)["x"]
+    assert 4 * GIB < needs < 40 * GIB
+    bears = {gb: lane_bytes(trials, loads, gb, {}, gpu=True)["x"] for gb in (24, 48, 141)}
+    assert 0 <= bears[24] < bears[48] < bears[141] == int(141 * 0.9 * GIB) - needs
+    for gb in (48, 141):
+        for task in plan(loads, Terms(size=16, tasks_at_once=99, lane_bytes={"x": bears[gb]})):
+            told = sharing([task], trials, {}, gpu=True).memory_gb
+            assert told is not None
+            assert told <= gb
+
+
+def test_where_memory_is_scarce_what_recomputing_saves_counts(config: Callable[..., Config]) -> None:
+    auto, never = (sealings(config(QWEN, "method=qlora", f"train.gradient_checkpointing={how}")) for how in ("auto", "false"))
+    usual, least = (shared_bytes(auto, {}, gpu=True, checkpointing=twice)["x"] for twice in (False, True))
+    assert least < usual
+    scarce = (usual / GIB - 0.1) / 0.9
+    assert lane_bytes(auto, loads_of(auto, History(None)), scarce, {}, gpu=True)["x"] > 0
+    assert lane_bytes(never, loads_of(never, History(None)), scarce, {}, gpu=True)["x"] == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "enough"),
+    [
+        ([], None),
+        ([(512, 1000.0)], None),
+        # The largest is the fastest: a larger one might be faster still.
+        ([(512, 1000.0), (1024, 1900.0)], None),
+        ([(512, 1000.0), (1024, 1900.0), (4096, 1950.0)], 1024),
+        ([(512, 1000.0), (1024, 990.0)], 512),
+        # Steps of one size vary, and are no evidence of another.
+        ([(1000, 1900.0), (1010, 2000.0), (1020, 1800.0)], None),
+        ([(512, 1000.0), (1000, 1800.0), (1020, 2000.0), (2048, 1950.0)], 1010),
+    ],
+)
+def test_the_smallest_step_that_is_as_fast_as_larger_ones_is_enough(seen: list[tuple[float, float]], enough: float | None) -> None:
+    assert enough_tokens(seen) == enough
+
+
+def test_a_base_is_as_busy_as_records_of_the_same_base_tell(config: Callable[..., Config]) -> None:
+    trials = sealings(config("model=tiny"))
+    sizes = ((512, 1000.0), (2048, 2000.0), (8192, 2000.0))
+    records = [replace(RECORD, bundle=Bundle(8, 2048, tokens, speed, None)) for tokens, speed in sizes]
+    assert saturated(records_of(trials, history(trials, WORK), [RECORD, *records])) == {"x": 2048}
+    assert saturated(records_of(trials, history(trials, replace(WORK, base="another")), records)) == {}
+    assert saturated(records_of(trials, History(None), records)) == {}
+
+
+def test_what_was_measured_of_a_bundle_comes_before_what_is_estimated(config: Callable[..., Config]) -> None:
+    trials = sealings(config(QWEN, "method=qlora", "lora.r=64"))
+    targets, row = tuple(trials[0].config.lora.target_modules), 2048
+    shape = KNOWN["Qwen/Qwen2.5-7B-Instruct"]
+
+    def after(r: int, gb: float, row_tokens: int = row) -> int:
+        one = replace(RECORD, lane=(r, targets, "adamw_torch"), bundle=Bundle(4, row_tokens, None, None, int(gb * GIB)))
+        return shared_bytes(trials, {"x": [RECORD, one]}, gpu=True)["x"]
+
+    lane = memory.lane(shape, r=16, target_modules=targets, optimizer="adamw_torch")
+    assert after(16, 12.0) == 12 * GIB - 4 * lane
+    # Another row, or a peak that such trials alone would fill: the estimate stands.
+    assert after(16, 12.0, row_tokens=4 * row) == after(16, 0.5) == shared_bytes(trials, {}, gpu=True)["x"]
+
+
+def test_the_estimate_is_told_of_tasks_and_the_neediest_bundle(config: Callable[..., Config]) -> None:
+    trials = [
+        *sealings(*(config(QWEN, "method=qlora", f"lora.r={r}") for r in (8, 8, 64))),
+        Sealing("f/seals/0.json", None, config("method=full")),
+    ]
+    loads = loads_of(trials, History(None))
+    tasks = plan(loads, Terms(size=2, tasks_at_once=9))
+    told = sharing(tasks, trials, {}, gpu=True)
+    assert (told.tasks, told.bundles) == (3, 2)
+    assert [one.method.name for one in told.alone] == ["full"]
+    neediest = memory.lane(
+        KNOWN["Qwen/Qwen2.5-7B-Instruct"], r=64, target_modules=trials[0].config.lora.target_modules, optimizer="adamw_torch"
+    )
+    assert told.memory_gb is not None
+    assert told.memory_gb * GIB > shared_bytes(trials, {}, gpu=True)["x"] + neediest
+
+
+def test_a_model_of_unknown_size_bounds_nothing(config: Callable[..., Config], tmp_path: Path) -> None:
+    one = config("model=tiny")
+    trials = sealings(replace(one, model=replace(one.model, source="path", location=str(tmp_path / "absent"))))
+    loads = loads_of(trials, History(None))
+    assert (loads[0].state_bytes, lane_bytes(trials, loads, 1.0, {}, gpu=True)) == (0, {})
+    assert sharing([Task(tuple(loads))], trials, {}, gpu=True).memory_gb is None

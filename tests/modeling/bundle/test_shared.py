@@ -1,0 +1,143 @@
+"""Lanes on a shared model: a layer that is computed again gives the same bits and keeps less."""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from persona_exp.modeling.base import load_model
+from persona_exp.modeling.bundle.adapter import Adapter, targets
+from persona_exp.modeling.bundle.product import Part, add_one_by_one, add_padded, add_slices
+from persona_exp.modeling.bundle.row import Document, Row
+from persona_exp.modeling.bundle.shared import Shared
+
+NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def lanes(model: Any, **shared: Any) -> tuple[Shared, list[Adapter]]:
+    """Two adapters of different rank and dropout; B is not zero."""
+    bundle = Shared(model, **shared)
+    adapters = []
+    for lane, (r, dropout) in enumerate([(4, 0.1), (8, 0.3)]):
+        one = Adapter(targets(model, NAMES), r=r, alpha=16.0, dropout=dropout, rslora=False, seed=lane, device=bundle.device)
+        with torch.no_grad():
+            one.b.copy_(torch.randn(one.b.shape, generator=torch.Generator().manual_seed(lane)) / 20)
+        bundle.join(lane, one)
+        adapters.append(one)
+    return bundle, adapters
+
+
+def row(bundle: Shared) -> Row:
+    lengths = [(0, 9), (0, 30), (1, 17), (1, 31), (1, 5)]
+    documents = [Document(lane, range(5, 5 + n), range(5, 5 + n), step=2, example=at) for at, (lane, n) in enumerate(lengths)]
+    return Row(documents, bundle.device)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """The bytes that autograd keeps within this block, each storage once."""
+    storages: dict[int, torch.UntypedStorage] = {}
+    total: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield total
+    total.append(sum(one.nbytes() for one in storages.values()))
+
+
+def gradients(tiny: Path, quantisation: str, **shared: Any) -> tuple[torch.Tensor, list[torch.Tensor], int]:
+    """Of a loss over all states: the states, each lane's gradients, and the bytes that were kept."""
+    bundle, adapters = lanes(load_model(tiny, quantisation, False, "bfloat16", "sdpa"), **shared)
+    with counted() as kept:
+        states = bundle.hidden(row(bundle), training=True)
+    weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(1)).to(bundle.device)
+    # What comes between a row and its backward pass is not what is computed again.
+    with torch.no_grad():
+        bundle.hidden(Row([Document(1, range(3, 40), range(3, 40))], bundle.device), training=False)
+    (states * weights).sum().backward()
+    return states.detach(), [one.grad for adapter in adapters for one in adapter.parameters()], kept[0]
+
+
+@pytest.mark.parametrize("quantisation", ["none", "nf4"])
+@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded])
+def test_computed_again_it_is_the_same_bits_with_less_kept(tiny, product, quantisation):
+    states, grads, kept = gradients(tiny, quantisation, product=product)
+    again, grads_again, kept_again = gradients(tiny, quantisation, product=product, recompute=True)
+    assert torch.equal(states, again)
+    assert all(torch.equal(one, other) for one, other in zip(grads, grads_again, strict=True))
+    assert all(one.abs().sum() > 0 for one in grads)
+    # The final norm's part stays; both layers keep their input alone.
+    assert kept_again < kept / 4
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_masks_are_let_go_of_where_they_are_drawn_again(tiny, recompute):
+    masks = []
+
+    def watched(x: torch.Tensor, y: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
+        masks.extend(weakref.ref(part.kept) for part in parts)
+        return add_slices(x, y, parts)
+
+    bundle, _ = lanes(load_model(tiny, "none", False, "bfloat16", "sdpa"), product=watched, recompute=recompute)
+    states = bundle.hidden(row(bundle), training=True)
+    # Two lanes on seven projections of two layers.
+    assert len(masks) == 28
+    assert {mask() is None for mask in masks} == {recompute}
+    states.sum().backward()
+    assert len(masks) == (56 if recompute else 28)
+
+
+def test_a_row_without_training_keeps_and_drops_nothing(tiny):
+    bundle, _ = lanes(load_model(tiny, "none", False, "float32", "sdpa"), recompute=True)
+    with torch.no_grad(), counted() as kept:
+        states = bundle.hidden(row(bundle), training=False)
+    assert kept == [0]
+    assert not torch.equal(states, bundle.hidden(row(bundle), training=True).detach())
+
+
+def test_layers_are_left_as_they_were(tiny):
+    model = load_model(tiny, "none", False, "float32", "sdpa")
+    bundle, _ = lanes(model)
+    before = [vars(module).get("forward") for module in model.modules()]
+    bundle.recompute = True
+    bundle.hidden(row(bundle), training=True).sum().backward()
+    assert [vars(module).get("forward") for module in model.modules()] == before
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("family", ["Qwen2", "Qwen3", "Mistral", "Gemma", "Gemma3"])
+def test_every_family_has_its_layers_computed_again(family):
+    import transformers
+
+    config = getattr(transformers, {"Gemma3": "Gemma3TextConfig"}.get(family, f"{family}Config"))(
+        vocab_size=99,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+    )
+    torch.manual_seed(0)
+    bundle, adapters = lanes(getattr(transformers, f"{family}ForCausalLM")(config))
+    found = []
+    for recompute in (False, True):
+        bundle.recompute = recompute
+        for adapter in adapters:
+            adapter.zero_grad()
+        with counted() as kept:
+            states = bundle.hidden(row(bundle), training=True)
+        states.square().sum().backward()
+        found.append((states.detach(), *(one.grad.clone() for adapter in adapters for one in adapter.parameters()), kept[0]))
+    *once, kept_once = found[0]
+    *twice, kept_twice = found[1]
+    assert all(torch.equal(one, other) for one, other in zip(once, twice, strict=True))
+    assert kept_twice < kept_once / 4

@@ -1,0 +1,52 @@
+"""What trackers have written to their files, read back."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Of a file in LevelDB's log format, which is what wandb writes: the file's own header, a block, a piece's header.
+HEADER, BLOCK, PIECE = 7, 32768, 7
+WHOLE, LAST = 1, 4
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+def of_tensorboard(folder: Path) -> Curves:
+    """(step, value) of each scalar."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def of_wandb(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
+    """The one run that is described below `folder` and its lines of history, once wandb's own process has written its end."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    deadline, records = time.monotonic() + 60, list[Any]()
+    while not any(one.WhichOneof("record_type") == "exit" for one in records):
+        assert time.monotonic() < deadline, f"no run has ended in {folder}"
+        time.sleep(0.02)
+        records = [Record.FromString(one) for path in folder.glob("wandb/*run-*-*/*.wandb") for one in _records(path.read_bytes())]
+    (run,) = [one.run for one in records if one.WhichOneof("record_type") == "run"]
+    lines = [one.history for one in records if one.WhichOneof("record_type") == "history"]
+    return run, [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in line.item} for line in lines]
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    at, record = HEADER, b""
+    while at + PIECE <= len(data):
+        if BLOCK - at % BLOCK < PIECE:
+            at += BLOCK - at % BLOCK
+            continue
+        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        at += PIECE + size
+        if at > len(data):
+            return
+        record += data[at - size : at]
+        if kind in (WHOLE, LAST):
+            yield record
+            record = b""

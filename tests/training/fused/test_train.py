@@ -1,0 +1,163 @@
+"""A bundle on its way: who leaves makes room for who waits, and a lack of memory lets some wait."""
+
+import pytest
+import torch
+
+from persona_exp.modeling.bundle.product import add_slices
+from persona_exp.modeling.bundle.shared import Shared
+from persona_exp.modeling.cache import cache_folder
+from persona_exp.modeling.source import fetch
+from persona_exp.training.fused.lane import Lane
+from persona_exp.training.fused.tick import NoRoom
+from persona_exp.training.fused.train import train
+from persona_exp.training.interruption import Interruption
+from tests.training.fused.bundles import Bundle, base, examples, recipe
+
+# Four trials that end one after the other.
+STEPS = (3, 6, 2, 4)
+RECIPES = [recipe(seed=number, r=2 + 2 * number, dropout=0.1, max_steps=steps, warmup_steps=1) for number, steps in enumerate(STEPS)]
+
+
+class Rider:
+    """A trial that keeps in memory what others keep on the disk."""
+
+    def __init__(self, model, number, told):
+        self.number, self.lane, self.saved, self.error, self.ticks = number, None, {}, None, []
+        self._model, self._told = model, told
+
+    def ready(self):
+        self.lane = Lane(self.number, self._model, examples(self.number, 12 + self.number), RECIPES[self.number])
+        if self.saved:
+            step = max(self.saved)
+            self.lane.step, weights, states = step, *self.saved[step]
+            with torch.no_grad():
+                for one, kept in zip(self.lane.adapter.parameters(), weights, strict=True):
+                    one.copy_(kept)
+            self.lane._optimizer.load_state_dict(states[0])
+            self.lane._schedule.load_state_dict(states[1])
+        return self
+
+    def stepped(self, step, tick):
+        self.ticks.append(tick)
+
+    def due(self, ticks, seconds):
+        return False
+
+    def save(self, ticks):
+        weights = [one.detach().clone() for one in self.lane.adapter.parameters()]
+        self.saved[self.lane.step] = weights, (self.lane._optimizer.state_dict(), self.lane._schedule.state_dict())
+        self._told.append(("saved", self.number, ticks))
+
+    def finished(self):
+        self._told.append(("finished", self.number))
+
+    def failed(self, error):
+        self.error = error
+        self._told.append(("failed", self.number))
+
+
+class Line:
+    """Who waits, in order."""
+
+    def __init__(self, riders):
+        self.waiting = list(riders)
+
+    def board(self, riding, places, ticks):
+        boarded, self.waiting = self.waiting[:places], self.waiting[places:]
+        return [rider.ready() for rider in boarded]
+
+    def put_back(self, riders):
+        self.waiting = [*riders, *self.waiting]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return fetch("tiny", "tiny", None, None, cache_folder())
+
+
+def travelled(folder, at_once, product=add_slices, row_tokens=512):
+    """The riders of a journey of all four, and what was told in which order."""
+    shared, told = Shared(base(folder), product), []
+    riders = [Rider(shared.model, number, told) for number in range(4)]
+    line = Line(riders)
+    first = line.board([], at_once, 0)
+    train(shared, first, line, ticks=0, at_once=at_once, row_tokens=row_tokens, interruption=Interruption())
+    return riders, told
+
+
+def weights(rider):
+    return torch.cat([one.detach() for one in rider.lane.adapter.parameters()])
+
+
+def as_if_alone(riders, folder):
+    for rider in riders:
+        alone = Bundle(base(folder), RECIPES, [rider.number])
+        alone.run(STEPS[rider.number])
+        torch.testing.assert_close(weights(rider), alone.weights()[rider.number], rtol=1e-9, atol=1e-12)
+
+
+def test_who_waits_takes_the_place_of_who_is_done(folder):
+    riders, told = travelled(folder, at_once=2)
+    assert [len(rider.ticks) for rider in riders] == list(STEPS)
+    assert all(tick.lanes <= 2 for rider in riders for tick in rider.ticks)
+    # The third boards when the first is done, the fourth after the third.
+    assert [one for one in told if one[0] == "finished"] == [("finished", number) for number in (0, 2, 1, 3)]
+    as_if_alone(riders, folder)
+
+
+def test_all_that_ride_are_saved_before_one_of_them_leaves(folder):
+    _, told = travelled(folder, at_once=2)
+    first = told.index(("finished", 0))
+    assert told[:first] == [("saved", 0, 3), ("saved", 1, 3)]
+
+
+def test_who_fails_frees_a_place_too(folder, monkeypatch):
+    stepped = Rider.stepped
+
+    def fails(self, step, tick):
+        stepped(self, step, tick)
+        if self.number == 1 and step.step == 2:
+            raise ValueError("of its own")
+
+    monkeypatch.setattr(Rider, "stepped", fails)
+    riders, told = travelled(folder, at_once=2)
+    assert ("failed", 1) in told
+    assert sorted(one[1] for one in told if one[0] == "finished") == [0, 2, 3]
+    as_if_alone([riders[0], riders[2], riders[3]], folder)
+
+
+def hungry(most):
+    """A product for which there is no memory with more than `most` lanes in a row."""
+
+    def product(x, y, parts):
+        if len(parts) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return add_slices(x, y, parts)
+
+    return product
+
+
+def test_without_memory_half_of_the_lanes_wait_and_go_on_from_where_they_were(folder, capsys):
+    riders, told = travelled(folder, at_once=4, product=hungry(2))
+    assert told[:2] == [("saved", 2, 0), ("saved", 3, 0)]
+    assert [len(rider.ticks) for rider in riders] == list(STEPS)
+    assert all(tick.lanes <= 2 for rider in riders for tick in rider.ticks)
+    assert "2 trials go on together, and 2 after them" in capsys.readouterr().out
+    as_if_alone(riders, folder)
+
+
+def test_a_lane_alone_goes_on_with_shorter_rows(folder, capsys):
+    def product(x, y, parts):
+        if len(x) > 80:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return add_slices(x, y, parts)
+
+    riders, _ = travelled(folder, at_once=1, product=product)
+    assert "rows of" in capsys.readouterr().out
+    assert [len(rider.ticks) for rider in riders] == list(STEPS)
+    as_if_alone(riders, folder)
+
+
+def test_where_nothing_is_left_to_save_it_says_so(folder):
+    with pytest.raises(NoRoom, match="out of memory"):
+        travelled(folder, at_once=2, product=hungry(0))

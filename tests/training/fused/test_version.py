@@ -1,0 +1,27 @@
+"""What the fused engine does to the tiny model. When this changes on purpose, raise TRAINING_VERSION and write the new figures here."""
+
+import pytest
+import torch
+
+from persona_exp.modeling.cache import cache_folder
+from persona_exp.modeling.source import fetch
+from persona_exp.training import TRAINING_VERSION
+from tests.training.fused.bundles import Bundle, base, recipe
+
+GOLDEN = {
+    1: {
+        "losses": [6.7881, 6.4418, 6.6174, 6.1203, 5.9186, 5.6781, 5.3715, 4.7357],
+        "norms": [1.763, 1.8935, 1.8906, 2.1105, 1.6165, 1.7553, 2.0386, 1.6931],
+    }
+}
+
+
+def test_output_changes_only_with_the_version():
+    bundle = Bundle(
+        base(fetch("tiny", "tiny", None, None, cache_folder()), torch.float32), [recipe(dropout=0.1, max_steps=8, lr=1e-2)], [0]
+    )
+    steps = bundle.run(8)[0]
+    golden = GOLDEN[TRAINING_VERSION]
+    # Processors round differently; the initialisation, the order, the dropout, the schedule and the loss do not.
+    assert [step.loss for step in steps] == pytest.approx(golden["losses"], abs=2e-4)
+    assert [step.grad_norm for step in steps] == pytest.approx(golden["norms"], rel=1e-3)

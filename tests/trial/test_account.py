@@ -1,0 +1,32 @@
+"""What a trial's training took, of what a bundle took."""
+
+import pytest
+import torch
+
+from persona_exp.training.fused.lane import Step
+from persona_exp.training.fused.train import Tick
+from persona_exp.trial.account import Account, Meter
+
+
+def step(number, tokens):
+    return Step(number, 1.0, 1.0, 1e-3, 0.1, tokens, tokens // 2)
+
+
+def test_shares_are_by_tokens_and_add_up():
+    meter = Meter(torch.nn.Linear(10, 100), None)
+    accounts = [Account(meter), Account(meter)]
+    for number in (1, 2):
+        tick = Tick(seconds=4.0, tokens=400, lanes=2, row_tokens=512)
+        for account, tokens in zip(accounts, (100, 300), strict=True):
+            account.add(step(number, tokens), tick)
+    last = Tick(seconds=1.0, tokens=300, lanes=1, row_tokens=512)
+    accounts[1].add(step(3, 300), last)
+    small, large = (account.record(steps, 0) for account, steps in zip(accounts, (2, 3), strict=True))
+    assert (small["seconds"], large["seconds"]) == pytest.approx((2.0, 7.0))
+    assert (small["tokens"], small["supervised_tokens"], large["tokens"]) == (200, 100, 900)
+    assert small["tokens_per_second"] == pytest.approx(100)
+    assert small["model_flops_per_second"] == pytest.approx(100 * 4 * 1000)
+    assert small["bundle"] == {"trials": 2, "row_tokens": 512, "tokens_a_step": 400, "tokens_per_second": 100}
+    assert large["bundle"]["tokens_a_step"] == pytest.approx(1100 / 3)
+    assert small["utilisation"] is None
+    assert small["peak_memory_bytes"] > 0
