@@ -53,6 +53,9 @@ bench: setup
 	$(BIN)/python benchmarks/resume.py --kills 24 --json
 	$(BIN)/python benchmarks/corruption.py --json
 	$(BIN)/python benchmarks/launch.py --json
+	$(BIN)/python benchmarks/fusion.py --json
+	$(BIN)/python benchmarks/throughput.py --json
+	$(BIN)/python benchmarks/engine_ablation.py --json
 	$(if $(PDNC),$(BIN)/python benchmarks/attribution.py --json --pdnc $(PDNC))
 
 # The torch wheel pins its own CUDA packages; the lock leaves them to it, so that a CPU build of torch fits the same lock.

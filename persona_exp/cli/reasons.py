@@ -13,6 +13,7 @@ from persona_exp.cli.overview import failure_lines
 from persona_exp.cli.quantities import moment, several, span
 from persona_exp.cli.standing import Standing, job_of, planned
 from persona_exp.cli.waiting import CAUSES, REMEDIES, happened, waits
+from persona_exp.launch.judgement.room import used
 from persona_exp.trial.attempt import node, process_gone
 from persona_exp.trial.reader import SweepTrial, read_json
 from persona_exp.trial.record import attempt_files, read_record
@@ -190,9 +191,9 @@ def _interruption(case: Case) -> list[str]:
     who, at = f"Attempt {state.attempt} on {state.host}", f" at step {state.step}" if state.step is not None else ""
     ended = f" {case.when(state.ended)}" if state.ended else ""
     if state.cause == "out_of_memory":
-        used = f" with micro-batch {state.record['micro_batch_size']}" if state.record.get("micro_batch_size") else ""
+        had = used(state.record).text()
         goes_on = f"{(state.message or 'it goes on').capitalize()} at the same effective batch, {_from_checkpoint(case)}."
-        return [f"{who} ran out of memory{used}{at}{ended}.", goes_on]
+        return [f"{who} ran out of memory{f' with {had}' if had else ''}{at}{ended}.", goes_on]
     said = f" ({state.message})" if state.message else ""
     cause = happened(state.cause or state.record.get("cause") or "killed")
     return [f"{who} was interrupted{at}{ended}: {cause}{said}. The next goes on {_from_checkpoint(case)}."]

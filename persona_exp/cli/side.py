@@ -13,6 +13,9 @@ from persona_exp.trial.record import attempt_files, read_record
 # Parts of a config that say where a trial ran and was kept, not what it is.
 SURROUNDINGS = ("runs",)
 
+# What an attempt's record says of how it was computed.
+COMPUTED = ("hardware", "threads", "micro_batch_size", "together", "row_tokens", "dequantised")
+
 
 @dataclass(frozen=True)
 class Side:
@@ -111,7 +114,7 @@ def _code(runs: Path, seal: Mapping[str, Any], record: Mapping[str, Any], proven
 
 
 def _machine(record: Mapping[str, Any]) -> dict[str, Any]:
-    found = flat({key: record[key] for key in ("hardware", "threads", "micro_batch_size") if record.get(key) is not None})
+    found = flat({key: record[key] for key in COMPUTED if record.get(key) is not None})
     return {**found, **({"host": record["host"]} if record.get("host") else {})}
 
 

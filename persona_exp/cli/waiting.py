@@ -47,8 +47,8 @@ CAUSES = {
 }
 
 REMEDIES = {
-    "out_of_memory": "A smaller train.micro_batch_size keeps the effective batch, and train.gradient_checkpointing=true saves more; "
-    "or give it a larger GPU (hydra.launcher.constraint, partition).",
+    "out_of_memory": "A smaller bundle.row_tokens (of engine=sft train.micro_batch_size) keeps the effective batch, and "
+    "train.gradient_checkpointing=true saves more; or give it a larger GPU (hydra.launcher.constraint, partition).",
     "input": "Put right what the message names.",
     "disk_full": "Make room; `persona-exp clean` says what can be deleted.",
     "seal": "Something was changed after it was sealed; its command seals it anew, as things are now.",

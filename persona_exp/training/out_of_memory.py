@@ -1,7 +1,7 @@
 """How one tells that there was no memory left."""
 
 # What libraries say of it, the processor's allocator and cuBLAS with them.
-SAID = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+SAID = ("out of memory", "can't allocate memory", "unable to allocate", "not enough memory", "cublas_status_alloc_failed")
 
 
 def out_of_memory(error: BaseException) -> bool:

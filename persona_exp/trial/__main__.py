@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--log", action="store_true", help="write all output to the attempts' own logs")
     parser.add_argument("--micro-batch", type=int, help="examples at once, in place of the sealed number")
     parser.add_argument("--together", type=int, help="trials that train at once, at most, in place of bundle.size")
+    parser.add_argument("--held", type=Path, help="a file: once it is there, no further trial is started")
     parser.add_argument("--row-tokens", type=int, help="tokens that go through the model at once, at most")
     parser.add_argument(
         "--dead",
@@ -54,6 +55,7 @@ def main() -> int:
         micro_batch_size=arguments.micro_batch,
         together=arguments.together,
         row_tokens=arguments.row_tokens,
+        held=arguments.held,
     )
 
 

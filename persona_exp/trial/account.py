@@ -32,6 +32,10 @@ class Meter:
             self._tick, self._before = tick, now
         return self._joules
 
+    def skip(self) -> None:
+        """What the device took until now is no tick's."""
+        self._before = self._energy.joules()
+
 
 class Account:
     """Of one trial."""

@@ -30,6 +30,10 @@ class Superseded(Exception):
     """A later attempt was claimed: this one may publish nothing."""
 
 
+class Cancelled(Exception):
+    """A person wants the trial no more."""
+
+
 @dataclass
 class Attempt:
     """A claimed attempt: `record` is what its file says, `folder` its own log and checkpoints, `staging` what it means to publish."""

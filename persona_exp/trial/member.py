@@ -1,15 +1,17 @@
 """One trial of a bundle: what it does for itself, so that its errors are its own."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.errors import UserError
 from persona_exp.training import checkpoint, disk
 from persona_exp.trial import stages
 from persona_exp.trial.account import Account, Meter
-from persona_exp.trial.attempt import Attempt
+from persona_exp.trial.attempt import Attempt, Cancelled
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.outcome import ended
 from persona_exp.trial.resume import CHECKPOINTS, Tick, adopt, step_at
@@ -41,7 +43,7 @@ class Member:
         # Of the process's time, its share around training.
         self.seconds_around = 0.0
         self.account: Account | None = None
-        self._bundle = ""
+        self._bundle, self._step = "", 0
         self._tracker: Tracker | None = None
         self._checkpoints = attempt.folder / CHECKPOINTS
 
@@ -57,8 +59,16 @@ class Member:
             self._note_training()
         self.attempt.note(own_seconds=round(self.seconds_around + (self.account.seconds if self.account else 0.0), 1))
         self.code = ended(self.directory, self.attempt, error)
+        self.left()
         if self._tracker:
-            self._tracker.close(self.code)
+            try:
+                self._tracker.close(self.code)
+            except Exception as failure:
+                print(f"The tracker of trial {self.directory.trial_id} could not be closed: {failure}", file=sys.stderr, flush=True)
+
+    def left(self) -> None:
+        """Its place is another's: nothing of its lane stays in memory."""
+        self.__dict__.pop("lane", None)
 
     def do(self, what: Callable[..., Any], *given: Any) -> bool:
         """Call `what` with what it is given, which concerns this trial alone; whether that went well. Its error ends it and no other."""
@@ -69,22 +79,29 @@ class Member:
             return False
         return True
 
-    def travel(self, companions: Sequence["Member"], row_tokens: int, dequantised: bool) -> None:
+    def travel(self, companions: Sequence["Member"], dequantised: bool) -> None:
         """Note who rides with it now, beside those before, and how the base model is computed for all of them."""
         self.companions |= {one.directory.trial_id: None for one in companions if one is not self}
         together = 1 + sum(one is not self for one in companions)
-        self.attempt.note(together_with=list(self.companions), together=together, row_tokens=row_tokens, dequantised=dequantised)
+        self.attempt.note(together_with=list(self.companions), together=together, dequantised=dequantised)
 
     def prepare(self, model: Any, model_folder: Path, meter: Meter) -> None:
         """Get the lane ready for its first step."""
         from persona_exp.modeling.adapter import check_targets
         from persona_exp.modeling.base import load_tokenizer
+        from persona_exp.modeling.bundle.attention import longest_document
         from persona_exp.training.fused.lane import Lane
 
         print(f"Trial {self.directory.trial_id}:", flush=True)
         tokenizer = load_tokenizer(model_folder, self.config.model.chat_template)
         encoded = stages.encode_examples(self.config, self.data_id, tokenizer, self.attempt)
         check_targets(model, self.config.lora.target_modules)
+        longest, most = max(len(one.input_ids) for one in encoded), longest_document(model)
+        if most and longest > most:
+            raise UserError(
+                f"An example of {longest} tokens is longer than this model's attention window of {most}, which engine=fused does not "
+                f"compute: set train.max_length={most}, or engine=sft."
+            )
         self.lane = Lane(self.number, model, encoded, recipe(self.config, len(encoded)))
         self.account = self.account or Account(meter)
 
@@ -97,7 +114,8 @@ class Member:
         if self.lane.step:
             print(f"Trial {self.directory.trial_id}: going on from step {self.lane.step} of {self.lane.recipe.max_steps}.", flush=True)
         step = self.lane.step or None
-        self.attempt.note(resumed_from_step=step, checkpoint_step=step)
+        if not self.account or not self.account.seconds:
+            self.attempt.note(resumed_from_step=step, checkpoint_step=step)
         self.attempt.progress("training", self.lane.step, self.lane.recipe.max_steps)
 
     def board(self, bundle: str) -> None:
@@ -115,10 +133,13 @@ class Member:
         )
 
     def stepped(self, step: "Step", tick: "BundleTick") -> None:
-        """Log it. Raises Superseded when a later attempt owns the trial."""
+        """Log it. Raises Superseded when a later attempt owns the trial, Cancelled when a person wants it no more."""
         assert self.account
         assert self._tracker
+        self._step = step.step
         self.account.add(step, tick)
+        if (tick.lanes, tick.row_tokens) != (self.attempt.record.get("together"), self.attempt.record.get("row_tokens")):
+            self.attempt.note(together=tick.lanes, row_tokens=tick.row_tokens)
         line = {**asdict(step), "seconds": round(self.account.seconds, 3)}
         if step.step % self.config.train.log_steps == 0:
             with (self.attempt.folder / "train.jsonl").open("a", encoding="utf-8") as file:
@@ -126,6 +147,8 @@ class Member:
             self._tracker.log(step.step, {name: line[name] for name in CURVES})
         self.attempt.progress("training", step.step, self.lane.recipe.max_steps, step.loss)
         self.attempt.raise_if_superseded()
+        if self.directory.cancelled.exists():
+            raise Cancelled("cancelled")
 
     def due(self, ticks: int, seconds: float) -> bool:
         """Whether it is time for a checkpoint."""
@@ -170,7 +193,7 @@ class Member:
     def _note_training(self) -> None:
         if self.account and self.account.seconds and "training" not in self.attempt.record:
             resumed = self.attempt.record.get("resumed_from_step") or 0
-            self.attempt.note(training=self.account.record(self.lane.step, resumed))
+            self.attempt.note(training=self.account.record(self._step, resumed))
 
     def speak(self, shared: "Shared", one: stages.Owed) -> "Subject":
         """What an owed evaluation measures: the base model, or that with the published adapter on the lane of this number."""

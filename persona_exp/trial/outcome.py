@@ -8,7 +8,7 @@ import traceback
 from persona_exp.errors import UserError
 from persona_exp.training.interruption import Interrupted
 from persona_exp.training.out_of_memory import out_of_memory
-from persona_exp.trial.attempt import Attempt, Superseded
+from persona_exp.trial.attempt import Attempt, Cancelled, Superseded
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.verification import Broken
 
@@ -23,7 +23,7 @@ def ended(directory: Directory, attempt: Attempt, error: BaseException | None = 
     if error is None:
         attempt.end("finished")
         return FINISHED
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted | Cancelled):
         return _interrupted(directory, attempt, error)
     # Whatever else went wrong, it may be that what it stood on was taken from under it.
     if isinstance(error, Superseded) or attempt.superseded():
@@ -32,7 +32,7 @@ def ended(directory: Directory, attempt: Attempt, error: BaseException | None = 
     return _failed(directory, attempt, error)
 
 
-def _interrupted(directory: Directory, attempt: Attempt, reason: Interrupted) -> int:
+def _interrupted(directory: Directory, attempt: Attempt, reason: Interrupted | Cancelled) -> int:
     if attempt.superseded():
         attempt.end("interrupted", cause="superseded", message=SUPERSEDED)
     else:

@@ -31,9 +31,10 @@ class Tick:
 
 
 def common_tick(directories: Sequence[Directory]) -> Tick | None:
-    """The newest tick of one bundle of which all these trials have a checkpoint; None where there is none."""
-    saved = [set(_ticks(one)) for one in directories]
-    return max(set.intersection(*saved), key=lambda tick: tick.number, default=None) if saved else None
+    """The tick of one bundle of which all these trials have a checkpoint, and at which they had come furthest; None where there is none."""
+    saved = [_ticks(one) for one in directories]
+    common = set.intersection(*map(set, saved)) if saved else set()
+    return max(common, key=lambda tick: (sum(steps[tick] for steps in saved), tick.number), default=None)
 
 
 def step_at(directory: Directory, tick: Tick) -> int | None:

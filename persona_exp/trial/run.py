@@ -1,7 +1,8 @@
 """Run sealed trials in this process, each to its end or to the reason why not."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +38,7 @@ def run(
     micro_batch_size: int | None = None,
     together: int | None = None,
     row_tokens: int | None = None,
+    held: Path | None = None,
 ) -> int:
     """Run the trials of these seals one after the other, neighbours on one base model together where their engine does that; the worst
     exit code of theirs.
@@ -44,17 +46,21 @@ def run(
     A trial that is finished or runs elsewhere is skipped, one that was interrupted goes on from its checkpoint. `dead` names, by trial,
     the attempts that somebody has watched long enough, and what ended each; with `log` all output goes to the attempts' own logs.
     After a lack of memory `micro_batch_size` takes the place of the sealed one, at most `together` train at once, in rows of at most
-    `row_tokens`.
+    `row_tokens`. Once there is a file `held`, no further trial is started.
     """
     worst = FINISHED
+
+    def stopped() -> bool:
+        return bool(interruption.requested) or bool(held and held.exists())
+
     for base, neighbours in groupby(seals, key=lambda path: _facts(path).get("base")):
         if base:
-            if interruption.requested:
+            if stopped():
                 return max(worst, INTERRUPTED)
-            worst = max(worst, _run_together(list(neighbours), interruption, dead or {}, log, together, row_tokens))
+            worst = max(worst, _run_together(list(neighbours), interruption, stopped, dead or {}, log, together, row_tokens))
             continue
         for path in neighbours:
-            if interruption.requested:
+            if stopped():
                 return max(worst, INTERRUPTED)
             worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size))
     return worst
@@ -70,14 +76,20 @@ def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micr
 
 
 def _run_together(
-    paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, together: int | None, row_tokens: int | None
+    paths: Sequence[Path],
+    interruption: Interruption,
+    stopped: Callable[[], bool],
+    dead: Dead,
+    log: bool,
+    together: int | None,
+    row_tokens: int | None,
 ) -> int:
     """Run as many as there are to be had as one bundle, each claimed when there is a place for it. All keep the bundle's output."""
     from persona_exp.trial.bundle import run_bundle
 
     codes = [FINISHED]
     with ExitStack() as output:
-        members = _members(paths, interruption, dead, log, output, codes)
+        members = _members(paths, interruption, stopped, dead, log, output, codes)
         first = next(members, None)
         if first:
             ran = run_bundle(first, members, interruption, together=together, row_tokens=row_tokens)
@@ -86,25 +98,39 @@ def _run_together(
 
 
 def _members(
-    paths: Sequence[Path], interruption: Interruption, dead: Dead, log: bool, output: ExitStack, codes: list[int]
+    paths: Sequence[Path],
+    interruption: Interruption,
+    stopped: Callable[[], bool],
+    dead: Dead,
+    log: bool,
+    output: ExitStack,
+    codes: list[int],
 ) -> Iterator["Member"]:
-    """Claim one after the other; `codes` gets those of trials that end before they are members."""
+    """Claim one after the other, until `stopped`; `codes` gets those of trials that end before they are members."""
     from persona_exp.trial.member import Member
 
     kept_in: Path | None = None
     for number, path in enumerate(paths):
-        if interruption.requested:
+        if stopped():
+            codes.append(INTERRUPTED)
             return
         directory = Directory(path.absolute().parents[1])
-        attempt = _claimed(path, directory, _facts(path), dead)
+        try:
+            # Those in front in the line may have taken days.
+            attempt = None if directory.cancelled.exists() else _claimed(path, directory, _facts(path), dead)
+        except (OSError, UserError) as error:
+            # Its own trouble, while others ride: whoever comes next sees to it.
+            print(f"error: trial {directory.trial_id} cannot be claimed now: {error}", file=sys.stderr, flush=True)
+            codes.append(INTERRUPTED)
+            continue
         if attempt is None:
             continue
-        if kept_in is None:
-            kept_in = attempt.folder / LOG
-            output.enter_context(kept(kept_in, away=log))
-        else:
-            os.link(kept_in, attempt.folder / LOG)
         try:
+            if kept_in is None:
+                output.enter_context(kept(attempt.folder / LOG, away=log))
+                kept_in = attempt.folder / LOG
+            else:
+                os.link(kept_in, attempt.folder / LOG)
             with interruption.at_once():
                 verify(path)
                 config = read_seal(path)[1]

@@ -41,6 +41,7 @@ class State:
     loss: float | None = None
     eta_seconds: float | None = None
     seconds: float = 0.0
+    own_seconds: float = 0.0
     gpus: int = 0
     started: str | None = None
     ended: str | None = None
@@ -48,9 +49,8 @@ class State:
 
     @property
     def gpu_hours(self) -> float:
-        """Of what a bundle takes, each of its trials takes a part."""
-        running = self.seconds / (self.record.get("together") or 1 + len(self.record.get("together_with") or ()))
-        return float(self.record.get("own_seconds", running)) * self.gpus / 3600
+        """Of all attempts; of what a bundle takes, the trial's part."""
+        return self.own_seconds * self.gpus / 3600
 
     @property
     def reason(self) -> str:
@@ -85,6 +85,7 @@ def read_state(trial_folder: Path) -> State:
         loss=progress.get("loss"),
         eta_seconds=progress.get("eta_seconds"),
         seconds=sum(seconds(one, status) for one in records),
+        own_seconds=sum(_own_seconds(one, status) for one in records),
         gpus=int(record.get("gpus") or 0),
         started=record.get("started"),
         ended=record.get("ended"),
@@ -120,6 +121,13 @@ def seconds(record: Mapping[str, Any], status: str = "running") -> float:
     if started is None or ended is None:
         return float(record.get("heartbeat") or 0) * float(record.get("heartbeat_seconds") or HEARTBEAT_SECONDS)
     return max(0.0, (ended - started).total_seconds())
+
+
+def _own_seconds(record: Mapping[str, Any], status: str) -> float:
+    """Of a bundle the attempt's part, as it says itself, else an equal one."""
+    if "own_seconds" in record:
+        return float(record["own_seconds"])
+    return seconds(record, status) / (record.get("together") or 1 + len(record.get("together_with") or ()))
 
 
 def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:

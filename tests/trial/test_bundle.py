@@ -174,3 +174,21 @@ def test_a_trial_says_what_its_training_took(sealed):
         assert training["seconds"] == pytest.approx(steps[-1]["seconds"], abs=0.01)
         assert training["bundle"]["trials"] == 3
         assert found["own_seconds"] >= training["seconds"] - 0.1
+
+
+def test_a_person_cancels_one_of_them(tiny, child):
+    sealed = [seal(tiny(*FUSED, f"lora.r={rank}", "train.max_steps=40", "bundle.size=2"), command="") for rank in (4, 8, 16)]
+    process = child(*(trial.path for trial in sealed))
+    deadline = time.monotonic() + 120
+    while max(lines(sealed[1]), default=0) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # The one that rides, and the one in line.
+    for trial in sealed[1:]:
+        trial.directory.cancelled.write_text("{}")
+    process.communicate(timeout=200)
+    assert process.returncode == 75
+    assert (record(sealed[0])["status"], record(sealed[0])["training"]["steps"]) == ("finished", 40)
+    assert (record(sealed[1])["status"], record(sealed[1])["cause"]) == ("interrupted", "cancelled")
+    assert not (sealed[2].directory.attempts / "0001.json").exists()

@@ -20,29 +20,29 @@ ALIKE = 3
 def read(sweep_folder: Path) -> dict[str, Any] | None:
     """What holds the sweep: {"cause", "message", "trials", "attempts", "at"}; None when nothing does."""
     try:
-        held: dict[str, Any] = json.loads(_path(sweep_folder).read_text(encoding="utf-8"))
+        held: dict[str, Any] = json.loads(place(sweep_folder).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise UserError(f"{_path(sweep_folder)} is damaged: remove it to let the sweep go on.") from error
+        raise UserError(f"{place(sweep_folder)} is damaged: remove it to let the sweep go on.") from error
     return held
 
 
 def create(sweep_folder: Path, *, cause: str, message: str, trials: Iterable[str], attempts: dict[str, int] | None = None) -> bool:
     """Hold the sweep; False when it is held already. `attempts` maps a trial to the failed attempt that is accounted for by this hold."""
     held = {"cause": cause, "message": message, "trials": list(trials), "attempts": attempts or {}, "at": now()}
-    return files.create_text(_path(sweep_folder), json.dumps(held, indent=2, ensure_ascii=False) + "\n")
+    return files.create_text(place(sweep_folder), json.dumps(held, indent=2, ensure_ascii=False) + "\n")
 
 
 def remove(sweep_folder: Path) -> bool:
     """Let the sweep go on; False when nothing held it. What it was stays in `holds/`, so that the same failures do not hold it again."""
-    if not _path(sweep_folder).exists():
+    if not place(sweep_folder).exists():
         return False
     past = sweep_folder / "holds"
     past.mkdir(exist_ok=True)
     number = max((int(path.stem) for path in past.glob("[0-9]*.json")), default=0) + 1
     try:
-        _path(sweep_folder).rename(past / f"{number:04}.json")
+        place(sweep_folder).rename(past / f"{number:04}.json")
     except FileNotFoundError:
         return False
     return True
@@ -74,5 +74,6 @@ def _accounted_for(sweep_folder: Path) -> set[tuple[str, int]]:
     return {(trial_id, attempt) for held in past for trial_id, attempt in held.get("attempts", {}).items()}
 
 
-def _path(sweep_folder: Path) -> Path:
+def place(sweep_folder: Path) -> Path:
+    """Where the file is while the sweep is held."""
     return sweep_folder / "hold.json"

@@ -6,6 +6,8 @@ from typing import Any
 
 # Documents of a conversation or two: below that shorter rows save nothing.
 SHORTEST_ROW = 64
+# Of trials together no shorter ones.
+SHORT_ROW = 512
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ def used(record: Mapping[str, Any]) -> Room:
 def left(short: Sequence[Mapping[str, Any]]) -> Room | None:
     """What is left to try after these attempts ran out of memory, the last one first of all; None where nothing is.
 
-    Of trials together half as many train at once; of one alone the rows, or else the micro-batch, are half as long.
+    Of trials together half as many train at once, in rows half as long; of one alone the rows, or else the micro-batch, are half as long.
     """
     if not short:
         return AS_SEALED
     had = used(short[-1])
     if had.together and had.together > 1:
-        return Room(together=had.together // 2, row_tokens=had.row_tokens)
+        return Room(together=had.together // 2, row_tokens=max(SHORT_ROW, had.row_tokens // 2) if had.row_tokens else None)
     if had.together:
         return Room(together=1, row_tokens=had.row_tokens // 2) if had.row_tokens and had.row_tokens >= 2 * SHORTEST_ROW else None
     least = min((int(one["micro_batch_size"]) for one in short if one.get("micro_batch_size")), default=1)

@@ -85,17 +85,19 @@ class Child:
         code: Path,
         room: Room = AS_SEALED,
         dead: Mapping[str, str] | None = None,
+        held: Path | None = None,
         watch: Callable[[], None] | None = None,
         every_seconds: float = 5.0,
     ) -> Outcome:
         """Run the trials of `seals` with the code in the folder `code`, and wait for the end; `watch` is called now and then meanwhile.
 
-        `dead` maps a trial to "NUMBER=CAUSE=WORDS", its attempt that need not be waited for and what ended it. Main thread only: the kernel
-        ends the child when the thread that made it ends.
+        `held` is a file: once it is there, no further trial is started. `dead` maps a trial to "NUMBER=CAUSE=WORDS", its attempt that need
+        not be waited for and what ended it. Main thread only: the kernel ends the child when the thread that made it ends.
         """
         command = [*self._program, "--parent", str(os.getpid()), *(["--log"] if self._log else [])]
         sizes = {"--micro-batch": room.micro_batch_size, "--together": room.together, "--row-tokens": room.row_tokens}
         command += [f"{option}={size}" for option, size in sizes.items() if size]
+        command += [f"--held={held}"] if held else []
         command += [f"--dead={trial}={told}" for trial, told in (dead or {}).items()]
         command += [str(path.absolute()) for path in seals]
         kills = out_of_memory_kills()

@@ -24,6 +24,7 @@ from persona_exp.launch.workers.ending import Word, attempt_of, close_dead, disp
 from persona_exp.launch.workers.saying import say
 from persona_exp.launch.workers.work import Work, seal_name
 from persona_exp.trial.attempt import job as this_job
+from persona_exp.trial.directory import Directory
 from persona_exp.trial.record import attempt_files, read_record
 
 FINISHED, FAILED, INTERRUPTED = 0, 1, 75
@@ -55,6 +56,7 @@ class Worker:
         self._ran: set[str] = set()
         self._left = self._gone = self._cancelling = False
         self._suspicious = False
+        self._failed = 0
         self._watch_until: float | None = None
 
     def run(self) -> int:
@@ -146,7 +148,7 @@ class Worker:
         if any(cause == "out_of_memory" for _, cause, _ in causes.values()):
             # Written down, it makes for less at once.
             return
-        self._cancelling = False
+        self._cancelling, self._failed = False, 0
         self._child.copy_environment(self._work.environment_scratch)
         if self._leaving:
             return
@@ -154,6 +156,7 @@ class Worker:
             [self._work.path(seal) for seal, _ in batch],
             code=self._work.code(batch[0][0]),
             room=room_of(batch, self._work.together([seal for seal, _ in batch])),
+            held=hold.place(self._work.sweep_folder.absolute()) if self._work.sweep_folder else None,
             dead={trial: f"{number}={cause}={message}" for trial, (number, cause, message) in causes.items()},
             watch=lambda: self._look(batch),
             every_seconds=CANARY_SECONDS if self._canary and not self._canary.over else LOOK_SECONDS,
@@ -166,11 +169,17 @@ class Worker:
             directories = [self._work.directory(seal) for seal, _ in batch]
             if self._canary:
                 self._canary.look(directories)
+            self._hold_if_three_alike(directories)
             for directory in directories:
-                if not self._cancelling and directory.cancelled.exists() and attempt_of(directory, self._child.pid, self._child.started):
+                if not self._cancelling and directory.cancelled.exists() and self._must_be_told(directory):
                     self._cancelling = True
                     say(f"Trial {directory.trial_id} was cancelled.")
                     self._child.terminate()
+
+    def _must_be_told(self, directory: Directory) -> bool:
+        """Whether a cancelled trial runs in the child by itself: one that rides with others looks at each step, and leaves alone."""
+        found = attempt_of(directory, self._child.pid, self._child.started)
+        return found is not None and found[1]["status"] == "running" and (found[1].get("together") or 1) == 1
 
     def _bury(self, seal: str, number: int, *, last_straw: bool = False) -> tuple[str, str]:
         """(cause, message) of a dead attempt: for its successor's record, for the nodes to stay away from, for the next micro-batch."""
@@ -240,6 +249,18 @@ class Worker:
             if self._canary and self._verdict(seal).next == "failed":
                 last = read_record(attempt_files(self._work.directory(seal).path)[-1])
                 self._canary.fail(seal.split("/")[0], str(last.get("cause")), str(last.get("message")))
+        self._hold()
+
+    def _hold_if_three_alike(self, directories: Sequence[Directory]) -> None:
+        """In a bundle trials fail while others ride on."""
+        files = [found[-1] for directory in directories if (found := attempt_files(directory.path))]
+        failed = sum(read_record(path)["status"] == "failed" for path in files)
+        if failed > self._failed:
+            self._failed = failed
+            self._hold()
+
+    def _hold(self) -> None:
+        """Hold the sweep where three of its trials have failed alike."""
         submission = self._work.submission
         if submission is None or hold.read(submission.sweep_folder):
             return

@@ -54,6 +54,13 @@ def documents_of(lengths: Sequence[int], device: "torch.device | str" = "cpu") -
     return Documents(torch.tensor(slots, device=device), torch.tensor(back, device=device), tuple(shapes), ends, max(lengths))
 
 
+def longest_document(model: Any) -> int | None:
+    """The most tokens that a document may have for `model` to attend to it as a whole, which is what bundles compute; None: any."""
+    config = model.config.get_text_config()
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    return int(window) if window and (kinds is None or "sliding_attention" in kinds) else None
+
+
 def attend(
     module: Any,
     query: torch.Tensor,

@@ -16,10 +16,19 @@ def optimizer(adapter: Adapter, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     settings: dict[str, Any] = {"lr": recipe.lr, "betas": (recipe.beta1, recipe.beta2), "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw_torch":
-        return torch.optim.AdamW(groups, **settings)
+        return _allocated(torch.optim.AdamW(groups, **settings))
     from bitsandbytes.optim import adamw
 
     bits, paged = (8 if "8bit" in recipe.optimizer else 32), recipe.optimizer.startswith("paged")
     kind: Any = adamw.AdamW
     made: torch.optim.Optimizer = kind(groups, **settings, optim_bits=bits, is_paged=paged)
+    return made
+
+
+def _allocated(made: torch.optim.AdamW) -> torch.optim.AdamW:
+    """With the states that AdamW would make in its first step, where half of a bundle might have moved when there is no memory for them."""
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            moments = {name: torch.zeros_like(parameter, memory_format=torch.preserve_format) for name in ("exp_avg", "exp_avg_sq")}
+            made.state[parameter] = {"step": torch.tensor(0.0), **moments}
     return made

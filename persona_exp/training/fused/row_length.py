@@ -1,4 +1,4 @@
-"""How many tokens go through the model at once, on a device whose memory is known: measured at the first step, not guessed."""
+"""How many tokens go through the model at once, on a device whose memory is known: measured in the first steps, not guessed."""
 
 from persona_exp.modeling.bundle.shared import Shared
 
@@ -17,11 +17,12 @@ def grown(row_tokens: int, *, seen: int, resident: int, peak: int, total: int, l
 
 
 def measured(shared: Shared, row_tokens: int, seen: int) -> int:
-    """Tokens of a row from here on, after the first step had at most `seen` in one; as before on a CPU."""
+    """Tokens of a row from here on, after steps with at most `seen` in one; as before on a CPU."""
     import torch
 
     if shared.device.type != "cuda":
         return row_tokens
     resident, peak = torch.cuda.memory_allocated(shared.device), torch.cuda.max_memory_allocated(shared.device)
-    total = torch.cuda.get_device_properties(shared.device).total_memory
+    # What others have of the card is theirs.
+    total = torch.cuda.mem_get_info(shared.device)[0] + torch.cuda.memory_reserved(shared.device)
     return grown(row_tokens, seen=seen, resident=resident, peak=peak, total=total)

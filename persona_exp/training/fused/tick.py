@@ -14,7 +14,7 @@ from persona_exp.training.labels import IGNORED
 from persona_exp.training.out_of_memory import out_of_memory
 
 
-class NoRoom(Exception):
+class NoRoom(MemoryError):
     """There was no memory for a row; no lane has moved."""
 
 
@@ -77,7 +77,9 @@ def pass_through(shared: Shared, documents: Sequence[Document], weights: dict[in
     precise = torch.promote_types(hidden.dtype, torch.float32)
     total, each = losses(hidden[places], model.get_output_embeddings().weight, row.targets[places], weight[places].to(precise), softcap)
     total.backward()  # type: ignore[no-untyped-call]
-    return {span.lane: float(each[(places >= span.start) & (places < span.end)].double().sum()) for span in row.spans}
+    ends = torch.tensor([span.end for span in row.spans], device=places.device)
+    sums = each.new_zeros(len(row.spans), dtype=torch.float64).index_add_(0, torch.searchsorted(ends, places, right=True), each.double())
+    return dict(zip((span.lane for span in row.spans), sums.tolist(), strict=True))
 
 
 def _advance(lane: Lane, nats: float, documents: Sequence[Document]) -> Step | FloatingPointError:

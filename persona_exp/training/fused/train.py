@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from persona_exp.modeling.bundle.shared import Shared
-from persona_exp.progress import progress
+from persona_exp.progress import Meter, progress
 from persona_exp.training.fused.lane import Lane, Step
 from persona_exp.training.fused.row_length import measured
-from persona_exp.training.fused.tick import NoRoom, tick
+from persona_exp.training.fused.tick import NoRoom, rows, tick
 from persona_exp.training.interruption import Interrupted, Interruption
+
+# Rows of several lanes are made no shorter than that before some of the lanes wait.
+SHORT_ROW = 512
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Tick:
 
 
 class Rider(Protocol):
-    """Whose lane it is. What one raises is told to it by `failed`, and touches no other."""
+    """Whose lane it is, of the same number. What one raises is told to it by `failed`, and touches no other."""
 
+    number: int
     lane: Lane
 
     def stepped(self, step: Step, tick: Tick) -> None:
@@ -42,6 +46,9 @@ class Rider(Protocol):
 
     def failed(self, error: Exception) -> None:
         """It cannot go on."""
+
+    def left(self) -> None:
+        """It rides no more: its lane is not asked for again."""
 
 
 class Line(Protocol):
@@ -70,15 +77,17 @@ def train(
 
     All save after the same ticks, and before who has finished or failed leaves, so that a bundle that was killed goes on in the same
     company from the same tick. A signal drops the steps that are not whole, saves the lanes as they were before, and raises Interrupted.
-    Without the memory for a row, half of the lanes wait till the others are done; a lane alone goes on with shorter rows, then, if
-    `may_recompute`, with activations that are computed twice; only then NoRoom is raised. With `grow` rows become as long as the memory
-    allows, as the first tick showed it.
+    Without the memory for a row, rows become shorter, then half of the lanes wait till the others are done; for a lane alone rows become
+    as short as a document, then, if `may_recompute`, activations are computed twice; what is still too much ends in NoRoom. With `grow`
+    rows become as long as the memory allows, as the second tick shows it.
     """
-    riding, saved = list(riders), time.monotonic()
+    riding, saved, began_at, longest = list(riders), time.monotonic(), ticks, 0
     _joined(shared, riders)
     with progress("training", _steps(riders)) as meter:
         while riding:
             began, short = time.monotonic(), None
+            if grow:
+                longest = max(longest, _longest_row(riding, row_tokens))
             try:
                 came = tick(shared, [rider.lane for rider in riding], row_tokens, interruption)
             except Interrupted:
@@ -90,14 +99,16 @@ def train(
             if short:
                 _clear(riding)
                 riding, row_tokens = _with_less(shared, riding, line, ticks, row_tokens, short, may_recompute)
-                at_once = len(riding)
+                at_once, grow = min(at_once, max(1, len(riding))), False
+                riding = riding or _boarded(shared, line, riding, at_once, ticks, meter)
                 continue
             ticks += 1
             meter.advance(len(came), note=f"{len(riding)} together" if len(riding) > 1 else "")
             tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
             told = Tick(time.monotonic() - began, tokens, len(riding), row_tokens)
-            if grow:
-                grow, row_tokens = False, measured(shared, row_tokens, min(row_tokens, tokens))
+            if grow and ticks - began_at == 2:
+                # With all that the optimisers keep, which the first row was not beside.
+                grow, row_tokens = False, measured(shared, row_tokens, longest)
             staying = [rider for rider in riding if _stepped(rider, came[rider.lane.number], told)]
             stay_on = [rider for rider in staying if not rider.lane.done]
             changes = len(stay_on) < len(riding)
@@ -108,33 +119,47 @@ def train(
             stay_on = [rider for rider in stay_on if rider in staying]
             if changes or len(stay_on) < len(riding):
                 _left(shared, [rider for rider in riding if rider not in stay_on])
-                arrived = line.board(stay_on, at_once - len(stay_on), ticks)
-                _joined(shared, arrived)
-                riding = [*stay_on, *arrived]
-                meter.extend(_steps(arrived))
+                riding = _boarded(shared, line, stay_on, at_once, ticks, meter)
+
+
+def _boarded(shared: Shared, line: Line, riding: Sequence[Rider], at_once: int, ticks: int, meter: Meter) -> list[Rider]:
+    """Those who ride, and with them those who take the places that are free."""
+    arrived = line.board(riding, at_once - len(riding), ticks)
+    _joined(shared, arrived)
+    meter.extend(_steps(arrived))
+    return [*riding, *arrived]
 
 
 def _with_less(
     shared: Shared, riding: list[Rider], line: Line, ticks: int, row_tokens: int, reason: NoRoom, may_recompute: bool
 ) -> tuple[list[Rider], int]:
-    """Who goes on, with rows of how many tokens, after a row had no room. Raises `reason` where there is nothing left to save."""
+    """Who goes on, with rows of how many tokens, after a row had no room: nobody where there is nothing left to save."""
+    documents = [len(one.input_ids) for rider in riding for one in rider.lane.window()]
+    row, least = min(row_tokens, sum(documents)), max(documents)
+    if row > max(least, SHORT_ROW if len(riding) > 1 else 0):
+        row = max(row // 2, least)
+        print(f"Out of memory: rows of {row} tokens from now on.", flush=True)
+        return riding, row
     if len(riding) > 1:
         half = (len(riding) + 1) // 2
         staying, going = riding[:half], riding[half:]
-        _left(shared, going)
         line.put_back(_all_told(going, "save", ticks))
+        _left(shared, going)
         print(f"Out of memory: {len(staying)} trials go on together, and {len(going)} after them.", flush=True)
         return staying, row_tokens
-    documents = [len(one.input_ids) for one in riding[0].lane.window()]
-    row = min(row_tokens, sum(documents))
-    if row > max(documents):
-        print(f"Out of memory: rows of {row // 2} tokens from now on.", flush=True)
-        return riding, row // 2
-    if shared.recompute or not may_recompute:
-        raise reason
-    shared.recompute = True
-    print("Out of memory: activations are computed twice from now on, and not kept.", flush=True)
-    return riding, row_tokens
+    if may_recompute and not shared.recompute:
+        shared.recompute = True
+        print("Out of memory: activations are computed twice from now on, and not kept.", flush=True)
+        return riding, row_tokens
+    riding[0].failed(reason)
+    _left(shared, riding)
+    return [], row_tokens
+
+
+def _longest_row(riders: Sequence[Rider], row_tokens: int) -> int:
+    """Tokens of the longest row of the next tick."""
+    documents = [one for rider in riders for one in rider.lane.window()]
+    return max(sum(len(one.input_ids) for one in row) for row in rows(documents, row_tokens))
 
 
 def _steps(riders: Sequence[Rider]) -> int:
@@ -148,7 +173,8 @@ def _joined(shared: Shared, riders: Sequence[Rider]) -> None:
 
 def _left(shared: Shared, riders: Sequence[Rider]) -> None:
     for rider in riders:
-        shared.leave(rider.lane.number)
+        shared.leave(rider.number)
+        rider.left()
 
 
 def _stepped(rider: Rider, step: Step | FloatingPointError, told: Tick) -> bool:

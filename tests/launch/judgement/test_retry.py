@@ -69,7 +69,7 @@ def test_out_of_memory_halves_a_bundle_then_the_rows_of_who_is_alone(tmp_path):
         return {**OOM, "together": number, "row_tokens": rows}
 
     records = []
-    for had, then in (((5, 512), (2, 512)), ((2, 512), (1, 512)), ((1, 128), (1, 64))):
+    for had, then in (((5, 2048), (2, 1024)), ((2, 600), (1, 512)), ((1, 128), (1, 64))):
         records.append(together(*had))
         found = of(told(tmp_path, *records))
         assert (found.next, found.room.together, found.room.row_tokens) == ("run", *then)

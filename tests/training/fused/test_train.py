@@ -21,12 +21,12 @@ RECIPES = [recipe(seed=number, r=2 + 2 * number, dropout=0.1, max_steps=steps, w
 class Rider:
     """A trial that keeps in memory what others keep on the disk."""
 
-    def __init__(self, model, number, told):
-        self.number, self.lane, self.saved, self.error, self.ticks = number, None, {}, None, []
+    def __init__(self, model, number, told, recipes=RECIPES):
+        self.recipes, self.number, self.lane, self.saved, self.error, self.ticks = recipes, number, None, {}, None, []
         self._model, self._told = model, told
 
     def ready(self):
-        self.lane = Lane(self.number, self._model, examples(self.number, 12 + self.number), RECIPES[self.number])
+        self.lane = Lane(self.number, self._model, examples(self.number, 12 + self.number), self.recipes[self.number])
         if self.saved:
             step = max(self.saved)
             self.lane.step, weights, states = step, *self.saved[step]
@@ -54,6 +54,10 @@ class Rider:
     def failed(self, error):
         self.error = error
         self._told.append(("failed", self.number))
+
+    def left(self):
+        self.weights = torch.cat([one.detach().clone() for one in self.lane.adapter.parameters()])
+        self.lane = None
 
 
 class Line:
@@ -85,15 +89,11 @@ def travelled(folder, at_once, product=add_slices, row_tokens=512):
     return riders, told
 
 
-def weights(rider):
-    return torch.cat([one.detach() for one in rider.lane.adapter.parameters()])
-
-
 def as_if_alone(riders, folder):
     for rider in riders:
         alone = Bundle(base(folder), RECIPES, [rider.number])
         alone.run(STEPS[rider.number])
-        torch.testing.assert_close(weights(rider), alone.weights()[rider.number], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(rider.weights, alone.weights()[rider.number], rtol=1e-9, atol=1e-12)
 
 
 def test_who_waits_takes_the_place_of_who_is_done(folder):
@@ -158,6 +158,30 @@ def test_a_lane_alone_goes_on_with_shorter_rows(folder, capsys):
     as_if_alone(riders, folder)
 
 
-def test_where_nothing_is_left_to_save_it_says_so(folder):
-    with pytest.raises(NoRoom, match="out of memory"):
-        travelled(folder, at_once=2, product=hungry(0))
+def test_whoever_has_no_room_even_alone_fails_alone(folder):
+    def product(x, y, parts):
+        if any(len(part.pair.a) == 8 for part in parts):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return add_slices(x, y, parts)
+
+    riders, told = travelled(folder, at_once=2, product=product)
+    assert [isinstance(rider.error, NoRoom) for rider in riders] == [False, False, False, True]
+    assert sorted(one[1] for one in told if one[0] == "finished") == [0, 1, 2]
+    as_if_alone(riders[:3], folder)
+
+
+def test_rows_of_several_lanes_are_shortened_before_some_must_wait(folder, capsys):
+    def product(x, y, parts):
+        if len(x) > 520:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return add_slices(x, y, parts)
+
+    long = [recipe(seed=number, max_steps=3, effective_batch_size=16, warmup_steps=1) for number in range(3)]
+    shared, told = Shared(base(folder), product), []
+    riders = [Rider(shared.model, number, told, long) for number in range(3)]
+    line = Line(riders)
+    train(shared, line.board([], 3, 0), line, ticks=0, at_once=3, row_tokens=2048, interruption=Interruption())
+    said = capsys.readouterr().out
+    assert "rows of" in said
+    assert "after them" not in said
+    assert all(tick.lanes == 3 and tick.row_tokens <= 520 for rider in riders for tick in rider.ticks)
