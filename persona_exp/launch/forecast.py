@@ -84,7 +84,7 @@ def _sealings(rows: Sequence[Row]) -> list[Sealing]:
 
 def device_of(options: LocalOptions | SlurmOptions, cluster: Cluster, limits: "Limits | None") -> Device:
     """A GPU, or the cores of a job or of this machine, shared among as many as run there at once."""
-    from persona_exp.launch.workers.cgroup import memory_gb
+    from persona_exp.cgroup import memory_gb
     from persona_exp.launch.workers.gpus import gpu_memory_gb, gpus_here, gpus_of
 
     if isinstance(options, SlurmOptions):

@@ -6,6 +6,8 @@ of four, and none of the time that making them takes.
 
 from typing import TYPE_CHECKING, Any
 
+from persona_exp import cgroup
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,14 +45,23 @@ def cached_bytes(model: "torch.nn.Module") -> int:
 
 def fits(model: "torch.nn.Module", reserve_bytes: int) -> bool:
     """Whether there is memory now to dequantise `model` where it is and still leave `reserve_bytes`."""
-    from persona_exp.modeling.bundle.room import free_bytes
-
     quantised = list(_quantised(model).values())
     if not quantised:
         return True
     # While one is made, its 4-bit copy is still there.
     peak = cached_bytes(model) + max(_quantised_bytes(one) for one in quantised)
     return peak + reserve_bytes <= free_bytes(quantised[0].weight.device)
+
+
+def free_bytes(device: "torch.device") -> int:
+    """Bytes to be had on `device` now, those included that PyTorch holds on to without using them."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return cgroup.free_bytes()
 
 
 def _quantised(model: "torch.nn.Module") -> dict[str, Any]:

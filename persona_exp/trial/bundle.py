@@ -78,6 +78,7 @@ class Bundle:
                 at_once=self._at_once,
                 row_tokens=self._row_tokens,
                 grow=self._grow,
+                may_yield=first.config.train.halve_on_oom,
                 may_recompute=twice is not False,
                 interruption=self._interruption,
             )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from persona_exp import cgroup
 from persona_exp.config.schema import Cluster
 from persona_exp.launch.forecast import Device, device_of
 from persona_exp.launch.options import LocalOptions, SlurmOptions
 from persona_exp.launch.slurm.limits import Limits
-from persona_exp.launch.workers import cgroup
 from persona_exp.launch.workers.gpus import gpu_memory_gb
 
 SITE = Limits(1001, None, 80.0)

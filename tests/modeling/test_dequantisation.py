@@ -10,10 +10,9 @@ import torch
 
 from persona_exp.modeling.base import load_model
 from persona_exp.modeling.bundle.adapter import Adapter, targets
-from persona_exp.modeling.bundle.room import free_bytes
 from persona_exp.modeling.bundle.row import Document, Row
 from persona_exp.modeling.bundle.shared import Shared
-from persona_exp.modeling.dequantisation import cached_bytes, dequantise, fits
+from persona_exp.modeling.dequantisation import cached_bytes, dequantise, fits, free_bytes
 
 NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -14,8 +14,8 @@ class Train:
     `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by; the last `keep_checkpoints` are kept.
     `gradient_checkpointing` computes activations again in the backward pass instead of keeping them: true, false, or `auto`: where
     engine=fused finds too little memory (engine=sft takes it for false).
-    `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets a trial that ran out of
-    memory go on with half the micro-batch at the same effective batch.
+    `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets trials that ran out of
+    memory go on with less of it: shorter rows and fewer at once, or of engine=sft half the micro-batch, at the same effective batch.
     """
 
     epochs: float = 3.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from persona_exp.cgroup import out_of_memory_kills
 from persona_exp.launch.judgement.room import AS_SEALED, Room
-from persona_exp.launch.workers.cgroup import out_of_memory_kills
 from persona_exp.launch.workers.output_relay import Outlet
 from persona_exp.training.interruption import SIGNALS
 from persona_exp.trial.attempt import process_started

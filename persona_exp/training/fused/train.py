@@ -70,6 +70,7 @@ def train(
     at_once: int,
     row_tokens: int,
     grow: bool = False,
+    may_yield: bool = True,
     may_recompute: bool = True,
     interruption: Interruption,
 ) -> None:
@@ -77,9 +78,9 @@ def train(
 
     All save after the same ticks, and before who has finished or failed leaves, so that a bundle that was killed goes on in the same
     company from the same tick. A signal drops the steps that are not whole, saves the lanes as they were before, and raises Interrupted.
-    Without the memory for a row, rows become shorter, then half of the lanes wait till the others are done; for a lane alone rows become
-    as short as a document, then, if `may_recompute`, activations are computed twice; what is still too much ends in NoRoom. With `grow`
-    rows become as long as the memory allows, as the second tick shows it.
+    Without the memory for a row NoRoom is raised, unless the bundle `may_yield`: then rows become shorter, then half of the lanes wait till
+    the others are done; for a lane alone rows become as short as a document, then, if `may_recompute`, activations are computed twice; a
+    lane that has no room even so fails. With `grow` rows become as long as the memory allows, as the second tick shows it.
     """
     riding, saved, began_at, longest = list(riders), time.monotonic(), ticks, 0
     _joined(shared, riders)
@@ -97,6 +98,8 @@ def train(
             except NoRoom as error:
                 short = error
             if short:
+                if not may_yield:
+                    raise short
                 _clear(riding)
                 riding, row_tokens = _with_less(shared, riding, line, ticks, row_tokens, short, may_recompute)
                 at_once, grow = min(at_once, max(1, len(riding))), False

@@ -10,8 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from persona_exp.cgroup import out_of_memory_kills
 from persona_exp.launch.judgement.room import Room
-from persona_exp.launch.workers.cgroup import out_of_memory_kills
 from persona_exp.launch.workers.child import Child, environment
 from persona_exp.launch.workers.ending import attempt_of
 from persona_exp.trial.attempt import node
