@@ -60,7 +60,7 @@ def rate(count: float, unit: str) -> str:
     return f"{figures(count)} T{unit}"
 
 
-def hours(joules: float) -> str:
+def energy(joules: float) -> str:
     """Energy: `1.5 Wh`."""
     watt_hours = joules / 3600
     return f"{figures(watt_hours)} Wh" if watt_hours < 1000 else f"{figures(watt_hours / 1000)} kWh"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from persona_exp.cli.columns import columns
-from persona_exp.cli.quantities import hours, memory, rate, several, span
+from persona_exp.cli.quantities import energy, memory, rate, several, span
 
 # The last so many attempts that trained are shown.
 SHOWN = 3
@@ -57,6 +57,6 @@ _FIGURES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (
     ("model FLOPs", "model_flops_per_second", lambda facts: rate(facts["model_flops_per_second"], "FLOP/s")),
     ("utilisation", "utilisation", _utilisation),
     ("peak memory", "peak_memory_bytes", lambda facts: memory(facts["peak_memory_bytes"])),
-    ("energy", "energy_joules", lambda facts: hours(facts["energy_joules"])),
+    ("energy", "energy_joules", lambda facts: energy(facts["energy_joules"])),
     ("bundle", "bundle", _bundle),
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from persona_exp.cli.quantities import hours, memory, rate
+from persona_exp.cli.quantities import energy, memory, rate
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from persona_exp.cli.quantities import hours, memory, rate
         (memory(812 << 20), "812 MiB"),
         (memory(1 << 30), "1 GiB"),
         (memory(141.5 * (1 << 30)), "142 GiB"),
-        (hours(36), "0.01 Wh"),
-        (hours(1.1e6), "306 Wh"),
-        (hours(9e6), "2.5 kWh"),
+        (energy(36), "0.01 Wh"),
+        (energy(1.1e6), "306 Wh"),
+        (energy(9e6), "2.5 kWh"),
     ],
 )
 def test_units(said, wanted):

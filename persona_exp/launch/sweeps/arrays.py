@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.launch.judgement.failed_nodes import shunned
-from persona_exp.launch.sweeps.plan import arrays
+from persona_exp.launch.sweeps.array_sizes import array_sizes
 from persona_exp.launch.sweeps.submission import Submission, comment, create, draft, note_jobs
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def parts(submission: Submission, limits: "Limits") -> Iterator[tuple[str, int, 
     keeper = 1 if submission.options["launch"]["keeper"] else 0
     # Whatever the limit and the queue, one array is tried, or nothing would ever run.
     room = None if limits.max_submit_jobs is None else max(1, limits.max_submit_jobs - limits.queued - first - keeper)
-    for number, (start, size) in enumerate(arrays(len(submission.tasks), limits.max_array_size, room, first=first)):
+    for number, (start, size) in enumerate(array_sizes(len(submission.tasks), limits.max_array_size, room, first=first)):
         yield f"array-{number}", start, size
 
 

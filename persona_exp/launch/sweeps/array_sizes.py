@@ -1,7 +1,7 @@
-"""Which tasks an array holds."""
+"""How a site's limits part tasks into arrays."""
 
 
-def arrays(n: int, max_array_size: int, max_submit_jobs: int | None, *, first: int = 0) -> list[tuple[int, int]]:
+def array_sizes(n: int, max_array_size: int, max_submit_jobs: int | None, *, first: int = 0) -> list[tuple[int, int]]:
     """(first task, number of tasks) of each array for the tasks from `first` to `n`.
 
     `max_array_size` caps an array's highest index + 1, `max_submit_jobs` what Slurm takes at once, each task counted: tasks beyond that

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_exp.launch.sweeps.plan import arrays
+from persona_exp.launch.sweeps.array_sizes import array_sizes
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from persona_exp.launch.sweeps.plan import arrays
     ],
 )
 def test_arrays_within_the_sites_limits(n: int, size: int, limit: int | None, first: int, expected: list[tuple[int, int]]) -> None:
-    assert arrays(n, size, limit, first=first) == expected
+    assert array_sizes(n, size, limit, first=first) == expected
 
 
 @given(st.integers(0, 3000), st.integers(1, 1500), st.none() | st.integers(0, 3000), st.integers(0, 1))
 def test_every_task_that_fits_is_in_one_array(n: int, size: int, limit: int | None, first: int) -> None:
-    found = arrays(n, size, limit, first=first)
+    found = array_sizes(n, size, limit, first=first)
     tasks = [task for start, count in found for task in range(start, start + count)]
     assert tasks == list(range(first, first + len(tasks)))
     assert all(0 < count <= size for _, count in found)
