@@ -82,6 +82,8 @@ def train(
     the others are done; for a lane alone rows become as short as a document, then, if `may_recompute`, activations are computed twice; a
     lane that has no room even so fails. With `grow` rows become as long as the memory allows, as the second tick shows it.
     """
+    if not riders:
+        return
     riding, saved, began_at, longest = list(riders), time.monotonic(), ticks, 0
     _joined(shared, riders)
     with progress("training", _steps(riders)) as meter:
