@@ -17,7 +17,8 @@ def others(record: Mapping[str, Any]) -> list[str]:
 def named(trial_ids: Sequence[str]) -> str:
     """`aaaaaaaaaaaa and bbbbbbbbbbbb`; of many, the first and how many more there are."""
     more = len(trial_ids) - NAMED
-    return " and ".join([*trial_ids[:NAMED], *([f"{more} more"] if more > 0 else [])])
+    *first, last = [*trial_ids[:NAMED], *([f"{more} more"] if more > 0 else [])]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def bundles(states: Sequence[State]) -> dict[str, int]:

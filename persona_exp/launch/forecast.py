@@ -71,7 +71,8 @@ def forecast(found: Sequence[Row], options: LocalOptions | SlurmOptions, limits:
         size=first.bundle.size,
         tasks_at_once=device.tasks_at_once,
         lane_bytes=lane_bytes(trials, loads, device.memory_gb, records, gpu=gpu),
-        saturated=saturated(records),
+        # On processors earlier runs tell more of who else was at work; who travels together must not hang on that.
+        saturated=saturated(records) if gpu else {},
         trials_per_task=options.trials_per_task if isinstance(options, SlurmOptions) else None,
         share=isinstance(options, LocalOptions),
     )

@@ -41,6 +41,8 @@ LOGIT_ROWS, PLAIN_ATTENTION = 512, 400
 SHARED_INPUTS = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "gate_proj": "mlp", "up_proj": "mlp"}
 # The CUDA context and cuBLAS's workspace: assumed, not measured.
 GPU_OVERHEAD = int(0.7 * GIB)
+# Of a bundle on CPU cores: the process itself, with torch, transformers and peft (measured with the tiny model).
+CPU_OVERHEAD = int(0.9 * GIB)
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ def shared(
     working = min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * number + 3 * FP32) + tokens * shape.hidden * 2 * (FP32 + number)
     if quantisation == "nf4" and not dequantised:
         working += max(inputs * outputs for inputs, outputs in shape.projections().values()) * number
-    weights = _weights(shape, "none" if dequantised else quantisation, double_quantisation, number) + (GPU_OVERHEAD if gpu else 0)
+    weights = _weights(shape, "none" if dequantised else quantisation, double_quantisation, number)
+    weights += GPU_OVERHEAD if gpu else CPU_OVERHEAD
     return Memory(weights, 0, 0, 0, int(tokens * kept + working))
 
 

@@ -101,7 +101,7 @@ def test_a_trial_whose_sweep_is_not_known_names_all_whom_it_met(desk):
     (desk.path / "sweeps" / SWEEP / "sweep.yaml").unlink()
     (desk.path / "sweeps" / SWEEP).rmdir()
     desk.attempt(desk.path / "trials" / A, 1, together_with=[B, C, D, E, F])
-    assert f"It runs together with {B} and {C} and {D} and 2 more, on one base model." in explain(desk.path, A, NOW)[0]
+    assert f"It runs together with {B}, {C}, {D} and 2 more, on one base model." in explain(desk.path, A, NOW)[0]
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,8 @@ def lines(estimate: Estimate) -> list[str]:
     runs = "1 earlier run, so without an interval" if estimate.records == 1 else f"{estimate.records} earlier runs, 95 % interval"
     why = f"{runs}, on {estimate.device}" if estimate.source == "records" else "cluster.hours_per_trial"
     told.append(f"{unit}: {hours.text()} (from {why}).")
-    what = f"{estimate.at_once} task{'s' if estimate.at_once > 1 else ''}" if estimate.bundles else f"{estimate.at_once}"
-    told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {what} run at once and none waits in the queue.")
+    what = ("1 task runs" if estimate.at_once == 1 else f"{estimate.at_once} tasks run") if estimate.bundles else f"{estimate.at_once} run"
+    told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {what} at once and none waits in the queue.")
     return told
 
 

@@ -36,9 +36,9 @@ class Load:
 class Terms:
     """What a plan must keep to: at most `size` trials at once, whose states take no more than `lane_bytes` of their base.
 
-    By base as well, `saturated` is the number of tokens a step from which on more bring nothing; a base that is not named there is
-    unknown. `tasks_at_once` tasks may run at the same time; with `share` their devices stand idle unless each has a task. The person's
-    `trials_per_task` is the queues' length, whatever the rest would make it.
+    By base as well, `saturated` is the number of tokens a step from which on more bring nothing: others rather have a task of their own,
+    where one more may run; a base that is not named there is unknown. `tasks_at_once` tasks may run at the same time; with `share` their
+    devices stand idle unless each has a task. The person's `trials_per_task` is the queues' length, whatever the rest would make it.
     """
 
     size: int = 1
@@ -100,6 +100,8 @@ def gathered(loads: Iterable[Load]) -> list[Load]:
 def said(tasks: Sequence[Task]) -> str | None:
     """One line for people; None where there is nothing to say of bundles."""
     riding = [task for task in tasks if task.base and not any(load.reason for load in task.loads)]
+    if all(len(task.loads) == 1 for task in riding):
+        riding = []
     reasons: dict[str, int] = {}
     for task in tasks:
         for load in task.loads:
@@ -227,10 +229,8 @@ def _shared_out(trials: Sequence[Load], number: int) -> list[list[Load]]:
 
 
 def _task(queue: Sequence[Load], base: str, terms: Terms) -> Task:
-    """As many at once as fit whoever of the queue they are, and no more than it takes of the smallest to keep the device busy."""
+    """As many at once as fit, whoever of the queue they are."""
     riding = [one for one in queue if one.work]
     largest = accumulate(sorted((one.state_bytes for one in riding), reverse=True))
     fitting = sum(taken <= terms.lane_bytes.get(base, math.inf) for taken in largest)
-    fewest = accumulate(sorted(one.tokens_a_step or 0 for one in riding))
-    busy = 1 + sum(tokens < terms.saturated.get(base, math.inf) for tokens in fewest)
-    return Task(tuple(queue), max(1, min(terms.size, fitting, busy, len(riding))))
+    return Task(tuple(queue), max(1, min(terms.size, fitting, len(riding))))

@@ -23,6 +23,8 @@ EXAMPLES_GUESSED = 1000
 USED_PART = 0.9
 # A step of these sizes is as fast as one of the next size but this part.
 NEARLY = 0.95
+# Fewer measurements of a size say nothing.
+FEWEST = 3
 
 # By base, what one device did with it before.
 Records = Mapping[str, Sequence[Record]]
@@ -150,8 +152,8 @@ def saturated(records: Records) -> dict[str, float]:
 def enough_tokens(seen: Sequence[tuple[float, float]]) -> float | None:
     """The smallest of the sizes in `seen` (tokens a step, tokens a second) that is as fast as the fastest but 5 %; None: not known.
 
-    Steps of half an octave count as one size, at the median of what they took. A larger one must have been tried: as long as the largest
-    alone is the fastest, a larger one might be faster still.
+    Steps of half an octave count as one size, at the median of what they took, three of them at least. A larger one must have been tried:
+    as long as the largest alone is the fastest, a larger one might be faster still.
     """
     from math import log2
     from statistics import median
@@ -159,7 +161,8 @@ def enough_tokens(seen: Sequence[tuple[float, float]]) -> float | None:
     sizes: dict[int, list[tuple[float, float]]] = {}
     for tokens, speed in seen:
         sizes.setdefault(round(2 * log2(tokens)), []).append((tokens, speed))
-    medians = [(median(tokens for tokens, _ in one), median(speed for _, speed in one)) for _, one in sorted(sizes.items())]
+    several = [one for _, one in sorted(sizes.items()) if len(one) >= FEWEST]
+    medians = [(median(tokens for tokens, _ in one), median(speed for _, speed in one)) for one in several]
     best = max((speed for _, speed in medians), default=0.0)
     fast = [tokens for tokens, speed in medians[:-1] if speed >= NEARLY * best]
     return fast[0] if fast else None

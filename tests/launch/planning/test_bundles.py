@@ -151,8 +151,9 @@ def test_memory_and_a_busy_device_bound_who_rides_at_once() -> None:
     loads = [load(number, state_bytes=10, tokens_a_step=500.0) for number in range(8)]
     assert shapes(plan(loads, Terms(size=8, tasks_at_once=9, lane_bytes={"m": 45}))) == [(4, 4), (4, 4)]
     assert shapes(plan(loads, Terms(size=8, tasks_at_once=9, saturated={"m": 1000.0}))) == [(2, 2)] * 4
-    # Tasks are scarce: the queues are longer, and no more ride at once.
-    assert shapes(plan(loads, Terms(size=8, tasks_at_once=2, saturated={"m": 1000.0}))) == [(4, 2), (4, 2)]
+    # Tasks are scarce: no device stands idle for which fewer ought to ride.
+    assert shapes(plan(loads, Terms(size=8, tasks_at_once=2, saturated={"m": 1000.0}))) == [(4, 4), (4, 4)]
+    assert shapes(plan(loads, Terms(size=8, tasks_at_once=1, saturated={"m": 1000.0}))) == [(8, 8)]
     assert shapes(plan(loads, Terms(size=8, tasks_at_once=1, lane_bytes={"m": 45}))) == [(8, 4)]
 
 

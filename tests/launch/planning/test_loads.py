@@ -107,13 +107,18 @@ def test_where_memory_is_scarce_what_recomputing_saves_counts(config: Callable[.
     ],
 )
 def test_the_smallest_step_that_is_as_fast_as_larger_ones_is_enough(seen: list[tuple[float, float]], enough: float | None) -> None:
-    assert enough_tokens(seen) == enough
+    assert enough_tokens(seen * 3) == enough
+
+
+def test_a_size_that_was_seen_once_or_twice_says_nothing() -> None:
+    noise = [(7010.0, speed) for speed in (2300.0, 20400.0, 9000.0)]
+    assert enough_tokens([*noise, (3500.0, 21000.0), (14000.0, 1000.0)]) is None
 
 
 def test_a_base_is_as_busy_as_records_of_the_same_base_tell(config: Callable[..., Config]) -> None:
     trials = sealings(config("model=tiny"))
     sizes = ((512, 1000.0), (2048, 2000.0), (8192, 2000.0))
-    records = [replace(RECORD, bundle=Bundle(8, 2048, tokens, speed, None)) for tokens, speed in sizes]
+    records = [replace(RECORD, bundle=Bundle(8, 2048, tokens, speed, None)) for tokens, speed in sizes] * 3
     assert saturated(records_of(trials, history(trials, WORK), [RECORD, *records])) == {"x": 2048}
     assert saturated(records_of(trials, history(trials, replace(WORK, base="another")), records)) == {}
     assert saturated(records_of(trials, History(None), records)) == {}
