@@ -22,6 +22,9 @@ from persona_exp.training.schedule import plan
 from persona_exp.training.sft import train
 from tests.training.curves import of_tensorboard, of_wandb
 
+# They train again and again; what an engine does to a model in short is in test_training_version.
+pytestmark = pytest.mark.long
+
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -122,9 +125,9 @@ def logged(root):
     ("quantisation", "method", "micro_batch_size", "resumed_from"),
     [
         ("none", "lora", 4, 8),
-        pytest.param("nf4", "lora", 2, 8, marks=pytest.mark.long),
+        ("nf4", "lora", 2, 8),
         ("nf4", "lora", 8, 9),
-        pytest.param("none", "full", 4, 8, marks=pytest.mark.long),
+        ("none", "full", 4, 8),
     ],
 )
 def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quantisation, method, micro_batch_size, resumed_from):
@@ -143,7 +146,6 @@ def test_an_interrupted_run_ends_bit_identical(folder, encoded, tmp_path, quanti
     assert pieced == unbroken
 
 
-@pytest.mark.long
 def test_half_the_micro_batch_sees_the_same_examples_on_the_same_schedule(folder, encoded, tmp_path):
     run(folder, encoded, tmp_path / "whole", 1)
     with pytest.raises(Interrupted):
@@ -157,7 +159,6 @@ def test_half_the_micro_batch_sees_the_same_examples_on_the_same_schedule(folder
     assert [line["loss"] for line in cut] == pytest.approx([line["loss"] for line in whole], abs=0.05)
 
 
-@pytest.mark.long
 def test_half_the_micro_batch_without_dropout_is_the_same_training(folder, encoded, tmp_path, monkeypatch):
     import persona_exp.modeling.adapter as adapter
 
@@ -248,7 +249,7 @@ def small_disk(tmp_path):
     os.close(held)
 
 
-@pytest.mark.parametrize("room", [20, 250, *(pytest.param(room, marks=pytest.mark.long) for room in (0, 60, 150, 300))])
+@pytest.mark.parametrize("room", [0, 20, 60, 150, 250, 300])
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_staging(folder, encoded, small_disk, monkeypatch, room):
     """Room (KB) for the beginning of a second checkpoint only, so that another file is cut short each time."""
     monkeypatch.setattr(disk, "FIXED_BYTES", 2**20)
@@ -269,7 +270,6 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_no_staging(folder, 
     assert summary.resumed_from_step == 5
 
 
-@pytest.mark.long
 def test_saving_more_often_changes_nothing(folder, encoded, tmp_path):
     _, _, often = run(folder, encoded, tmp_path / "often", 1, checkpoint_steps=1)
     _, _, by_time = run(folder, encoded, tmp_path / "time", 1, checkpoint_steps=1000, checkpoint_minutes=1e-9)
@@ -327,7 +327,6 @@ def test_tensorboard_gets_the_curves(folder, encoded, tmp_path, monkeypatch):
     assert [step for step, _ in curves["train/loss"]] == list(range(1, 13))
 
 
-@pytest.mark.long
 def test_wandb_gets_the_curves_a_run_for_each_trial(folder, encoded, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     with pytest.raises(Interrupted):
