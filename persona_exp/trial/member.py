@@ -14,6 +14,7 @@ from persona_exp.trial.account import Account, Meter
 from persona_exp.trial.attempt import Attempt, Cancelled
 from persona_exp.trial.directory import Directory
 from persona_exp.trial.outcome import ended
+from persona_exp.trial.recipe import recipe
 from persona_exp.trial.resume import CHECKPOINTS, Tick, adopt, step_at
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from persona_exp.modeling.bundle.adapter import Adapter
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.training.fused.lane import Lane, Step
-    from persona_exp.training.fused.recipe import Recipe
     from persona_exp.training.fused.train import Tick as BundleTick
     from persona_exp.training.tracking import Tracker
 
@@ -217,30 +217,3 @@ class Member:
     def failed(self, error: Exception) -> None:
         """It leaves the bundle."""
         self.end(error)
-
-
-def recipe(config: "Config", examples: int) -> "Recipe":
-    """What the engine reads of a trial's config."""
-    from persona_exp.training.fused.recipe import Recipe
-
-    lora, optim = config.lora, config.optim
-    schedule = stages.schedule_of(config, examples, None)
-    return Recipe(
-        seed=config.seed,
-        r=lora.r,
-        alpha=lora.alpha,
-        dropout=lora.dropout,
-        rslora=lora.rslora,
-        target_modules=tuple(lora.target_modules),
-        optimizer=optim.name,
-        lr=optim.lr,
-        lr_schedule=optim.schedule,
-        weight_decay=optim.weight_decay,
-        beta1=optim.beta1,
-        beta2=optim.beta2,
-        max_grad_norm=optim.max_grad_norm,
-        max_steps=schedule.max_steps,
-        warmup_steps=schedule.warmup_steps,
-        effective_batch_size=optim.effective_batch_size,
-        loraplus_lr_ratio=optim.loraplus_lr_ratio,
-    )
