@@ -50,7 +50,13 @@ def attempts(folder: Path, seal: str) -> list[dict[str, Any]]:
     return [read_record(path) for path in attempt_files(folder / "runs" / "trials" / seal.split("/")[0])]
 
 
-def until(holds: Callable[[], Any], seconds: float = 20) -> Any:
+def status(folder: Path, seal: str) -> str | None:
+    """The status of a trial's last attempt; None before its first."""
+    told = attempts(folder, seal)
+    return str(told[-1]["status"]) if told else None
+
+
+def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait for something to hold; what it was."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -65,8 +71,7 @@ def running(folder: Path, seal: str) -> int:
     """Wait for a trial to run; its process."""
 
     def pid() -> Any:
-        told = attempts(folder, seal)
-        return told and told[-1]["status"] == "running" and told[-1]["pid"]
+        return status(folder, seal) == "running" and attempts(folder, seal)[-1]["pid"]
 
     return int(until(pid))
 

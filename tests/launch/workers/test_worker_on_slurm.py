@@ -9,7 +9,7 @@ from persona_exp.launch.judgement.failed_nodes import failed_twice, note_failed_
 from persona_exp.launch.slurm import queue, submit
 from persona_exp.launch.sweeps import arrays, submission
 from persona_exp.launch.sweeps.arrays import send
-from tests.launch.rehearsed import attempts, running, sealed
+from tests.launch.rehearsed import attempts, running, sealed, status
 from tests.slurm.site import fake_site
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
@@ -86,7 +86,7 @@ def test_a_node_that_fails_costs_nothing_but_time(site, sweep, tmp_path):
     _, _, seals = sweep(1, seconds="4")
     running(tmp_path, seals[0])
     site.fail(attempts(tmp_path, seals[0])[0]["host"])
-    site.until(lambda: attempts(tmp_path, seals[0])[-1]["status"] == "finished", 60)
+    site.until(lambda: status(tmp_path, seals[0]) == "finished", 60)
     assert len(attempts(tmp_path, seals[0])) == 2
 
 
@@ -97,7 +97,7 @@ def test_a_node_that_went_down_is_noted_without_accounting(site, sweep, tmp_path
         (host,) = {running(tmp_path, seal) and attempts(tmp_path, seal)[0]["host"] for seal in seals}
         # Its processes go on, as far as they can tell: none of them has a last word.
         site.run("fakeslurm", "fail", host, "leave")
-        site.until(lambda: [attempts(tmp_path, seal)[-1]["status"] for seal in seals] == ["finished"] * 2, 60)
+        site.until(lambda: [status(tmp_path, seal) for seal in seals] == ["finished"] * 2, 60)
     finally:
         site.run("fakeslurm", "set", "accounting", "true")
         for name in ("node1", "node2", "node3"):
@@ -121,7 +121,7 @@ def test_where_scontrol_is_missing_the_task_is_submitted_again(without_scontrol,
     made, jobs, seals = sweep(2, at_once=2, seconds="4")
     running(tmp_path, seals[1])
     site.run("scancel", "--signal=USR2", f"{jobs['arrays'][0]['id']}_1")
-    site.until(lambda: [attempts(tmp_path, seal)[-1]["status"] for seal in seals] == ["finished"] * 2, 60)
+    site.until(lambda: [status(tmp_path, seal) for seal in seals] == ["finished"] * 2, 60)
     assert [one.by["who"] for one in submission.submissions(made.sweep_folder)] == ["person", "worker"]
 
 
@@ -129,7 +129,7 @@ def test_a_canary_that_sings_lets_the_others_go_before_it_ends(site, sweep, tmp_
     _, _, seals = sweep(3, canary=True, seconds="8")
     running(tmp_path, seals[0])
     running(tmp_path, seals[1])
-    assert attempts(tmp_path, seals[0])[-1]["status"] == "running"
+    assert status(tmp_path, seals[0]) == "running"
 
 
 def test_a_canary_that_fails_holds_the_sweep_and_calls_the_others_off(site, sweep, tmp_path):
@@ -162,5 +162,5 @@ def test_a_node_that_failed_twice_is_left_for_another(site, sweep, tmp_path):
     for boot in "ab":
         note_failed_node(made.sweep_folder, {"host": first["host"], "process_started": boot})
     site.run("scontrol", "requeue", first["job"]["id"])
-    site.until(lambda: attempts(tmp_path, seals[0])[-1]["status"] == "finished", 60)
+    site.until(lambda: status(tmp_path, seals[0]) == "finished", 60)
     assert attempts(tmp_path, seals[0])[-1]["host"] != first["host"]
