@@ -19,6 +19,9 @@ MODEL_KEYS_REPLACED_BY_DIGEST = ("name", "source", "location", "revision", "sha2
 # Defaults that lora and optim take up: they count there.
 MODEL_KEYS_READ_ELSEWHERE = ("target_modules", "lr")
 
+# The settings of train that change a result only together with patience.
+LOOKS = ("eval_steps", "eval_items", "early_stopping_patience")
+
 
 def identity_fields(group: Any) -> dict[str, Any]:
     """A config group as a dictionary, without the fields that cannot change a result."""
@@ -63,6 +66,10 @@ def identity(config: Config, *, model_digest: str, template_digest: str | None, 
     # At 1 it is LoRA as it was, and where there is no B it is not read.
     if "lora" not in what or config.optim.loraplus_lr_ratio == 1:
         del what["optim"]["loraplus_lr_ratio"]
+    # Who never stops early is only looked at.
+    if what["train"]["early_stopping_patience"] is None:
+        for key in LOOKS:
+            del what["train"][key]
     if what["train"]["max_steps"] is not None:
         del what["train"]["epochs"]
     return what

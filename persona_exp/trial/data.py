@@ -135,7 +135,19 @@ def training_examples(config: Config, data_id: str) -> list[Example]:
 
 def evaluation_examples(config: Config, data_id: str) -> list[Example]:
     """The replies that the trial is measured on: the persona's dialogue of the held-out split, whatever the mix."""
-    examples = read_examples(Path(config.runs), data_id, config.evaluation.split)
+    return _replies(config, data_id, config.evaluation.split)
+
+
+def validation_examples(config: Config, data_id: str) -> list[Example]:
+    """The replies that the trial is looked at while it trains: the same of the validation split. UserError: there are none."""
+    found = _replies(config, data_id, "validation")
+    if not found:
+        raise UserError("The validation split holds no reply for train.eval_steps to look at: name a book in corpus.validation.")
+    return found
+
+
+def _replies(config: Config, data_id: str, split: str) -> list[Example]:
+    examples = read_examples(Path(config.runs), data_id, split)
     return [one for one in examples if one.kind == "dialogue" and one.persona == config.persona.name]
 
 
@@ -160,6 +172,8 @@ def _check_use(config: Config, data_id: str) -> None:
         raise UserError("data.kinds leaves out dialogue, which trials are measured on; add it there (data.mix.dialogue=0 trains on none).")
     if not evaluation_examples(config, data_id):
         raise UserError(f"The {config.evaluation.split} split holds no reply: name a book in corpus.{config.evaluation.split}.")
+    if config.method.name != "none" and config.train.eval_steps is not None:
+        validation_examples(config, data_id)
 
 
 def read_examples(runs: Path, data_id: str, split: str) -> list[Example]:

@@ -102,7 +102,8 @@ class Member:
                 f"An example of {longest} tokens is longer than this model's attention window of {most}, which engine=fused does not "
                 f"compute: set train.max_length={most}, or engine=sft."
             )
-        self.lane = Lane(self.number, model, encoded, recipe(self.config, len(encoded)))
+        validation = stages.validation_of(self.config, self.data_id, tokenizer)
+        self.lane = Lane(self.number, model, encoded, recipe(self.config, len(encoded)), validation)
         self.account = self.account or Account(meter)
 
     def resume(self, tick: Tick | None = None) -> None:
@@ -150,6 +151,16 @@ class Member:
         if self.directory.cancelled.exists():
             raise Cancelled("cancelled")
 
+    def looked(self, loss: float) -> None:
+        """Log what it has come to on what it does not learn from."""
+        validation, tracker = self.lane.validation, self._tracker
+        assert validation
+        assert tracker
+        validation.looked(self.lane.step, loss, self.lane.adapter)
+        with (self.attempt.folder / "validation.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.lane.step, "eval_loss": loss}) + "\n")
+        tracker.log(self.lane.step, {"eval_loss": loss})
+
     def due(self, ticks: int, seconds: float) -> bool:
         """Whether it is time for a checkpoint."""
         settings = self.config.train
@@ -175,10 +186,11 @@ class Member:
         from persona_exp.modeling.adapter import write_adapter
         from persona_exp.modeling.source import published_name
 
+        self._note_validation()
         lora, model = self.config.lora, self.config.model
         staged = self.attempt.staging / "adapter"
         write_adapter(
-            self.lane.adapter.tensors(),
+            self.lane.result(),
             staged,
             published_name(model.source, model.location),
             r=lora.r,
@@ -189,6 +201,15 @@ class Member:
         )
         stages.publish_adapter(staged, self.directory, self.attempt)
         self._note_training()
+
+    def _note_validation(self) -> None:
+        validation, step, of = self.lane.validation, self.lane.step, self.lane.recipe.max_steps
+        if validation is None:
+            return
+        early, best = step < of, validation.best_step
+        self.attempt.note(validation={"best_step": best, "best_eval_loss": validation.best_loss, "stopped_early": early})
+        if early:
+            print(f"Trial {self.directory.trial_id}: stopped early at step {step} of {of}, best at step {best}.", flush=True)
 
     def _note_training(self) -> None:
         if self.account and self.account.seconds and "training" not in self.attempt.record:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -79,6 +80,9 @@ def seal(config: "Config", *, command: str) -> Sealed:
     }
     sealed = directory.seals / f"{files.digest(facts)[:8]}.json"
     _put(sealed, json.dumps(facts, indent=2) + "\n")
+    # Asked for anew: `persona-exp clean` counts from here. Another person's folder may not be ours to touch.
+    with suppress(OSError):
+        os.utime(directory.path)
     return Sealed(directory, path, sealed)
 
 
@@ -175,9 +179,9 @@ def _prepare(config: "Config") -> str:
     # Which examples are drawn is no part of the data, and whether there are enough of them does not hang on it.
     del read["data"]["seed"]
     others = {name: asdict(persona) for name, persona in config.others.items()}
-    key = files.canonical_json(
-        {**read, "others": others, "split": config.evaluation.split, "trains": config.method.name != "none", "runs": config.runs}
-    )
+    trains = config.method.name != "none"
+    asks = {"split": config.evaluation.split, "trains": trains, "looks": trains and config.train.eval_steps is not None}
+    key = files.canonical_json({**read, **asks, "others": others, "runs": config.runs})
     known = _prepared.get(key)
     if known is None or not data_folder(Path(config.runs), known).is_dir():
         known = _prepared[key] = prepare(config)

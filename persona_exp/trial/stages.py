@@ -17,6 +17,7 @@ from persona_exp.trial.throughput import flops_per_token, multiplied_weights, tr
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
     from persona_exp.evaluation.subject import Settings, Subject
+    from persona_exp.training.fused.validation import Validation
     from persona_exp.training.schedule import Schedule
 
 
@@ -163,6 +164,21 @@ def encode_examples(config: "Config", data_id: str, tokenizer: Any, attempt: Att
     print(report.sentence(), flush=True)
     labels.show(encoded[: settings.show_labels], tokenizer)
     return encoded
+
+
+def validation_of(config: "Config", data_id: str, tokenizer: Any) -> "Validation | None":
+    """What the trial is looked at while it trains; None where it is not."""
+    from persona_exp.evaluation.choice import choose
+    from persona_exp.modeling.chat import encode
+    from persona_exp.training.fused.validation import Validation
+    from persona_exp.trial.data import validation_examples
+
+    model, settings = config.model, config.train
+    if settings.eval_steps is None:
+        return None
+    chosen = choose([vars(one) for one in validation_examples(config, data_id)], settings.eval_items)
+    encoded = [encode(tokenizer, one["messages"], settings.max_length, model.system_role, model.end_of_turn) for one in chosen]
+    return Validation(encoded, settings.eval_steps, settings.early_stopping_patience)
 
 
 def _trainable(config: "Config", model_folder: Path) -> Any:

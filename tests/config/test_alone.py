@@ -47,6 +47,17 @@ def test_one_rate_for_all_is_what_sft_has(config, overrides, says):
     assert config("engine=noop", "optim.loraplus_lr_ratio=16").optim.loraplus_lr_ratio == 16
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [("engine=sft", "engine=sft looks at nothing before the end"), ("method=full", "method=full changes the base model")],
+)
+def test_looks_while_it_trains_are_of_engine_fused(config, override, says):
+    with pytest.raises(UserError) as refusal:
+        config(override, "train.eval_steps=5")
+    assert str(refusal.value) == f"train.eval_steps=5 needs engine=fused: {says}."
+    assert config("engine=sft", "method=none", "train.eval_steps=5").train.eval_steps == 5
+
+
 def test_trials_of_a_sweep_keep_the_engine_that_they_were_given(config):
     """One of them resolved to sft changes nothing for those that share its group."""
     from dataclasses import replace

@@ -76,6 +76,8 @@ def test_preset_is_the_published_recipe(config):
         ("optim.lr=nan", "optim.lr"),
         ("data.split=random", "data.split=random"),
         ("train.epochs=0", "train.epochs"),
+        ("train.eval_steps=0", "train.eval_steps=0"),
+        ("train.early_stopping_patience=2", "train.early_stopping_patience needs train.eval_steps"),
         ("method.name=magic", "method.name=magic"),
         ("seed=-1", "seed=-1"),
         ("optim.beta1=1", "optim.beta1=1"),

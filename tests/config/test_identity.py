@@ -36,6 +36,7 @@ INSIDE = [
     "train.epochs=2",
     "train.max_steps=5",
     "train.max_length=64",
+    "train.eval_steps=5 train.early_stopping_patience=2",
     "seed=1",
     "data.mix.dialogue=0.5",
     "data.size=10",
@@ -59,7 +60,14 @@ def test_what_cannot_change_a_result_is_outside(config, override):
 
 @pytest.mark.parametrize("override", INSIDE)
 def test_what_can_change_a_result_is_inside(config, override):
-    assert ident(config, override) != ident(config)
+    assert ident(config, *override.split()) != ident(config)
+
+
+def test_looks_count_only_where_they_can_stop_a_trial(config):
+    assert ident(config, "train.eval_steps=5", "train.eval_items=3") == ident(config)
+    stopping = ("train.eval_steps=5", "train.early_stopping_patience=2")
+    others = ("train.eval_steps=6", "train.eval_items=3", "train.early_stopping_patience=3")
+    assert len({ident(config, *stopping), *(ident(config, *stopping, one) for one in others)}) == 4
 
 
 @pytest.mark.parametrize("override", ["lora.r=4", "optim.lr=1e-3", "train.epochs=1", "seed=1", "data.mix.dialogue=0.5"])

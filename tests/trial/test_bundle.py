@@ -53,6 +53,19 @@ def lines(trial):
     return {line["step"]: line["loss"] for log in logs for line in map(json.loads, log.read_text().splitlines())}
 
 
+def gone_on_until(last, kill, sealed, child):
+    """Kill a bundle when its first trial is at step `last`."""
+    process = child(*(trial.path for trial in sealed))
+    deadline = time.monotonic() + 120
+    while max(lines(sealed[0]), default=0) < last:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(kill)
+    process.communicate(timeout=60)
+    assert process.returncode == (-9 if kill == signal.SIGKILL else 75)
+
+
 def test_each_is_published_as_if_alone(sealed, child):
     process = child("--log", *(trial.path for trial in sealed))
     process.communicate(timeout=200)
@@ -91,15 +104,7 @@ def test_killed_and_gone_on_with_they_end_in_the_same_bits(size, child, tiny, tm
     folder = tmp_path_factory.mktemp("killed")
     again = [seal(tiny(*FUSED, *trial, size, f"runs={folder}"), command="") for trial in TRIALS]
     for last, kill in ((3, signal.SIGKILL), (7, signal.SIGTERM)):
-        process = child(*(trial.path for trial in again))
-        deadline = time.monotonic() + 120
-        while max(lines(again[0]), default=0) < last:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(kill)
-        process.communicate(timeout=60)
-        assert process.returncode == (-9 if kill == signal.SIGKILL else 75)
+        gone_on_until(last, kill, again, child)
     process = child(*(trial.path for trial in again))
     process.communicate(timeout=200)
     assert process.returncode == 0
@@ -113,6 +118,40 @@ def test_the_next_takes_the_place_of_who_is_done(tiny):
     assert [record(trial)["together_with"] for trial in sealed] == [[second, third], [first], [first]]
     assert [record(trial)["training"]["steps"] for trial in sealed] == [9, 5, 9]
     assert record(sealed[0])["ended"] <= record(sealed[2])["ended"]
+
+
+# The first learns so fast that it forgets; the third takes the place of whoever has had enough first.
+STOPPING = ("data.validation_fraction=0.3", "train.eval_steps=2", "train.early_stopping_patience=2", "bundle.size=2", "train.max_steps=20")
+FORGETTING = (
+    ("lora.r=4", "optim.lr=3", "lora.dropout=0.1"),
+    ("lora.r=8", "optim.lr=1e-4"),
+    ("lora.r=8", "optim.lr=2", "seed=3"),
+)
+
+
+def looks(trial):
+    logs = sorted(trial.directory.attempts.glob("*/validation.jsonl"))
+    return {line["step"]: line["eval_loss"] for log in logs for line in map(json.loads, log.read_text().splitlines())}
+
+
+def test_who_no_longer_gets_better_stops_and_publishes_its_best(child, tiny, tmp_path_factory):
+    sealed = [seal(tiny(*FUSED, *STOPPING, *trial), command="") for trial in FORGETTING]
+    child("--log", *(trial.path for trial in sealed)).communicate(timeout=200)
+    for trial in sealed:
+        told, seen, steps = record(trial)["validation"], looks(trial), record(trial)["training"]["steps"]
+        best = min(seen, key=lambda step: (seen[step], step))
+        assert told == {"best_step": best, "best_eval_loss": seen[best], "stopped_early": steps < 20}
+        assert (steps, max(seen)) == ((best + 4, best + 4) if steps < 20 else (20, 20))
+    assert [record(trial)["validation"]["stopped_early"] for trial in sealed[:2]] == [True, False]
+    # The slot was free for the third while the second went on.
+    assert record(sealed[2])["together_with"] == [sealed[1].trial_id]
+    folder = tmp_path_factory.mktemp("killed")
+    again = [seal(tiny(*FUSED, *STOPPING, *trial, f"runs={folder}"), command="") for trial in FORGETTING]
+    for last, kill in ((3, signal.SIGKILL), (6, signal.SIGTERM)):
+        gone_on_until(last, kill, again, child)
+    child(*(trial.path for trial in again)).communicate(timeout=200)
+    assert adapters(again) == adapters(sealed)
+    assert [looks(trial) for trial in again] == [looks(trial) for trial in sealed]
 
 
 def test_the_base_model_is_measured_beside_its_adapters(tiny, child):

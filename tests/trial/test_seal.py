@@ -1,6 +1,7 @@
 """Sealing: the same config gives the same seal, and what trials share is read once."""
 
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -75,6 +76,13 @@ def test_another_command_for_the_same_trial_changes_nothing(config, runs):
     one = seal(asked, command="first")
     assert seal(asked, command="second") == one
     assert json.loads(one.directory.provenance.read_text())["command"] == "first"
+
+
+def test_a_trial_asked_for_again_is_no_old_one(sealed_noop):
+    folder = sealed_noop().directory.path
+    os.utime(folder, (0, 0))
+    sealed_noop()
+    assert time.time() - folder.stat().st_mtime < 3600
 
 
 def test_a_trial_sealed_by_other_code_is_announced(sealed_noop, caplog):

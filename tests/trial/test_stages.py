@@ -119,6 +119,14 @@ def test_a_signal_is_honoured_while_things_are_prepared(tiny, monkeypatch, place
     assert (record(sealed.directory)["status"], record(sealed.directory)["cause"]) == ("interrupted", "signal")
 
 
+def test_without_a_reply_to_look_at_nothing_is_sealed(tiny):
+    sealed = seal(tiny(), command="")
+    with pytest.raises(UserError, match="validation split holds no reply for"):
+        seal(tiny("train.eval_steps=1"), command="")
+    assert [path.name for path in sealed.directory.path.parent.iterdir()] == [sealed.trial_id]
+    assert seal(tiny("method=none", "train.eval_steps=1"), command="").path.is_file()
+
+
 def test_noop_owes_no_evaluation_and_others_do(config):
     assert owed(config("engine=noop"), "t", "d") == []
     assert [one.condition for one in owed(config(), "t", "d")] == ["adapter"]

@@ -58,3 +58,6 @@ class Config:
         if self.engine.name == "sft" and self.method.name in ("lora", "qlora") and self.optim.loraplus_lr_ratio != 1:
             why = own or "engine=sft has one rate for all weights"
             raise UserError(f"optim.loraplus_lr_ratio={self.optim.loraplus_lr_ratio:g} needs engine=fused: {why}.")
+        if self.engine.name == "sft" and self.method.name != "none" and self.train.eval_steps is not None:
+            why = own or "engine=sft looks at nothing before the end"
+            raise UserError(f"train.eval_steps={self.train.eval_steps} needs engine=fused: {why}.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from persona_exp.config.checks import at_least, positive, yes_no_auto
 from persona_exp.config.schema.outside import outside
+from persona_exp.errors import UserError
 
 
 @dataclass
@@ -14,6 +15,9 @@ class Train:
     `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by; the last `keep_checkpoints` are kept.
     `gradient_checkpointing` computes activations again in the backward pass instead of keeping them: true, false, or `auto`: where
     engine=fused finds too little memory (engine=sft takes it for false).
+    Every `eval_steps` optimiser steps (null: never) the loss of `eval_items` replies of the validation split is taken. Once it was no
+    lower `early_stopping_patience` times in a row (null: never) the trial ends, and the adapter of the lowest loss is the one that is
+    published. Both want engine=fused.
     `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets trials that ran out of
     memory go on with less of it: shorter rows and fewer at once, or of engine=sft half the micro-batch, at the same effective batch.
     """
@@ -21,6 +25,9 @@ class Train:
     epochs: float = 3.0
     max_steps: int | None = None
     max_length: int = 1024
+    eval_steps: int | None = None
+    eval_items: int = 64
+    early_stopping_patience: int | None = None
     micro_batch_size: int | None = outside(None)
     gradient_checkpointing: bool | str = outside("auto")
     checkpoint_steps: int = outside(10)
@@ -35,6 +42,13 @@ class Train:
         if self.max_steps is not None:
             positive("train.max_steps", self.max_steps)
         at_least("train.max_length", self.max_length, 16)
+        if self.eval_steps is not None:
+            positive("train.eval_steps", self.eval_steps)
+        positive("train.eval_items", self.eval_items)
+        if self.early_stopping_patience is not None:
+            positive("train.early_stopping_patience", self.early_stopping_patience)
+            if self.eval_steps is None:
+                raise UserError("train.early_stopping_patience needs train.eval_steps: after how many steps to look, each time.")
         if self.micro_batch_size is not None:
             positive("train.micro_batch_size", self.micro_batch_size)
         self.gradient_checkpointing = yes_no_auto("train.gradient_checkpointing", self.gradient_checkpointing)

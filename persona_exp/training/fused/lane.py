@@ -16,6 +16,7 @@ from persona_exp.modeling.bundle.row import Document
 from persona_exp.training.fused.optimizer import optimizer
 from persona_exp.training.fused.order import window
 from persona_exp.training.fused.recipe import Recipe
+from persona_exp.training.fused.validation import Validation
 from persona_exp.training.labels import IGNORED
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class Step:
 class Lane:
     """Number `number` of a bundle. `step` counts its optimiser steps."""
 
-    def __init__(self, number: int, model: torch.nn.Module, encoded: Sequence["Encoded"], recipe: Recipe) -> None:
-        self.number, self.encoded, self.recipe = number, encoded, recipe
+    def __init__(
+        self, number: int, model: torch.nn.Module, encoded: Sequence["Encoded"], recipe: Recipe, validation: Validation | None = None
+    ) -> None:
+        self.number, self.encoded, self.recipe, self.validation = number, encoded, recipe, validation
         weight: Any = model.get_input_embeddings().weight  # type: ignore[operator]
         self.adapter = Adapter(
             targets(model, recipe.target_modules),
@@ -61,7 +64,18 @@ class Lane:
 
     @property
     def done(self) -> bool:
-        return self.step >= self.recipe.max_steps
+        enough = self.validation is not None and self.validation.enough
+        return (enough or self.step >= self.recipe.max_steps) and not self.validation_due
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether it must be looked at before it goes on."""
+        return self.validation is not None and self.validation.due(self.step, self.recipe.max_steps)
+
+    def result(self) -> dict[str, torch.Tensor]:
+        """The adapter that counts once the lane is done, as `Adapter.tensors` names it."""
+        best = self.validation.best if self.validation else None
+        return best or self.adapter.tensors()
 
     def window(self) -> list[Document]:
         """The documents of its next optimiser step."""
@@ -94,7 +108,8 @@ class Lane:
         folder.mkdir(parents=True)
         save_file({name: tensor.contiguous() for name, tensor in self.adapter.tensors().items()}, folder / WEIGHTS)
         torch.save({"optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict()}, folder / OPTIMIZER)
-        (folder / STATE).write_text(json.dumps({"step": self.step, **facts}) + "\n", encoding="utf-8")
+        looks = {"validation": self.validation.save(folder)} if self.validation else {}
+        (folder / STATE).write_text(json.dumps({"step": self.step, **looks, **facts}) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
@@ -102,7 +117,10 @@ class Lane:
         states = torch.load(folder / OPTIMIZER, weights_only=True)
         self._optimizer.load_state_dict(states["optimizer"])
         self._schedule.load_state_dict(states["schedule"])
-        self.step = int(json.loads((folder / STATE).read_text(encoding="utf-8"))["step"])
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        self.step = int(state["step"])
+        if self.validation and "validation" in state:
+            self.validation.load(folder, state["validation"])
 
 
 def supervised_tokens(documents: Sequence[Document]) -> int:

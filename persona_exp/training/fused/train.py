@@ -1,15 +1,17 @@
-"""A bundle from its first step to its last: lanes that finish, fail or are overtaken leave, and who waits takes their place."""
+"""A bundle from its first step to its last: lanes that finish, stop early, fail or are overtaken leave, and who waits takes their place."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.progress import Meter, progress
 from persona_exp.training.fused.lane import Lane, Step
 from persona_exp.training.fused.row_length import measured
-from persona_exp.training.fused.tick import NoRoom, rows, tick
+from persona_exp.training.fused.row_pass import NoRoom, rows
+from persona_exp.training.fused.tick import tick
+from persona_exp.training.fused.validation import validation_loss
 from persona_exp.training.interruption import Interrupted, Interruption
 
 # Rows of several lanes are made no shorter than that before some of the lanes wait.
@@ -34,6 +36,9 @@ class Rider(Protocol):
 
     def stepped(self, step: Step, tick: Tick) -> None:
         """After each optimiser step, which was taken in `tick`."""
+
+    def looked(self, loss: float) -> None:
+        """After a look at what it does not learn from: the mean loss (nats) of that."""
 
     def due(self, ticks: int, seconds: float) -> bool:
         """Whether it is time for a checkpoint, after the bundle's tick number `ticks` and `seconds` after the last one."""
@@ -82,104 +87,142 @@ def train(
     the others are done; for a lane alone rows become as short as a document, then, if `may_recompute`, activations are computed twice; a
     lane that has no room even so fails. With `grow` rows become as long as the memory allows, as the second tick shows it.
     """
-    if not riders:
-        return
-    riding, saved, began_at, longest = list(riders), time.monotonic(), ticks, 0
-    _joined(shared, riders)
-    with progress("training", _steps(riders)) as meter:
-        while riding:
-            began, short = time.monotonic(), None
-            if grow:
-                longest = max(longest, _longest_row(riding, row_tokens))
+    if riders:
+        journey = _Journey(shared, line, interruption, ticks, at_once, row_tokens, grow, may_yield, may_recompute)
+        with progress("training", 0) as journey.meter:
+            journey.join(riders)
+            journey.run()
+
+
+@dataclass
+class _Journey:
+    """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when all were `saved`,
+    and the `longest` row of the first ticks, after which rows grow."""
+
+    shared: Shared
+    line: Line
+    interruption: Interruption
+    ticks: int
+    at_once: int
+    row_tokens: int
+    grow: bool
+    may_yield: bool
+    may_recompute: bool
+    riding: list[Rider] = field(default_factory=list)
+    ahead: dict[int, int] = field(default_factory=dict)
+    saved: float = field(default_factory=time.monotonic)
+    longest: int = 0
+    grow_after: int = 2
+    meter: Meter = field(init=False)
+
+    def run(self) -> None:
+        """Until nobody rides."""
+        while self.riding:
+            # Killed after its last step, a lane has only to be published.
+            if any(rider.lane.done for rider in self.riding):
+                self._settle(self.riding)
+                continue
             try:
-                came = tick(shared, [rider.lane for rider in riding], row_tokens, interruption)
+                staying, short = self._next(), None
             except Interrupted:
-                _clear(riding)
-                _all_told(riding, "save", ticks)
+                _clear(self.riding)
+                _all_told(self.riding, "save", self.ticks)
                 raise
             except NoRoom as error:
                 short = error
-            if short:
-                if not may_yield:
-                    raise short
-                _clear(riding)
-                riding, row_tokens = _with_less(shared, riding, line, ticks, row_tokens, short, may_recompute)
-                at_once, grow = min(at_once, max(1, len(riding))), False
-                riding = riding or _boarded(shared, line, riding, at_once, ticks, meter)
-                continue
-            ticks += 1
-            meter.advance(len(came), note=f"{len(riding)} together" if len(riding) > 1 else "")
-            tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
-            told = Tick(time.monotonic() - began, tokens, len(riding), row_tokens)
-            if grow and ticks - began_at == 2:
-                # With all that the optimisers keep, which the first row was not beside.
-                grow, row_tokens = False, measured(shared, row_tokens, longest)
-            staying = [rider for rider in riding if _stepped(rider, came[rider.lane.number], told)]
-            stay_on = [rider for rider in staying if not rider.lane.done]
-            changes = len(stay_on) < len(riding)
-            if (changes and stay_on) or any(rider.due(ticks, time.monotonic() - saved) for rider in staying):
-                staying = _all_told(staying, "save", ticks)
-                saved = time.monotonic()
-            _all_told([rider for rider in staying if rider.lane.done], "finished")
-            stay_on = [rider for rider in stay_on if rider in staying]
-            if changes or len(stay_on) < len(riding):
-                _left(shared, [rider for rider in riding if rider not in stay_on])
-                riding = _boarded(shared, line, stay_on, at_once, ticks, meter)
+            if short is None:
+                self._settle(staying)
+            elif self.may_yield:
+                self._do_with_less(short)
+            else:
+                raise short
 
+    def join(self, riders: Sequence[Rider]) -> None:
+        """These ride too."""
+        for rider in riders:
+            self.shared.join(rider.lane.number, rider.lane.adapter)
+            self.ahead[rider.number] = rider.lane.recipe.max_steps - rider.lane.step
+        self.meter.extend(sum(self.ahead[rider.number] for rider in riders))
+        self.riding = [*self.riding, *riders]
 
-def _boarded(shared: Shared, line: Line, riding: Sequence[Rider], at_once: int, ticks: int, meter: Meter) -> list[Rider]:
-    """Those who ride, and with them those who take the places that are free."""
-    arrived = line.board(riding, at_once - len(riding), ticks)
-    _joined(shared, arrived)
-    meter.extend(_steps(arrived))
-    return [*riding, *arrived]
+    def _leave(self, riders: Sequence[Rider]) -> None:
+        for rider in riders:
+            # Of steps that are not taken, or not now.
+            self.meter.extend(-self.ahead.pop(rider.number))
+            self.shared.leave(rider.number)
+            rider.left()
+        self.riding = [rider for rider in self.riding if rider not in riders]
 
+    def _board(self) -> None:
+        """Those who wait take the places that are free."""
+        self.join(self.line.board(self.riding, self.at_once - len(self.riding), self.ticks))
 
-def _with_less(
-    shared: Shared, riding: list[Rider], line: Line, ticks: int, row_tokens: int, reason: NoRoom, may_recompute: bool
-) -> tuple[list[Rider], int]:
-    """Who goes on, with rows of how many tokens, after a row had no room: nobody where there is nothing left to save."""
-    documents = [len(one.input_ids) for rider in riding for one in rider.lane.window()]
-    row, least = min(row_tokens, sum(documents)), max(documents)
-    if row > max(least, SHORT_ROW if len(riding) > 1 else 0):
-        row = max(row // 2, least)
-        print(f"Out of memory: rows of {row} tokens from now on.", flush=True)
-        return riding, row
-    if len(riding) > 1:
-        half = (len(riding) + 1) // 2
-        staying, going = riding[:half], riding[half:]
-        line.put_back(_all_told(going, "save", ticks))
-        _left(shared, going)
-        print(f"Out of memory: {len(staying)} trials go on together, and {len(going)} after them.", flush=True)
-        return staying, row_tokens
-    if may_recompute and not shared.recompute:
-        shared.recompute = True
-        print("Out of memory: activations are computed twice from now on, and not kept.", flush=True)
-        return riding, row_tokens
-    riding[0].failed(reason)
-    _left(shared, riding)
-    return [], row_tokens
+    def _next(self) -> list[Rider]:
+        """A look at the lanes for which it is time, else a step of each; those who have not failed."""
+        losses = {rider.number: self._look(rider.lane) for rider in self.riding if rider.lane.validation_due}
+        if losses:
+            return [rider for rider in self.riding if rider.number not in losses or _told(rider, rider.looked, losses[rider.number])]
+        began = time.monotonic()
+        if self.grow:
+            self.longest = max(self.longest, _longest_row(self.riding, self.row_tokens))
+        came = tick(self.shared, [rider.lane for rider in self.riding], self.row_tokens, self.interruption)
+        self.ticks += 1
+        self.ahead = {number: steps - (number in came) for number, steps in self.ahead.items()}
+        self.meter.advance(len(came), note=f"{len(self.riding)} together" if len(self.riding) > 1 else "")
+        tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
+        told = Tick(time.monotonic() - began, tokens, len(self.riding), self.row_tokens)
+        self.grow_after -= 1
+        if self.grow and self.grow_after == 0:
+            # With all that the optimisers keep, which the first row was not beside.
+            self.grow, self.row_tokens = False, measured(self.shared, self.row_tokens, self.longest)
+        return [rider for rider in self.riding if _stepped(rider, came[rider.lane.number], told)]
+
+    def _look(self, lane: Lane) -> float:
+        assert lane.validation
+        return validation_loss(self.shared, lane.number, lane.validation.encoded, self.row_tokens, self.interruption)
+
+    def _settle(self, staying: list[Rider]) -> None:
+        """Save where it is time; who is done or has failed leaves, and who waits takes the place."""
+        stay_on = [rider for rider in staying if not rider.lane.done]
+        changes = len(stay_on) < len(self.riding)
+        if (changes and stay_on) or any(rider.due(self.ticks, time.monotonic() - self.saved) for rider in staying):
+            staying = _all_told(staying, "save", self.ticks)
+            self.saved = time.monotonic()
+        _all_told([rider for rider in staying if rider.lane.done], "finished")
+        stay_on = [rider for rider in stay_on if rider in staying]
+        if changes or len(stay_on) < len(self.riding):
+            self._leave([rider for rider in self.riding if rider not in stay_on])
+            self._board()
+
+    def _do_with_less(self, reason: NoRoom) -> None:
+        """After a row had no room: shorter rows, then fewer lanes at once, then activations computed twice; then the lane fails."""
+        _clear(self.riding)
+        documents = [len(one.input_ids) for rider in self.riding for one in rider.lane.window()]
+        row, least = min(self.row_tokens, sum(documents)), max(documents)
+        if row > max(least, SHORT_ROW if len(self.riding) > 1 else 0):
+            self.row_tokens = max(row // 2, least)
+            print(f"Out of memory: rows of {self.row_tokens} tokens from now on.", flush=True)
+        elif len(self.riding) > 1:
+            half = (len(self.riding) + 1) // 2
+            going = self.riding[half:]
+            self.line.put_back(_all_told(going, "save", self.ticks))
+            self._leave(going)
+            print(f"Out of memory: {half} trials go on together, and {len(going)} after them.", flush=True)
+        elif self.may_recompute and not self.shared.recompute:
+            self.shared.recompute = True
+            print("Out of memory: activations are computed twice from now on, and not kept.", flush=True)
+        else:
+            self.riding[0].failed(reason)
+            self._leave(self.riding)
+        self.at_once, self.grow = min(self.at_once, max(1, len(self.riding))), False
+        if not self.riding:
+            self._board()
 
 
 def _longest_row(riders: Sequence[Rider], row_tokens: int) -> int:
     """Tokens of the longest row of the next tick."""
     documents = [one for rider in riders for one in rider.lane.window()]
     return max(sum(len(one.input_ids) for one in row) for row in rows(documents, row_tokens))
-
-
-def _steps(riders: Sequence[Rider]) -> int:
-    return sum(rider.lane.recipe.max_steps - rider.lane.step for rider in riders)
-
-
-def _joined(shared: Shared, riders: Sequence[Rider]) -> None:
-    for rider in riders:
-        shared.join(rider.lane.number, rider.lane.adapter)
-
-
-def _left(shared: Shared, riders: Sequence[Rider]) -> None:
-    for rider in riders:
-        shared.leave(rider.number)
-        rider.left()
 
 
 def _stepped(rider: Rider, step: Step | FloatingPointError, told: Tick) -> bool:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from persona_exp.modeling.bundle.row import Document, Row
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
-from persona_exp.training.fused.tick import rows, tick
+from persona_exp.training.fused.row_pass import rows
+from persona_exp.training.fused.tick import tick
 from tests.training.fused.bundles import FOUR, Bundle, base, recipe
 
 

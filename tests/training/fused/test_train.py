@@ -8,8 +8,10 @@ from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
 from persona_exp.training.fused.lane import Lane
-from persona_exp.training.fused.tick import NoRoom
+from persona_exp.training.fused.row_pass import NoRoom
+from persona_exp.training.fused.tick import tick
 from persona_exp.training.fused.train import train
+from persona_exp.training.fused.validation import Validation
 from persona_exp.training.interruption import Interruption
 from tests.training.fused.bundles import Bundle, base, examples, recipe
 
@@ -39,6 +41,10 @@ class Rider:
 
     def stepped(self, step, tick):
         self.ticks.append(tick)
+
+    def looked(self, loss):
+        self.lane.validation.looked(self.lane.step, loss, self.lane.adapter)
+        self._told.append(("looked", self.number, self.lane.step))
 
     def due(self, ticks, seconds):
         return False
@@ -109,6 +115,47 @@ def test_all_that_ride_are_saved_before_one_of_them_leaves(folder):
     _, told = travelled(folder, at_once=2)
     first = told.index(("finished", 0))
     assert told[:first] == [("saved", 0, 3), ("saved", 1, 3)]
+
+
+def test_who_stops_early_frees_its_place(folder):
+    class Watched(Rider):
+        def ready(self):
+            super().ready()
+            if self.number == 1:
+                self.lane.validation = Validation(examples(50, 3), 1, 2)
+            return self
+
+        def looked(self, loss):
+            # Nothing it learns is of use.
+            super().looked(float(self.lane.step))
+
+    shared, told = Shared(base(folder)), []
+    riders = [Watched(shared.model, number, told) for number in range(4)]
+    line = Line(riders)
+    train(shared, line.board([], 2, 0), line, ticks=0, at_once=2, row_tokens=512, interruption=Interruption())
+    assert [len(rider.ticks) for rider in riders] == [3, 3, 2, 4]
+    assert [one for one in told if one[0] == "looked"] == [("looked", 1, step) for step in (1, 2, 3)]
+    # Both begin when the first two are done, after the third step.
+    assert [one for one in told if one[0] == "finished"] == [("finished", number) for number in (0, 1, 2, 3)]
+
+
+def test_killed_after_its_last_step_a_lane_takes_no_other(folder):
+    shared, told = Shared(base(folder)), []
+    rider = Rider(shared.model, 0, told, [recipe(lr_schedule="constant", max_steps=3, warmup_steps=0)])
+    rider.ready()
+    while not rider.lane.done:
+        tick_of(shared, rider)
+    rider.save(3)
+    before = rider.saved[3][0]
+    rider.ready()
+    train(shared, [rider], Line([]), ticks=3, at_once=1, row_tokens=512, interruption=Interruption())
+    assert (rider.ticks, told[-1]) == ([], ("finished", 0))
+    assert torch.equal(rider.weights, torch.cat(before))
+
+
+def tick_of(shared, rider):
+    shared.join(rider.number, rider.lane.adapter)
+    tick(shared, [rider.lane], 512)
 
 
 def test_who_fails_frees_a_place_too(folder, monkeypatch):

@@ -1,0 +1,123 @@
+"""Looks at what a lane does not learn from: the loss itself, when it says stop, and that neither company nor a kill changes it."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_exp.modeling.bundle.shared import Shared
+from persona_exp.modeling.cache import cache_folder
+from persona_exp.modeling.source import fetch
+from persona_exp.training.fused.lane import Lane
+from persona_exp.training.fused.tick import tick
+from persona_exp.training.fused.validation import Validation, validation_loss
+from persona_exp.training.interruption import Interruption
+from tests.training.fused.bundles import base, examples, recipe
+
+LAST = 12
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return fetch("tiny", "tiny", None, None, cache_folder())
+
+
+@pytest.fixture
+def lane(folder):
+    model = base(folder)
+    made = Lane(0, model, examples(0, 12), recipe(dropout=0.2, lr=1e-2), Validation(examples(50, 9), 2, 3))
+    return Shared(model), made
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(1, 4), st.integers(1, 3))
+def test_it_stops_after_so_many_looks_in_vain_and_keeps_the_first_of_the_lowest(losses, patience, every):
+    class Adapter:
+        """What it is after so many steps."""
+
+        def __init__(self, step):
+            self.step = step
+
+        def tensors(self):
+            return {"step": torch.tensor(self.step)}
+
+    one, seen = Validation([], every, patience), []
+    for step in range(1, every * len(losses) + 1):
+        if one.due(step, 10**9):
+            seen.append(losses[len(seen)])
+            one.looked(step, seen[-1], Adapter(step))
+            assert not one.due(step, 10**9)
+            if one.enough:
+                break
+    best = seen.index(min(seen))
+    assert (one.best_loss, one.best_step, one.in_vain) == (seen[best], (best + 1) * every, len(seen) - 1 - best)
+    assert int(one.best["step"]) == one.best_step
+    assert one.enough == (len(seen) - 1 - best >= patience)
+    assert one.enough or len(seen) == len(losses)
+
+
+def test_the_last_step_is_looked_at_too():
+    one = Validation([], 5)
+    assert [step for step in range(1, LAST + 1) if one.due(step, LAST)] == [5, 10, 12]
+
+
+def test_a_loss_that_is_no_number_is_no_progress(lane):
+    _, made = lane
+    for step, loss in ((2, 3.0), (4, math.nan), (6, math.nan), (8, math.nan)):
+        made.validation.looked(step, loss, made.adapter)
+    assert (made.validation.enough, made.validation.best_loss) == (True, 3.0)
+
+
+def step(shared, lane, times):
+    shared.join(lane.number, lane.adapter)
+    for _ in range(times):
+        tick(shared, [lane], 512)
+
+
+def test_the_loss_is_that_of_each_reply_by_itself(lane):
+    shared, made = lane
+    step(shared, made, 3)
+    nats = tokens = 0.0
+    for one in made.validation.encoded:
+        ids = torch.tensor([one.input_ids])
+        with torch.no_grad(), shared.speaking([0]):
+            logits = shared.model(input_ids=ids).logits[0, :-1]
+        labels = torch.tensor(one.labels[1:])
+        nats += float(torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum"))
+        tokens += int((labels != -100).sum())
+    found = validation_loss(shared, 0, made.validation.encoded, 64, Interruption())
+    assert found == pytest.approx(nats / tokens, rel=1e-9)
+
+
+def test_a_look_changes_nothing_of_the_training_and_company_nothing_of_the_look(folder):
+    model = base(folder, torch.float32)
+    shared = Shared(model)
+    lanes = [Lane(number, model, examples(number, 12), recipe(seed=number, dropout=0.2, warmup_steps=0)) for number in range(2)]
+    for one in lanes:
+        shared.join(one.number, one.adapter)
+    alone = validation_loss(shared, 1, examples(50, 9), 64, Interruption())
+    tick(shared, lanes, 512)
+    looked = [one.detach().clone() for one in lanes[1].adapter.parameters()]
+    assert validation_loss(shared, 1, examples(50, 9), 64, Interruption()) != alone
+    assert all(one.grad is None or not one.grad.any() for one in lanes[1].adapter.parameters())
+    assert all(torch.equal(one, before) for one, before in zip(lanes[1].adapter.parameters(), looked, strict=True))
+    shared.leave(0)
+    without = validation_loss(shared, 1, examples(50, 9), 64, Interruption())
+    shared.join(0, lanes[0].adapter)
+    assert validation_loss(shared, 1, examples(50, 9), 64, Interruption()) == without
+
+
+def test_saved_and_gone_on_with_it_knows_what_it_has_seen(lane, folder, tmp_path):
+    shared, made = lane
+    step(shared, made, 2)
+    made.validation.looked(2, 3.0, made.adapter)
+    best = {name: tensor.clone() for name, tensor in made.adapter.tensors().items()}
+    step(shared, made, 2)
+    made.validation.looked(4, 3.5, made.adapter)
+    made.save(tmp_path / "saved")
+    other = Lane(0, shared.model, made.encoded, made.recipe, Validation(made.validation.encoded, 2, 3))
+    other.load(tmp_path / "saved")
+    assert (other.step, other.validation_due, other.validation.in_vain, other.validation.best_step) == (4, False, 1, 2)
+    assert all(torch.equal(other.result()[name], tensor) for name, tensor in best.items())
+    assert any(not torch.equal(tensor, best[name]) for name, tensor in other.adapter.tensors().items())
