@@ -16,9 +16,17 @@ from persona_exp.trial.state import ASIDE, State, read_state
 
 DAY_SECONDS = 86400.0
 ELSEWHERE = "left by a writer on another machine"
+SEALED_ONLY = "sealed for no sweep, and never run"
+
+# Whether somebody still writes them, or is about to run them, cannot be seen from here.
+SPARED_WHILE_YOUNG = (ELSEWHERE, SEALED_ONLY)
 
 # Large or many, and written by no staging of ours.
 NOT_SEARCHED = ("checkpoints", ASIDE, "adapter", "books")
+
+# What sealing writes into a trial's folder; `attempts` may be there too, empty.
+_SEALING = re.compile(r"config(?:-[0-9a-f]+)?\.yaml|provenance\.json|seals|attempts")
+_TRIAL_ID = re.compile(r"\b[0-9a-f]{12}\b")
 
 # `.NAME.HOST.PID.tmp` (files.write_text), `.HOST.PID` (code snapshots), with whatever ending.
 _STAGED = re.compile(r"\.(?:.*\.)?(?P<host>[^.]+(?:\.[^.]+)*?)\.(?P<pid>\d+)(?:\.(?:tmp|new|staging))?$")
@@ -35,7 +43,7 @@ class Leftover:
 
 
 class References:
-    """What sealed trials refer to: read once, and once more before anything is deleted."""
+    """What sealed trials refer to, and what refers to them: read once, and once more before anything is deleted."""
 
     def __init__(self, runs: Path) -> None:
         self._runs = runs
@@ -59,15 +67,33 @@ class References:
     def code(self) -> set[str]:
         return {str(one["code_folder"]) for one in self._seals if one.get("code_folder")}
 
+    @cached_property
+    def asked(self) -> set[str]:
+        """The trials that a sweep, a submission or a job names, and whatever else looks like one there."""
+        sweeps = self._runs / "sweeps"
+        paths = [*sweeps.glob("*/*.yaml"), *sweeps.glob("*/*.json"), *sweeps.glob("*/submissions/*.json")]
+        paths += [path for path in (self._runs / "jobs").glob("*") if path.is_file()]
+        return {found for path in paths for found in _TRIAL_ID.findall(_text(path))}
+
+    def never_run(self, trial_id: str) -> bool:
+        """Whether a trial was sealed, as a dry run does and a sweep over its budget, and nothing came of it: nobody asks for it."""
+        state = self.states.get(trial_id)
+        if state is None or state.status != "sealed" or state.attempt or trial_id in self.asked:
+            return False
+        folder = self._runs / "trials" / trial_id
+        _, names, found = next(os.walk(folder), ("", [], []))
+        named = [name for name in (*names, *found) if not name.startswith(".")]
+        return all(map(_SEALING.fullmatch, named)) and not any((folder / "attempts").glob("*"))
+
 
 def leftovers(runs: Path, *, younger: bool = False) -> list[Leftover]:
     """What can be deleted under `runs`, by kind; nothing of a live attempt, and nothing younger than a day unless `younger`.
 
-    What another machine was writing is a day old in any case: whether its writer lives cannot be seen from here.
+    What another machine was writing, and what was sealed alone, is a day old in any case.
     """
     known, now = References(runs), time.time()
     found = [_leftover(path, kind, now) for path, kind in _candidates(runs, known)]
-    return [one for one in found if one.seconds > DAY_SECONDS or (younger and one.kind != ELSEWHERE)]
+    return [one for one in found if one.seconds > DAY_SECONDS or (younger and one.kind not in SPARED_WHILE_YOUNG)]
 
 
 def still(runs: Path, one: Leftover, known: References) -> bool:
@@ -77,6 +103,9 @@ def still(runs: Path, one: Leftover, known: References) -> bool:
     if one.path.parent == runs / "code":
         return one.path.name not in known.code
     trials = runs / "trials"
+    if one.kind == SEALED_ONLY:
+        # Whoever asks for it anew touches it before anything names it.
+        return known.never_run(one.path.name) and _leftover(one.path, one.kind, time.time()).seconds > DAY_SECONDS
     if one.path.is_relative_to(trials):
         state = known.states.get(one.path.relative_to(trials).parts[0])
         return state is None or state.status != "running"
@@ -85,7 +114,9 @@ def still(runs: Path, one: Leftover, known: References) -> bool:
 
 def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
     for trial_id, state in known.states.items():
-        if state.status != "running":
+        if known.never_run(trial_id):
+            yield runs / "trials" / trial_id, SEALED_ONLY
+        elif state.status != "running":
             yield from _of_trial(runs / "trials" / trial_id, state)
     yield from ((path, "data that no trial refers to") for path in _datasets(runs) if path.name not in known.data)
     yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
@@ -157,6 +188,13 @@ def _listed(folder: Path) -> list[Path]:
         return [folder / name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]  # noqa: PTH208
     except FileNotFoundError:
         return []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _json(path: Path) -> dict[str, object]:

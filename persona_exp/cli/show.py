@@ -26,12 +26,16 @@ SETTINGS = (
     "lora.r",
     "lora.alpha",
     "optim.lr",
+    "optim.loraplus_lr_ratio",
     "optim.effective_batch_size",
     "train.epochs",
     "train.max_steps",
     "engine.name",
+    "tracker.name",
     "seed",
 )
+# As most trials have it, which goes without saying.
+UNSAID = {"optim.loraplus_lr_ratio": 1, "tracker.name": "none"}
 
 # The measures of one line a trial; `show TRIAL` has them all.
 MEASURES = ("perplexity", "bits_per_byte", "token_accuracy", "rougeL")
@@ -63,11 +67,12 @@ def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     side = trial_side(runs, trial_id)
     records = [read_record(path) for path in attempt_files(folder)]
     places = standings(runs, of_trial(runs, trial_id))
+    settings = [[f"  {key}", str(side.config[key])] for key in SETTINGS if side.config.get(key) not in (None, UNSAID.get(key))]
     titles = [f"{trial.title} of {place.folder.name}" for place in places for trial in place.sweep.trials if trial.trial_id == trial_id]
     evaluations = _evaluations(folder)
     parts = [
         "\n".join([painted(f"Trial {trial_id}", "1"), *(f"  {title}" for title in titles), f"  {_stands(state)}", f"  {folder}"]),
-        columns(["Settings", ""], [[f"  {key}", str(side.config[key])] for key in SETTINGS if side.config.get(key) is not None]),
+        columns(["Settings", ""], settings),
         "\n".join([painted("Made with", "1"), *_made_with(side)]),
     ]
     if records:

@@ -25,7 +25,7 @@ def sweep(desk):
     write(folder / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x" * 1000)
     desk.evaluation(ONE, f"e{ONE}"[:12], 42.0)
     desk.trial(TWO, [{"status": "failed", "cause": "ValueError", "message": "not finite", "traceback": TRACEBACK}])
-    desk.trial(OTHER)
+    desk.trial(OTHER, [{"status": "interrupted"}])
     write(desk.path / "data" / ("dada" * 3) / "train.jsonl", "{}\n")
     write(desk.path / "data" / "unrelated123" / "train.jsonl", "{}\n")
     write(desk.path / "code" / ("c" * 12) / "run.py", "pass\n")
@@ -166,4 +166,39 @@ def test_clean_of_a_trial_that_came_back_to_life(desk, sweep):
 
     found = leftovers(desk.path, younger=True)
     desk.attempt(desk.path / "trials" / ONE, 2, **mine())
+    assert delete(desk.path, found) == []
+
+
+def test_clean_offers_what_a_dry_run_sealed_and_nobody_asks_for(desk, persona_exp):
+    lone = desk.trial("aaaaaaaaaaaa")
+    (desk.path / "trials" / "bbbbbbbbbbbb").mkdir()
+    desk.trial("cccccccccccc", [{"status": "interrupted"}])
+    write(desk.trial("dddddddddddd") / "cancel.json", "{}")
+    write(desk.trial("eeeeeeeeeeee") / "adapter" / "adapter_model.safetensors", "x")
+    desk.trial("ffffffffffff")
+    asked = desk.sweep({"ffffffffffff": 8}, "lora.r=8-99999999")
+    desk.trial("abababababab")
+    desk.submission(asked, ["abababababab"])
+    desk.trial("cdcdcdcdcdcd")
+    write(desk.path / "jobs" / "17", f"code\npersona_exp.launch.single\n{desk.path}/trials/cdcdcdcdcdcd/seals/5ea15ea1.json\n")
+    kind = "sealed for no sweep, and never run"
+    assert kind not in kinds(persona_exp, "--younger").values()
+    aged(desk.path)
+    assert {path for path, why in kinds(persona_exp).items() if why == kind} == {"trials/aaaaaaaaaaaa", "trials/bbbbbbbbbbbb"}
+    assert persona_exp("clean", "--yes")[0] == 0
+    assert not lone.exists()
+    assert (desk.path / "trials" / "ffffffffffff" / "config.yaml").exists()
+
+
+def test_clean_keeps_what_is_sealed_anew_or_asked_for_meanwhile(desk):
+    from persona_exp.cli.clean import delete
+    from persona_exp.cli.leftovers import leftovers
+
+    again, wanted, begun = (desk.trial(one * 12) for one in "abc")
+    aged(desk.path)
+    found = leftovers(desk.path)
+    assert {one.path for one in found} == {again, wanted, begun}
+    os.utime(again)
+    desk.sweep({wanted.name: 8})
+    desk.attempt(begun, 1, **mine())
     assert delete(desk.path, found) == []

@@ -166,6 +166,20 @@ def test_show_a_trial_and_a_sweep(desk, persona_exp):
     assert str(folder) in json.loads(persona_exp("show", SWEEP, "--json")[1])["folder"]
 
 
+@pytest.mark.parametrize(
+    ("ratio", "tracker", "expected"),
+    [(16.0, "wandb", {"optim.loraplus_lr_ratio": "16.0", "tracker.name": "wandb"}), (1.0, "none", {})],
+)
+def test_show_names_a_loraplus_ratio_and_a_tracker_where_there_is_one(desk, persona_exp, ratio, tracker, expected):
+    config = desk.trial("000000000008") / "config.yaml"
+    told = {"optim": {"lr": 1e-4, "loraplus_lr_ratio": ratio}, "tracker": {"name": tracker, "project": "p"}}
+    write(config, config.read_text(encoding="utf-8") + yaml.safe_dump(told))
+    settings = persona_exp("show", "000000000008")[1].partition("Settings")[2].partition("Made with")[0]
+    shown = dict(line.split(maxsplit=1) for line in settings.splitlines() if line.strip())
+    assert shown["optim.lr"] == "0.0001"
+    assert {key: value for key, value in shown.items() if key in ("optim.loraplus_lr_ratio", "tracker.name")} == expected
+
+
 @pytest.mark.parametrize("arguments", [("status",), ("status", "lora.r", "--all"), ("show", "lora.r"), ("why", "000000000008")])
 def test_a_closed_output_is_no_error(desk, arguments):
     mixed(desk)

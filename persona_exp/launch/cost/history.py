@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +15,13 @@ from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.trial.directory import trial_directory
 
-# 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom.
+# 97.5 % quantiles of Student's t for 2 to 30 degrees of freedom.
 T_975 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
+    *(4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
     *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
+# With one degree of freedom an interval spans orders of magnitude, and helps nobody.
+FEWEST = 3
 # Clocks in records are to the second.
 SHORTEST_SECONDS = 1.0
 
@@ -65,6 +68,13 @@ class Record:
     base: str = ""
     bundle: "Bundle | None" = None
     lane: tuple[int, tuple[str, ...], str] | None = None
+    # One process runs one bundle: its trials met the same device in the same hour, and are one measurement. None: not known.
+    process: tuple[str, ...] | None = None
+
+    @property
+    def measurement(self) -> object:
+        """The same of records that are not independent of each other."""
+        return self.process or id(self)
 
 
 @dataclass(frozen=True)
@@ -150,31 +160,32 @@ def read_records(runs: Path, models: Collection[str]) -> list[Record]:
 
 
 def predict(works: Sequence[Work], records: Sequence[Record]) -> tuple[Range, int] | None:
-    """(low, mean, high) of the seconds that all of `works` take one after the other, and how many records that comes from.
+    """(low, mean, high) of the seconds that all of `works` take one after the other, and how many measurements that comes from.
 
-    A trial takes tokens × (seconds a token) + the seconds around training, each the geometric mean of the records of the same model,
-    method and quantisation. The interval is Student's 95 % prediction interval for one more run, on the logarithms: all trials of
-    the sweep are taken to be as slow, or as fast, as one of them may be, which is wider than if they varied by themselves. None
-    where a model and method has no record; no interval where one of them has a single one.
+    A trial takes tokens × (seconds a token) + the seconds around training, each the geometric mean of the measurements of the same
+    model, method and quantisation; the trials of one bundle are one measurement, their geometric mean. The interval is Student's 95 %
+    prediction interval for one more run, on the logarithms: all trials of the sweep are taken to be as slow, or as fast, as one of them
+    may be, which is wider than if they varied by themselves. None where a model and method has no record; no interval where one of them
+    has fewer than `FEWEST` measurements.
     """
-    low, mean, high, used = 0.0, 0.0, 0.0, 0
-    bounded = True
+    low, mean, high, bounded = 0.0, 0.0, 0.0, True
+    used: set[object] = set()
     for key in {(work.model, work.method, work.quantisation) for work in works}:
         mine = [work for work in works if (work.model, work.method, work.quantisation) == key]
         own = [one for one in records if (one.model, one.method, one.quantisation) == key]
-        # The base model as it is does what surrounds training, and nothing else.
-        around = own or [one for one in records if not mine[0].trains and (one.model, one.quantisation) == (key[0], key[2])]
+        around = own if mine[0].trains else _of_base(own, [one for one in records if (one.model, one.quantisation) == (key[0], key[2])])
         tokens = [tokens_of(work, own) for work in mine] if mine[0].trains else []
         if not around or any(count is None for count in tokens):
             return None
-        ranges = [_scaled(_range([one.around for one in around]), len(mine))]
+        ranges = [_scaled(_range(_measured(around, lambda one: one.around)), len(mine))]
         if mine[0].trains:
-            ranges.append(_scaled(_range([one.rate for one in own if one.rate]), math.fsum(count for count in tokens if count)))
+            rates = _measured(own, lambda one: one.rate)
+            ranges.append(_scaled(_range(rates), math.fsum(count for count in tokens if count)))
         for least, middle, most in ranges:
             bounded = bounded and least is not None
             low, mean, high = low + (least or 0), mean + middle, high + (most or 0)
-        used += len(around)
-    return ((low, mean, high) if bounded else (None, mean, None)), used
+        used |= _measurements(around)
+    return ((low, mean, high) if bounded else (None, mean, None)), len(used)
 
 
 def tokens_of(work: Work, records: Sequence[Record]) -> float | None:
@@ -199,12 +210,29 @@ def steps_of(work: Work, records: Sequence[Record]) -> int | None:
     return work.steps or math.ceil(work.epochs * math.ceil((examples or 0) / work.examples_a_step))
 
 
-def _range(values: Sequence[float]) -> Range:
-    logs = [math.log(value) for value in values]
+def _of_base(own: Sequence[Record], alike: Sequence[Record]) -> Sequence[Record]:
+    """The base model as it is does what surrounds training, and nothing else: where it has few records of its own, all tell of it."""
+    return own if len(_measurements(own)) >= FEWEST else alike
+
+
+def _measurements(records: Sequence[Record]) -> set[object]:
+    return {one.measurement for one in records}
+
+
+def _measured(records: Sequence[Record], figure: Callable[[Record], float | None]) -> list[float]:
+    """The logarithm of a figure, once for each measurement that has it."""
+    found: dict[object, list[float]] = defaultdict(list)
+    for one in records:
+        if value := figure(one):
+            found[one.measurement].append(math.log(value))
+    return [fmean(logs) for logs in found.values()]
+
+
+def _range(logs: Sequence[float]) -> Range:
     middle, n = fmean(logs), len(logs)
-    if n < 2:
+    if n < FEWEST:
         return None, math.exp(middle), None
-    quantile = T_975[n - 2] if n - 2 < len(T_975) else 1.96 + 2.4 / (n - 1)
+    quantile = T_975[n - FEWEST] if n - FEWEST < len(T_975) else 1.96 + 2.4 / (n - 1)
     half = quantile * stdev(logs) * math.sqrt(1 + 1 / n)
     return math.exp(middle - half), math.exp(middle), math.exp(middle + half)
 
@@ -242,6 +270,7 @@ def _record(what: dict[str, Any], attempt: dict[str, Any]) -> Record | None:
         base=_base(what),
         bundle=_bundle(training),
         lane=_lane(what),
+        process=_process(attempt),
     )
 
 
@@ -249,6 +278,10 @@ def company(attempt: Mapping[str, Any]) -> int:
     """Among how many trials an attempt's time is shared out: those that were trained together, others that came later for them apart."""
     told = (attempt.get("training") or {}).get("bundle") or {}
     return int(told.get("trials") or attempt.get("together") or 1 + len(attempt.get("together_with") or ()))
+
+
+def _process(attempt: Mapping[str, Any]) -> tuple[str, ...] | None:
+    return tuple(str(attempt.get(name)) for name in ("host", "pid", "process_started")) if attempt.get("pid") else None
 
 
 def own_seconds(attempt: Mapping[str, Any]) -> float:

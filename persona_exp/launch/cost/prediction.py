@@ -9,7 +9,7 @@ from typing import Literal
 from persona_exp import files
 from persona_exp.config.schema import Cluster, Config
 from persona_exp.errors import UserError
-from persona_exp.launch.cost.history import History, Work, of_one_device, predict
+from persona_exp.launch.cost.history import FEWEST, History, Work, of_one_device, predict
 from persona_exp.launch.cost.spent import spent
 from persona_exp.modeling import memory
 from persona_exp.modeling.cache import cache_folder
@@ -23,7 +23,7 @@ Source = Literal["records", "cluster.hours_per_trial", "unknown", "noop"]
 
 @dataclass(frozen=True)
 class Interval:
-    """An amount with its 95 % prediction interval; `low` and `high` are None where fewer than two earlier runs were found."""
+    """An amount with its 95 % prediction interval; `low` and `high` are None where too few earlier runs were found."""
 
     low: float | None
     mean: float
@@ -57,8 +57,8 @@ class Estimate:
 
     `memory_gb` is the neediest trial's peak, or bundle's, and `gpu_gb` what one GPU has, both in GiB. `hours` are those of all trials one
     after the other, each with its share of its bundle's, `gpu_hours` the same times `gpus` (GPUs a task), `wall_hours` a lower bound: as
-    if `parallelism` of the `tasks` (None: one a trial) started at once and nothing waited. `records` earlier runs on `device` were found.
-    `source` says where the hours come from.
+    if `parallelism` of the `tasks` (None: one a trial) started at once and nothing waited. `records` earlier runs on `device` were found,
+    a bundle counted as one. `source` says where the hours come from.
     """
 
     trials: int
@@ -149,12 +149,19 @@ def lines(estimate: Estimate) -> list[str]:
     hours = estimate.gpu_hours if estimate.gpus else estimate.hours
     if hours is None or estimate.wall_hours is None:
         return [*told, f"{unit}: unknown, for no earlier run of this model, method and device is recorded (set cluster.hours_per_trial)."]
-    runs = "1 earlier run, so without an interval" if estimate.records == 1 else f"{estimate.records} earlier runs, 95 % interval"
-    why = f"{runs}, on {estimate.device}" if estimate.source == "records" else "cluster.hours_per_trial"
+    why = _runs(estimate, hours) if estimate.source == "records" else "cluster.hours_per_trial"
     told.append(f"{unit}: {hours.text()} (from {why}).")
     what = ("1 task runs" if estimate.at_once == 1 else f"{estimate.at_once} tasks run") if estimate.bundles else f"{estimate.at_once} run"
     told.append(f"Wall time: at least {estimate.wall_hours.text()} hours, if {what} at once and none waits in the queue.")
     return told
+
+
+def _runs(estimate: Estimate, hours: Interval) -> str:
+    runs = f"{estimate.records} earlier run{'' if estimate.records == 1 else 's'} on {estimate.device}"
+    if hours.low is not None:
+        return f"{runs}, 95 % interval"
+    few = "too few" if estimate.records < FEWEST else "too few of one model and method"
+    return f"{runs}: {few} for an interval"
 
 
 def refuse_over_budget(estimate: Estimate, cluster: Cluster) -> None:

@@ -112,6 +112,7 @@ def show(
     if told:
         print(told, file=sys.stderr)
     print(f"Dry run: {sum(map(len, made.tasks))} trials in {len(made.tasks)} tasks; nothing was submitted.", file=sys.stderr)
+    print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.", file=sys.stderr)
     return 0
 
 

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 # Rows are shown in this order; what the terminal has no room for is counted.
 ORDER = ("running", "failed", "interrupted", "cancelled", "missing", "queued", "sealed", "pruned", "finished")
+COLUMNS = ("trial", "overrides", "state", "step", "loss", "ETA", "GPU-h", "node")
+RIGHT = ("step", "loss", "ETA", "GPU-h")
+# Where a terminal is too narrow these give way, as long as that is enough.
+CUT = ("overrides", "state")
+# In a log, so many of the places at which running trials are.
+STEPS_SHOWN = 4
+# And again when this part of the time until then has gone by once more: that of a long sweep stays short.
+AGAIN = 0.05
 # Lines that a table needs besides its rows: title, header, rules, caption.
 FRAME = 8
 
@@ -57,40 +65,58 @@ def table(name: str, titles: Mapping[str, str], states: Sequence[State], waiting
     from rich.table import Table
     from rich.text import Text
 
-    gpu_hours = sum(state.gpu_hours for state in states)
+    has_gpu, over = any(state.gpus for state in states), all(state.status in ENDED for state in states)
+    columns = [name for name in COLUMNS if name != "GPU-h" or has_gpu]
     shown = Table(title=f"{name}: {counts(states, waiting)}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title, right in (("trial", 0), ("overrides", 0), ("state", 0), ("step", 1), ("loss", 1), ("ETA", 1), ("GPU-h", 1), ("node", 0)):
-        shown.add_column(title, justify="right" if right else "left", no_wrap=title != "state", overflow="ellipsis")
+    for column in columns:
+        shown.add_column(column, justify="right" if column in RIGHT else "left", no_wrap=column not in CUT, overflow="ellipsis")
     ordered = sorted(states, key=lambda state: ORDER.index(status_of(state, waiting)))
     for state in ordered[:rows]:
-        shown.add_row(*map(Text, _cells(state, titles, waiting)))
-    left_out = ordered[rows:]
-    caption = f"and {len(left_out)} more: {counts(left_out, waiting)}; " if left_out else ""
-    over = all(state.status in ENDED for state in states)
-    shown.caption = f"{caption}{gpu_hours:.2f} GPU-hours{'.' if over else f' so far. {hint}'}"
+        cells = _cells(state, titles, waiting)
+        shown.add_row(*(Text(cells[column], no_wrap=column != "state", overflow="ellipsis") for column in columns))
+    left_out, gpu_hours = ordered[rows:], sum(state.gpu_hours for state in states)
+    caption = [f"and {len(left_out)} more: {counts(left_out, waiting)};"] if left_out else []
+    caption += [f"{gpu_hours:.2f} GPU-hours{'.' if over else ' so far.'}"] if has_gpu else []
+    shown.caption = " ".join([*caption, *([hint] if hint and not over else [])]) or None
     shown.caption_justify = "left"
     return shown
 
 
-def _cells(state: State, titles: Mapping[str, str], waiting: Mapping[str, str]) -> tuple[str, ...]:
+def _cells(state: State, titles: Mapping[str, str], waiting: Mapping[str, str]) -> dict[str, str]:
     status = status_of(state, waiting)
     told = f"queued ({waiting[state.trial_id]})" if status == "queued" and waiting[state.trial_id] else status
     if status == "running" and state.phase:
         told = state.phase
     elif status not in ("queued", "finished") and state.cause:
         told = f"{status} ({state.cause})"
-    step = f"{state.step}/{state.max_steps or '?'}" if state.step is not None else ""
-    left = clock(state.eta_seconds) if state.eta_seconds is not None and status == "running" else ""
-    return (
-        state.trial_id,
-        titles.get(state.trial_id, ""),
-        told,
-        step,
-        f"{state.loss:.3f}" if state.loss is not None else "",
-        left,
-        f"{state.gpu_hours:.2f}" if state.gpus else "",
-        (state.host or "") if status == "running" else "",
-    )
+    return {
+        "trial": state.trial_id,
+        "overrides": titles.get(state.trial_id, ""),
+        "state": told,
+        "step": _step(state) if state.step is not None else "",
+        "loss": f"{state.loss:.3f}" if state.loss is not None else "",
+        "ETA": clock(state.eta_seconds) if state.eta_seconds is not None and status == "running" else "",
+        "GPU-h": f"{state.gpu_hours:.2f}" if state.gpus else "",
+        "node": (state.host or "") if status == "running" else "",
+    }
+
+
+def how_far(states: Sequence[State]) -> str:
+    """`step 26/40 (1:10 left), evaluating ×2, 3 more`: the running trials that say how far they are."""
+    told = Counter(_far(state) for state in states if state.status == "running" and state.phase)
+    first = list(told)[:STEPS_SHOWN]
+    more = told.total() - sum(told[one] for one in first)
+    return ", ".join([*(one if told[one] == 1 else f"{one} ×{told[one]}" for one in first), *([f"{more} more"] if more else [])])
+
+
+def _far(state: State) -> str:
+    if state.phase != "training" or state.step is None:
+        return str(state.phase)
+    return f"step {_step(state)}" + (f" ({clock(state.eta_seconds)} left)" if state.eta_seconds is not None else "")
+
+
+def _step(state: State) -> str:
+    return f"{state.step}/{state.max_steps or '?'}"
 
 
 class _Live:
@@ -103,10 +129,12 @@ class _Live:
 
 
 class _Lines:
-    """At most one line every `LINE_EVERY_SECONDS`, when something has changed; what failed is told at once, one line each."""
+    """At most one line every `LINE_EVERY_SECONDS`, when something has changed, for steps alone more and more seldom; what failed is told
+    at once, one line each."""
 
     def __init__(self, name: str, titles: Mapping[str, str]) -> None:
-        self._name, self._titles, self._told, self._shown, self._failed = name, titles, "", float("-inf"), set[tuple[str, int]]()
+        self._name, self._titles, self._failed = name, titles, set[tuple[str, int]]()
+        self._told, self._far, self._shown, self._began = "", "", float("-inf"), time.monotonic()
 
     def show(self, states: Sequence[State], waiting: Mapping[str, str] | None = None) -> None:
         for state in states:
@@ -114,12 +142,13 @@ class _Lines:
                 self._failed.add((state.trial_id, state.attempt))
                 title = self._titles.get(state.trial_id, "")
                 print(f"trial {state.trial_id} ({title}) failed: {state.message or state.cause}", flush=True)
-        told, at = counts(states, waiting or {}), time.monotonic()
+        told, far, at = counts(states, waiting or {}), how_far(states), time.monotonic()
+        pause = LINE_EVERY_SECONDS if told != self._told else max(LINE_EVERY_SECONDS, AGAIN * (at - self._began))
         ended = all(state.status in ENDED for state in states)
-        if told == self._told or (not ended and at - self._shown < LINE_EVERY_SECONDS):
+        if (told, far) == (self._told, self._far) or (not ended and at - self._shown < pause):
             return
-        self._told, self._shown = told, at
-        print(f"{time.strftime('%H:%M:%S')}  {self._name}: {told}", flush=True)
+        self._told, self._far, self._shown = told, far, at
+        print(f"{time.strftime('%H:%M:%S')}  {self._name}: {told}{'; ' + far if far else ''}", flush=True)
 
 
 class _Update(Protocol):

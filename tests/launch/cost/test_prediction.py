@@ -94,7 +94,53 @@ def test_one_record_predicts_without_an_interval(tmp_path: Path, tried: Callable
     assert found.gpu_hours.mean == pytest.approx((3000 + 600 + 6000 + 600) / 3600)
     assert found.gpu_hours.low is None
     assert (found.records, found.device) == (1, GPU["gpu"])
-    assert any("1 earlier run, so without an interval" in line for line in prediction.lines(found))
+    assert any(f"(from 1 earlier run on {GPU['gpu']}: too few for an interval)" in line for line in prediction.lines(found))
+
+
+def test_two_records_predict_without_an_interval(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    for name, seconds in (("x", 1800), ("y", 7200)):
+        attempt(tmp_path, seal(tmp_path, name), training=seconds, around=36)
+    found = tried(tmp_path, [seal(tmp_path, "a")])
+    assert found.gpu_hours is not None
+    assert found.gpu_hours.text() == "1"
+    assert "GPU-hours: 1 (from 2 earlier runs on NVIDIA A100-SXM4-80GB: too few for an interval)." in prediction.lines(found)
+
+
+def test_trials_of_one_bundle_are_one_measurement(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
+    def bundle(pid: int, *seconds: float) -> None:
+        ids = [f"{pid}-{number}" for number in range(len(seconds))]
+        for one, took in zip(ids, seconds, strict=True):
+            others = [other for other in ids if other != one]
+            attempt(tmp_path, seal(tmp_path, one), training=took, around=36, host="n", pid=pid, process_started="b:1", together_with=others)
+            path = tmp_path / "trials" / one / "attempts" / "0001.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "own_seconds": took + 36}))
+
+    bundle(1, 900, 1800, 3600)
+    bundle(2, 3600)
+    ids = [seal(tmp_path, "a")]
+    few = tried(tmp_path, ids)
+    assert few.gpu_hours is not None
+    assert (few.records, few.gpu_hours.low) == (2, None)
+    # Each bundle weighs the same, however many rode in it.
+    assert few.gpu_hours.mean == pytest.approx((1800 * 3600) ** 0.5 / 3600 + 0.01)
+    bundle(3, 7200)
+    enough = tried(tmp_path, ids)
+    assert enough.gpu_hours is not None
+    half = 4.303 * math.log(2) * math.sqrt(1 + 1 / 3)
+    assert (enough.records, enough.gpu_hours.low) == (3, pytest.approx(math.exp(-half) + 0.01))
+
+
+def test_too_few_of_one_method_are_said_so(tmp_path: Path, config: Callable[..., Config]) -> None:
+    for name in "xyz":
+        attempt(tmp_path, seal(tmp_path, name), training=3600, around=36)
+    attempt(tmp_path, seal(tmp_path, "q", method={"name": "qlora", "quantisation": "nf4"}), training=3600, around=36)
+    ids = [seal(tmp_path, "a"), seal(tmp_path, "b", method={"name": "qlora", "quantisation": "nf4"})]
+    one = config("model=tiny")
+    known = history.read(tmp_path, ids, [one, one])
+    found = prediction.estimate([one, one], gpus_per_trial=1, parallelism=1, cluster=one.cluster, trial_ids=ids, history=known)
+    assert any(
+        "from 4 earlier runs" in line and "too few of one model and method for an interval" in line for line in prediction.lines(found)
+    )
 
 
 def test_several_records_give_students_prediction_interval(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
@@ -106,7 +152,7 @@ def test_several_records_give_students_prediction_interval(tmp_path: Path, tried
     assert found.gpu_hours.mean == pytest.approx(1.01)
     assert found.gpu_hours.low == pytest.approx(math.exp(-half) + 0.01)
     assert found.gpu_hours.high == pytest.approx(math.exp(half) + 0.01)
-    assert "3 earlier runs, 95 % interval, on NVIDIA A100" in "\n".join(prediction.lines(found))
+    assert "3 earlier runs on NVIDIA A100-SXM4-80GB, 95 % interval" in "\n".join(prediction.lines(found))
 
 
 def test_only_records_of_the_same_model_method_and_device_count(tmp_path: Path, tried: Callable[..., prediction.Estimate]) -> None:
@@ -148,6 +194,17 @@ def test_the_base_model_takes_what_surrounds_training(tmp_path: Path, tried: Cal
     predicted = history.predict([work], history.read_records(tmp_path, {"m"}))
     assert predicted is not None
     assert predicted[0][1] == pytest.approx(360)
+    # One run of its own is not enough for an interval, but what surrounded the training of others tells too.
+    for name, around in (("base", 90), ("y", 180), ("z", 720)):
+        if name == "base":
+            (folder / "attempts").mkdir()
+        else:
+            seal(tmp_path, name)
+        attempt(tmp_path, name, training=0 if name == "base" else 3600, around=around)
+    predicted = history.predict([work], history.read_records(tmp_path, {"m"}))
+    assert predicted is not None
+    assert predicted[0][0] is not None
+    assert predicted[1] == 4
 
 
 def test_of_a_bundle_each_trial_has_its_share_and_its_record_tells_of_the_whole(

@@ -118,4 +118,5 @@ def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypat
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("#!/bin/bash") == 2
     assert "3 trials in 1 tasks; nothing was submitted" in done.stderr
+    assert "`persona-exp clean` offers those" in done.stderr
     assert not (tmp_path / "runs" / "sweeps").exists()

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from persona_exp.launch.sweeps.screen import counts, screen, table
+from persona_exp.launch.sweeps.screen import counts, how_far, screen, table
 from persona_exp.trial.state import State
 
 
@@ -16,9 +16,9 @@ def states(**numbers: int) -> list[State]:
     return made
 
 
-def drawn(found: list[State], waiting: dict[str, str], rows: int) -> list[str]:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(table("sweep", {}, found, waiting, rows))
+def drawn(found: list[State], waiting: dict[str, str], rows: int, *, title: str = "", width: int = 100) -> list[str]:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(table("sweep", {state.trial_id: title for state in found}, found, waiting, rows, "Ctrl-C stops it."))
     return console.export_text().splitlines()
 
 
@@ -52,3 +52,38 @@ def test_a_log_is_told_of_changes_now_and_then(capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition("  ")[2] for line in lines if "sweep:" in line] == ["sweep: 2 sealed", "sweep: 1 failed, 1 finished"]
     assert sum("trial failed-0 (lora.r=8) failed" in line for line in lines) == 1
+
+
+def test_a_narrow_terminal_cuts_the_overrides_and_shows_how_far_trials_are() -> None:
+    found = [
+        State("0123456789ab", "running", host="node17", phase="training", step=1203, max_steps=4500, loss=1.25, eta_seconds=4775.0, gpus=0)
+    ]
+    lines = drawn(found, {}, 12, title="lora.r=16 optim.lr=0.0002 method=qlora data.mix.dialogue=0.5 seed=1", width=80)
+    assert lines[2].split()[0] == "0123456789ab"
+    assert lines[2].split()[-5:] == ["training", "1203/4500", "1.250", "1:19:35", "node17"]
+    assert "lora.r=16" in lines[2]
+    # Without a GPU there are no GPU-hours to speak of.
+    assert lines[3].strip() == "Ctrl-C stops it."
+    assert "GPU" not in "".join(lines)
+
+
+def test_a_log_is_told_now_and_then_how_far_the_running_are(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("persona_exp.launch.sweeps.screen.time.monotonic", lambda: now)
+    with screen("sweep", {}) as shown:
+        for step in range(4000):
+            now = float(step)
+            training = State("a", "running", phase="training", step=step, max_steps=4000, eta_seconds=4000.0 - step)
+            shown.show([training, State("b", "running", phase="evaluating", step=9, max_steps=9), *states(sealed=1)])
+    lines = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == "sweep: 2 running, 1 sealed; step 15/4000 (1:06:25 left), evaluating"
+    # Every 15 seconds at first, and 100 times as long takes no 100 times as many lines.
+    assert lines[3].split()[6] == "45/4000"
+    assert 50 < len(lines) < 80
+
+
+def test_a_log_has_where_the_running_are_and_of_many_the_first() -> None:
+    assert how_far(states(running=9, sealed=2)) == "step 3/9 (1:15 left) ×9"
+    apart = [State(f"{step}", "running", phase="training", step=step, max_steps=9) for step in (1, 1, 2, 3, 4, 5, 5)]
+    assert how_far(apart) == "step 1/9 ×2, step 2/9, step 3/9, step 4/9, 2 more"
+    assert how_far([State("a", "running"), *states(sealed=2, finished=1)]) == ""
