@@ -73,9 +73,10 @@ def _greedy(
             output = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache = output.past_key_values
         chosen = output.logits[:, -1].float().argmax(dim=-1).to(device)
-        going = [place for place, token in enumerate(chosen.tolist()) if token not in stops]
+        tokens = chosen.tolist()
+        going = [place for place, token in enumerate(tokens) if token not in stops]
         for place in going:
-            replies[running[place]].append(int(chosen[place]))
+            replies[running[place]].append(tokens[place])
         if len(going) < len(running):
             meter.advance(len(running) - len(going))
             running = [running[place] for place in going]

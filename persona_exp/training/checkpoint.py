@@ -19,9 +19,17 @@ from persona_exp.training import disk
 MANIFEST = "manifest.json"
 STAGING = ".staging"
 DAMAGED = "damaged-"
+# A checkpoint that takes longer (s) than the first of these is made only when that many times as long as it takes has gone by.
+BRIEF, APART = 1.0, 20
 _NAME = re.compile(r"step-(\d{8})$")
 
 log = logging.getLogger(__name__)
+
+
+def affordable(took: float, ago: float) -> bool:
+    """Whether it is not too soon for another after one that was saved `ago` (s) and `took` so long (s): one that takes no time never is,
+    others shall take no more than a twentieth of a run."""
+    return took <= BRIEF or ago >= APART * took
 
 
 def place(checkpoints: Path, step: int) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from persona_exp.training.checkpoint import affordable
 from persona_exp.training.interruption import Interruption
 
 
@@ -20,7 +21,8 @@ class Saving(TrainerCallback):
 
     def __init__(self, steps: int, minutes: float, interruption: Interruption) -> None:
         self._steps, self._seconds, self._interruption = steps, minutes * 60, interruption
-        self._saved = time.monotonic()
+        self._saved = self._step_ended = time.monotonic()
+        self._took = 0.0
         self._stepped = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -40,14 +42,17 @@ class Saving(TrainerCallback):
         if state.global_step >= state.max_steps:
             return
         self._stepped, self._states = True, RandomStates()
-        due = state.global_step % self._steps == 0 or time.monotonic() - self._saved > self._seconds
+        ago = time.monotonic() - self._saved
+        due = affordable(self._took, ago) and (state.global_step % self._steps == 0 or ago > self._seconds)
         if self._interruption.requested:
             control.should_training_stop = True
         if due or self._interruption.requested:
             control.should_save = True
+        self._step_ended = time.monotonic()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._saved = time.monotonic()
+        self._took = self._saved - self._step_ended
         # A signal that came while this was being saved: no further step is begun.
         if self._interruption.requested:
             control.should_training_stop = True

@@ -1,5 +1,7 @@
 """What the training of each trial of a bundle took: its share by tokens, for the attempt's record."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.trial.device import forget_peak_memory, peak_flops, peak_memory_bytes
@@ -22,7 +24,13 @@ class Meter:
         self._tick: Tick | None = None
         self._before = self._energy.joules()
         self._joules: float | None = None
+        self._peak = 0
         forget_peak_memory()
+
+    def peak_memory_bytes(self) -> int:
+        """The most at once that training took until now."""
+        self._peak = max(self._peak, peak_memory_bytes())
+        return self._peak
 
     def joules(self, tick: "Tick") -> float | None:
         """What the device took for the newest tick, and since the one before; None where it does not tell."""
@@ -32,9 +40,15 @@ class Meter:
             self._tick, self._before = tick, now
         return self._joules
 
-    def skip(self) -> None:
-        """What the device took until now is no tick's."""
-        self._before = self._energy.joules()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What the device takes within this block is no tick's, neither energy nor memory."""
+        self.peak_memory_bytes()
+        try:
+            yield
+        finally:
+            self._before = self._energy.joules()
+            forget_peak_memory()
 
 
 class Account:
@@ -69,7 +83,7 @@ class Account:
             supervised_tokens=self._supervised,
             flops_per_token=self._meter.flops_per_token,
             peak_flops=self._meter.peak_flops,
-            peak_memory_bytes=peak_memory_bytes(),
+            peak_memory_bytes=self._meter.peak_memory_bytes(),
             energy_joules=self._joules,
             bundle=bundle_record(**self._bundle),
         )

@@ -88,13 +88,13 @@ class Bundle:
         """Who takes the places that are free after so many ticks. A full house of trained ones is measured first."""
         self.share_time()
         boarded: list[Member] = []
-        while len(boarded) < places and (ready := self._fill([*riding, *boarded], places - len(boarded))):
-            with self._interruption.at_once():
-                ready = [member for member in ready if member.do(member.resume) and member.do(member.board, self._name)]
-                boarded += [member for member in ready if member.do(member.save, ticks)]
-        if len(self._trained()) >= self._at_once:
-            self._measure()
-        self._meter.skip()
+        with self._meter.aside():
+            while len(boarded) < places and (ready := self._fill([*riding, *boarded], places - len(boarded))):
+                with self._interruption.at_once():
+                    ready = [member for member in ready if member.do(member.resume) and member.do(member.board, self._name)]
+                    boarded += [member for member in ready if member.do(member.save, ticks)]
+            if len(self._trained()) >= self._at_once:
+                self._measure()
         self._introduce([*riding, *boarded])
         return boarded
 
@@ -170,7 +170,7 @@ class Bundle:
     def _measure(self) -> None:
         """Evaluate what has been trained; each has ended then."""
         trained = self._trained()
-        with self._interruption.at_once():
+        with self._interruption.at_once(), self._meter.aside():
             measure(trained, self._shared, self._model_folder)
         self.share_time()
         for member in trained:

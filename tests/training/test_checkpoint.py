@@ -31,6 +31,11 @@ def adopted(folders, destination):
     return found and found.name
 
 
+@given(st.floats(0, 1e4), st.floats(0, 1e6))
+def test_saving_takes_a_second_at_a_time_or_a_twentieth_of_it(took, ago):
+    assert checkpoint.affordable(took, ago) == (took <= 1 or ago >= 20 * took)
+
+
 def test_the_newest_of_several_folders_is_found(tmp_path):
     save(tmp_path / "0001", 5)
     expected = save(tmp_path / "0002", 10)

@@ -36,23 +36,32 @@ class Span:
 class Row:
     """Documents laid out for one pass; those of one lane must stand together.
 
-    `input_ids` and `position_ids` are [1, tokens]; positions begin anew with each document. `targets` [tokens] is the token that each
-    position must predict, -100 where nothing is supervised.
+    `input_ids` and `position_ids` are [1, tokens]; positions begin anew with each document. `places` [n] are the positions whose next
+    token is supervised, `targets` [n] those tokens, and `owners` [n] the numbers of the spans in which they stand.
     """
 
     def __init__(self, documents: Sequence[Document], device: "torch.device | str" = "cpu") -> None:
         self.lengths = [len(document.input_ids) for document in documents]
         self.tokens = sum(self.lengths)
-        self.input_ids = _flat((document.input_ids for document in documents), device)[None]
-        self.position_ids = _flat((range(length) for length in self.lengths), device)[None]
-        self.targets = _flat(([*document.labels[1:], IGNORED] for document in documents), device)
         self.spans = tuple(_spans(documents))
         if len({span.lane for span in self.spans}) < len(self.spans):
             raise ValueError("The documents of a lane must stand together.")
+        ids = [token for document in documents for token in document.input_ids]
+        positions = [position for length in self.lengths for position in range(length)]
+        laid_out = _sent([ids, positions], device)
+        self.input_ids, self.position_ids = laid_out[:1], laid_out[1:]
+        nexts = [label for document in documents for label in (*document.labels[1:], IGNORED)]
+        # Told here, since to ask the device for it is to wait for it.
+        owners = [number for number, span in enumerate(self.spans) for _ in range(span.start, span.end)]
+        places = [place for place, token in enumerate(nexts) if token != IGNORED]
+        supervised = [places, [nexts[place] for place in places], [owners[place] for place in places]]
+        self.places, self.targets, self.owners = _sent(supervised, device)
 
 
-def _flat(lists: Iterable[Iterable[int]], device: "torch.device | str") -> torch.Tensor:
-    return torch.tensor([number for numbers in lists for number in numbers], device=device)
+def _sent(rows: Sequence[Sequence[int]], device: "torch.device | str") -> torch.Tensor:
+    """`rows` as a tensor on the device, which nobody waits for."""
+    made = torch.tensor(rows, dtype=torch.long)
+    return made.pin_memory().to(device, non_blocking=True) if torch.device(device).type == "cuda" else made
 
 
 def _spans(documents: Sequence[Document]) -> Iterable[Span]:

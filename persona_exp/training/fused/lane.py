@@ -114,7 +114,7 @@ class Lane:
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote."""
         self.adapter.load(load_file(folder / WEIGHTS))
-        states = torch.load(folder / OPTIMIZER, weights_only=True)
+        states = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
         self._optimizer.load_state_dict(states["optimizer"])
         self._schedule.load_state_dict(states["schedule"])
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))

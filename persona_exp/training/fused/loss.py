@@ -37,10 +37,10 @@ class _Losses(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 slope = torch.softmax(capped, dim=-1)
                 slope[torch.arange(len(slope), device=slope.device), targets[rows]] -= 1
-                slope *= weights[rows, None]
                 if softcap:
                     slope *= 1 - (capped / softcap) ** 2
-                gradient[rows] = slope.to(hidden.dtype) @ head
+                # Weighed behind the product, where there are fewer numbers.
+                gradient[rows] = (slope.to(hidden.dtype) @ head) * weights[rows, None]
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(each)
         return (each * weights).sum(), each

@@ -16,7 +16,8 @@ def optimizer(adapter: Adapter, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     settings: dict[str, Any] = {"lr": recipe.lr, "betas": (recipe.beta1, recipe.beta2), "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw_torch":
-        return _allocated(torch.optim.AdamW(groups, **settings))
+        # In one kernel, and without a copy of the weights for which there might be no memory.
+        return _allocated(torch.optim.AdamW(groups, **settings, fused=adapter.a.device.type == "cuda"))
     from bitsandbytes.optim import adamw
 
     bits, paged = (8 if "8bit" in recipe.optimizer else 32), recipe.optimizer.startswith("paged")
@@ -30,5 +31,6 @@ def _allocated(made: torch.optim.AdamW) -> torch.optim.AdamW:
     for group in made.param_groups:
         for parameter in group["params"]:
             moments = {name: torch.zeros_like(parameter, memory_format=torch.preserve_format) for name in ("exp_avg", "exp_avg_sq")}
-            made.state[parameter] = {"step": torch.tensor(0.0), **moments}
+            step = torch.tensor(0.0, device=parameter.device if group["fused"] else None)
+            made.state[parameter] = {"step": step, **moments}
     return made

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from persona_exp.modeling.bundle.row import Document
 from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.training.fused.lane import Lane, Step, supervised_tokens
-from persona_exp.training.fused.row_pass import learn, rows
+from persona_exp.training.fused.row_pass import Nats, learn, rows
 from persona_exp.training.interruption import Interruption
 
 
@@ -20,13 +20,13 @@ def tick(
     """
     windows = {lane.number: lane.window() for lane in lanes}
     weights = {number: 1 / supervised_tokens(documents) for number, documents in windows.items()}
-    nats = dict.fromkeys(windows, 0.0)
+    nats = Nats()
     for documents in rows([one for window in windows.values() for one in window], row_tokens):
         if interruption:
             interruption.raise_if_requested()
-        for number, sum_ in learn(shared, documents, weights).items():
-            nats[number] += sum_
-    return {lane.number: _advance(lane, nats[lane.number], windows[lane.number]) for lane in lanes}
+        learn(shared, documents, weights, nats)
+    told = nats.told()
+    return {lane.number: _advance(lane, told[lane.number], windows[lane.number]) for lane in lanes}
 
 
 def _advance(lane: Lane, nats: float, documents: Sequence[Document]) -> Step | FloatingPointError:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.progress import Meter, progress
+from persona_exp.training.checkpoint import affordable
 from persona_exp.training.fused.lane import Lane, Step
 from persona_exp.training.fused.row_length import measured
 from persona_exp.training.fused.row_pass import NoRoom, rows
@@ -96,8 +97,8 @@ def train(
 
 @dataclass
 class _Journey:
-    """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when all were `saved`,
-    and the `longest` row of the first ticks, after which rows grow."""
+    """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when all were `saved`
+    and how long that took, and the `longest` row of the first ticks, after which rows grow."""
 
     shared: Shared
     line: Line
@@ -111,6 +112,7 @@ class _Journey:
     riding: list[Rider] = field(default_factory=list)
     ahead: dict[int, int] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
+    saving: float = 0.0
     longest: int = 0
     grow_after: int = 2
     meter: Meter = field(init=False)
@@ -185,9 +187,12 @@ class _Journey:
         """Save where it is time; who is done or has failed leaves, and who waits takes the place."""
         stay_on = [rider for rider in staying if not rider.lane.done]
         changes = len(stay_on) < len(self.riding)
-        if (changes and stay_on) or any(rider.due(self.ticks, time.monotonic() - self.saved) for rider in staying):
+        ago = time.monotonic() - self.saved
+        if (changes and stay_on) or (affordable(self.saving, ago) and any(rider.due(self.ticks, ago) for rider in staying)):
+            began = time.monotonic()
             staying = _all_told(staying, "save", self.ticks)
             self.saved = time.monotonic()
+            self.saving = self.saved - began
         _all_told([rider for rider in staying if rider.lane.done], "finished")
         stay_on = [rider for rider in stay_on if rider in staying]
         if changes or len(stay_on) < len(self.riding):

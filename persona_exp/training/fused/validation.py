@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from persona_exp.modeling.bundle.row import Document
 from persona_exp.modeling.bundle.shared import Shared
-from persona_exp.training.fused.row_pass import measure, rows
+from persona_exp.training.fused.row_pass import Nats, measure, rows
 from persona_exp.training.interruption import Interruption
 from persona_exp.training.labels import IGNORED
 
@@ -71,8 +71,8 @@ def validation_loss(shared: Shared, lane: int, encoded: Sequence["Encoded"], row
     Rows hold this lane alone, so that its company has no part in when it stops. Raises NoRoom, and Interrupted when asked to leave.
     """
     documents = [Document(lane, one.input_ids, one.labels, 0, number) for number, one in enumerate(encoded)]
-    nats = 0.0
+    nats = Nats()
     for row in rows(documents, row_tokens):
         interruption.raise_if_requested()
-        nats += measure(shared, row)[lane]
-    return nats / sum(label != IGNORED for one in encoded for label in one.labels[1:])
+        measure(shared, row, nats)
+    return nats.told()[lane] / sum(label != IGNORED for one in encoded for label in one.labels[1:])

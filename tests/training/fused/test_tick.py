@@ -1,5 +1,7 @@
 """One step of each lane: rows, errors that stay with their lane, bits that others cannot change."""
 
+from itertools import combinations, pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -24,6 +26,17 @@ def test_rows_hold_every_document_in_order_and_not_too_much(lengths, limit):
     packed = list(rows(documents, limit))
     assert [one for row in packed for one in row] == documents
     assert all(len(row) == 1 or sum(len(one.input_ids) for one in row) <= limit for row in packed)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(30, 90))
+def test_rows_are_few_and_the_longest_is_short(lengths, limit):
+    documents = [Document(0, range(length), range(length), example=number) for number, length in enumerate(lengths)]
+    packed = [sum(len(one.input_ids) for one in row) for row in rows(documents, limit)]
+    # All ways to cut there are.
+    cuts = [[0, *cut, len(lengths)] for count in range(len(lengths)) for cut in combinations(range(1, len(lengths)), count)]
+    ways = [[sum(lengths[start:end]) for start, end in pairwise(cut)] for cut in cuts]
+    best = min((len(way), max(way)) for way in ways if max(way) <= limit)
+    assert (len(packed), max(packed)) == best
 
 
 def test_the_documents_of_a_lane_stand_together():

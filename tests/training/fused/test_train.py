@@ -1,5 +1,7 @@
 """A bundle on its way: who leaves makes room for who waits, and a lack of memory lets some wait."""
 
+import time
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from persona_exp.modeling.bundle.product import add_slices
 from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
+from persona_exp.training import checkpoint
 from persona_exp.training.fused.lane import Lane
 from persona_exp.training.fused.row_pass import NoRoom
 from persona_exp.training.fused.tick import tick
@@ -115,6 +118,26 @@ def test_all_that_ride_are_saved_before_one_of_them_leaves(folder):
     _, told = travelled(folder, at_once=2)
     first = told.index(("finished", 0))
     assert told[:first] == [("saved", 0, 3), ("saved", 1, 3)]
+
+
+def test_what_takes_long_to_save_is_saved_less_often(folder, monkeypatch):
+    class Slow(Rider):
+        def due(self, ticks, seconds):
+            return True
+
+        def save(self, ticks):
+            super().save(ticks)
+            time.sleep(self.pause)
+
+    for brief, saves in ((60.0, [1, 2, 3]), (0.1, [1, 3])):
+        monkeypatch.setattr(checkpoint, "BRIEF", brief)
+        shared, told = Shared(base(folder)), []
+        riders = [Slow(shared.model, number, told, [recipe(max_steps=steps) for steps in (3, 9)]) for number in range(2)]
+        for rider in riders:
+            rider.pause = 0.2
+        train(shared, [rider.ready() for rider in riders], Line([]), ticks=0, at_once=2, row_tokens=512, interruption=Interruption())
+        # Before who is done leaves, all are.
+        assert [ticks for what, number, *ticks in told if what == "saved" and number == 0] == [[tick] for tick in saves]
 
 
 def test_who_stops_early_frees_its_place(folder):
