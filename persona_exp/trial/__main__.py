@@ -42,6 +42,9 @@ def main() -> int:
     # What libraries say of themselves while they load is not about the trial.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Rows of ever other lengths leave a GPU's memory in pieces otherwise.
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     warnings.filterwarnings("ignore", category=FutureWarning)
 
     from persona_exp.trial.run import run

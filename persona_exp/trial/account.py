@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.trial.device import forget_peak_memory, peak_flops, peak_memory_bytes
@@ -10,6 +11,7 @@ from persona_exp.trial.throughput import bundle_record, flops_per_token, multipl
 
 if TYPE_CHECKING:
     from persona_exp.training.fused.lane import Step
+    from persona_exp.training.fused.probe import Probe
     from persona_exp.training.fused.train import Tick
 
 
@@ -25,6 +27,7 @@ class Meter:
         self._before = self._energy.joules()
         self._joules: float | None = None
         self._peak = 0
+        self.probe: Probe | None = None
         forget_peak_memory()
 
     def peak_memory_bytes(self) -> int:
@@ -85,5 +88,5 @@ class Account:
             peak_flops=self._meter.peak_flops,
             peak_memory_bytes=self._meter.peak_memory_bytes(),
             energy_joules=self._joules,
-            bundle=bundle_record(**self._bundle),
+            bundle=bundle_record(**self._bundle, probe=asdict(self._meter.probe) if self._meter.probe else None),
         )

@@ -69,15 +69,18 @@ def training_record(
     return {**record, "bundle": bundle} if bundle else record
 
 
-def bundle_record(*, trials: int, row_tokens: int, steps: int, tokens: int, seconds: float) -> dict[str, Any]:
+def bundle_record(
+    *, trials: int, row_tokens: int, steps: int, tokens: int, seconds: float, probe: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What a trial's record says of the bundle that it was trained in, until it left.
 
     `trials` began together; the bundle took `steps` steps, in each of which every trial in it takes one of its own, with `tokens` real
-    tokens in all, in `seconds`; no more than `row_tokens` at once.
+    tokens in all, in `seconds`; no more than `row_tokens` at once. `probe` is what the device showed before the first step.
     """
-    return {
+    record = {
         "trials": trials,
         "row_tokens": row_tokens,
         "tokens_a_step": tokens / steps if steps else None,
         "tokens_per_second": tokens / seconds if seconds > 0 else None,
     }
+    return {**record, "probe": probe} if probe else record

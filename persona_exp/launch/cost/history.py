@@ -78,6 +78,17 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What a device showed before the first step of `trials`: (tokens of a row, tokens a second), the memory between rows and what each
+    token of a row needs besides (bytes)."""
+
+    trials: int
+    speeds: tuple[tuple[int, float], ...]
+    resident_bytes: int
+    bytes_per_token: float
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Of `trials` at once, rows of `row_tokens`: real tokens a step and a second, and the device's memory at its peak (bytes). What no
     record tells is None."""
@@ -87,6 +98,7 @@ class Bundle:
     tokens_a_step: float | None
     tokens_per_second: float | None
     peak_memory_bytes: int | None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)
@@ -302,7 +314,15 @@ def _bundle(training: dict[str, Any] | None) -> Bundle | None:
         told.get("tokens_a_step"),
         told.get("tokens_per_second"),
         training.get("peak_memory_bytes"),
+        _probe(told.get("probe")),
     )
+
+
+def _probe(told: dict[str, Any] | None) -> Probe | None:
+    if not told:
+        return None
+    speeds = tuple((int(tokens), float(speed)) for tokens, speed in told["speeds"])
+    return Probe(int(told["trials"]), speeds, int(told["resident_bytes"]), float(told["bytes_per_token"]))
 
 
 def _lane(what: dict[str, Any]) -> tuple[int, tuple[str, ...], str] | None:

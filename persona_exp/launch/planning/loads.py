@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 from persona_exp.config.alone import engines_reason
 from persona_exp.config.schema import Config
@@ -21,10 +22,8 @@ from persona_exp.modeling.shape import Shape, shape_of
 EXAMPLES_GUESSED = 1000
 # What a plan leaves free: fragments of memory, and what an estimate cannot tell.
 USED_PART = 0.9
-# A step of these sizes is as fast as one of the next size but this part.
+# As fast as the fastest, but for noise.
 NEARLY = 0.95
-# Fewer measurements of a size say nothing.
-FEWEST = 3
 
 # By base, what one device did with it before.
 Records = Mapping[str, Sequence[Record]]
@@ -112,9 +111,15 @@ def _measured(shape: Shape, row_tokens: int, records: Sequence[Record]) -> int |
     """
     took = []
     for one in records:
-        if one.bundle and one.lane and one.bundle.peak_memory_bytes and one.bundle.row_tokens == row_tokens:
-            r, target_modules, optimizer = one.lane
-            own = memory.lane(shape, r=r, target_modules=target_modules, optimizer=optimizer)
+        if not one.bundle or not one.lane:
+            continue
+        r, target_modules, optimizer = one.lane
+        own = memory.lane(shape, r=r, target_modules=target_modules, optimizer=optimizer)
+        probe = one.bundle.probe
+        if probe and probe.bytes_per_token:
+            # Where rows grew into the memory, the peak says nothing of shorter ones.
+            took.append(probe.resident_bytes + int(row_tokens * probe.bytes_per_token) - probe.trials * own)
+        elif one.bundle.peak_memory_bytes and one.bundle.row_tokens == row_tokens:
             took.append(one.bundle.peak_memory_bytes - one.bundle.trials * own)
     return max(took) if took and max(took) > 0 else None
 
@@ -137,35 +142,19 @@ def records_of(trials: Sequence[Sealing], history: History, records: Sequence[Re
 
 
 def saturated(records: Records) -> dict[str, float]:
-    """By base, the tokens a step from which on more have brought nothing, by what `records` tell of bundles on one device."""
+    """By base, the tokens a step from which on more bring nothing, as the device has shown before its bundles began (the median)."""
     found = {}
     for base, own in records.items():
-        bundles = [one.bundle for one in own if one.bundle]
-        enough = enough_tokens(
-            [(one.tokens_a_step, one.tokens_per_second) for one in bundles if one.tokens_a_step and one.tokens_per_second]
-        )
-        if enough is not None:
-            found[base] = enough
+        enough = [enough_tokens(one.bundle.probe.speeds) for one in own if one.bundle and one.bundle.probe]
+        if enough:
+            found[base] = median(enough)
     return found
 
 
-def enough_tokens(seen: Sequence[tuple[float, float]]) -> float | None:
-    """The smallest of the sizes in `seen` (tokens a step, tokens a second) that is as fast as the fastest but 5 %; None: not known.
-
-    Steps of half an octave count as one size, at the median of what they took, three of them at least. A larger one must have been tried:
-    as long as the largest alone is the fastest, a larger one might be faster still.
-    """
-    from math import log2
-    from statistics import median
-
-    sizes: dict[int, list[tuple[float, float]]] = {}
-    for tokens, speed in seen:
-        sizes.setdefault(round(2 * log2(tokens)), []).append((tokens, speed))
-    several = [one for _, one in sorted(sizes.items()) if len(one) >= FEWEST]
-    medians = [(median(tokens for tokens, _ in one), median(speed for _, speed in one)) for one in several]
-    best = max((speed for _, speed in medians), default=0.0)
-    fast = [tokens for tokens, speed in medians[:-1] if speed >= NEARLY * best]
-    return fast[0] if fast else None
+def enough_tokens(speeds: Sequence[tuple[int, float]]) -> int:
+    """The shortest of some rows (tokens, tokens a second) that is as fast as the fastest but 5 %."""
+    best = max(speed for _, speed in speeds)
+    return min(tokens for tokens, speed in speeds if speed >= NEARLY * best)
 
 
 def sharing(tasks: Sequence[Task], trials: Sequence[Sealing], records: Records, *, gpu: bool) -> Sharing:

@@ -9,8 +9,7 @@ from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.progress import Meter, progress
 from persona_exp.training.checkpoint import affordable
 from persona_exp.training.fused.lane import Lane, Step
-from persona_exp.training.fused.row_length import measured
-from persona_exp.training.fused.row_pass import NoRoom, rows
+from persona_exp.training.fused.row_pass import NoRoom
 from persona_exp.training.fused.tick import tick
 from persona_exp.training.fused.validation import validation_loss
 from persona_exp.training.interruption import Interrupted, Interruption
@@ -75,7 +74,6 @@ def train(
     ticks: int,
     at_once: int,
     row_tokens: int,
-    grow: bool = False,
     may_yield: bool = True,
     may_recompute: bool = True,
     interruption: Interruption,
@@ -86,10 +84,10 @@ def train(
     company from the same tick. A signal drops the steps that are not whole, saves the lanes as they were before, and raises Interrupted.
     Without the memory for a row NoRoom is raised, unless the bundle `may_yield`: then rows become shorter, then half of the lanes wait till
     the others are done; for a lane alone rows become as short as a document, then, if `may_recompute`, activations are computed twice; a
-    lane that has no room even so fails. With `grow` rows become as long as the memory allows, as the second tick shows it.
+    lane that has no room even so fails.
     """
     if riders:
-        journey = _Journey(shared, line, interruption, ticks, at_once, row_tokens, grow, may_yield, may_recompute)
+        journey = _Journey(shared, line, interruption, ticks, at_once, row_tokens, may_yield, may_recompute)
         with progress("training", 0) as journey.meter:
             journey.join(riders)
             journey.run()
@@ -98,7 +96,7 @@ def train(
 @dataclass
 class _Journey:
     """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when all were `saved`
-    and how long that took, and the `longest` row of the first ticks, after which rows grow."""
+    and how long that took."""
 
     shared: Shared
     line: Line
@@ -106,15 +104,12 @@ class _Journey:
     ticks: int
     at_once: int
     row_tokens: int
-    grow: bool
     may_yield: bool
     may_recompute: bool
     riding: list[Rider] = field(default_factory=list)
     ahead: dict[int, int] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
     saving: float = 0.0
-    longest: int = 0
-    grow_after: int = 2
     meter: Meter = field(init=False)
 
     def run(self) -> None:
@@ -165,18 +160,12 @@ class _Journey:
         if losses:
             return [rider for rider in self.riding if rider.number not in losses or _told(rider, rider.looked, losses[rider.number])]
         began = time.monotonic()
-        if self.grow:
-            self.longest = max(self.longest, _longest_row(self.riding, self.row_tokens))
         came = tick(self.shared, [rider.lane for rider in self.riding], self.row_tokens, self.interruption)
         self.ticks += 1
         self.ahead = {number: steps - (number in came) for number, steps in self.ahead.items()}
         self.meter.advance(len(came), note=f"{len(self.riding)} together" if len(self.riding) > 1 else "")
         tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
         told = Tick(time.monotonic() - began, tokens, len(self.riding), self.row_tokens)
-        self.grow_after -= 1
-        if self.grow and self.grow_after == 0:
-            # With all that the optimisers keep, which the first row was not beside.
-            self.grow, self.row_tokens = False, measured(self.shared, self.row_tokens, self.longest)
         return [rider for rider in self.riding if _stepped(rider, came[rider.lane.number], told)]
 
     def _look(self, lane: Lane) -> float:
@@ -219,15 +208,9 @@ class _Journey:
         else:
             self.riding[0].failed(reason)
             self._leave(self.riding)
-        self.at_once, self.grow = min(self.at_once, max(1, len(self.riding))), False
+        self.at_once = min(self.at_once, max(1, len(self.riding)))
         if not self.riding:
             self._board()
-
-
-def _longest_row(riders: Sequence[Rider], row_tokens: int) -> int:
-    """Tokens of the longest row of the next tick."""
-    documents = [one for rider in riders for one in rider.lane.window()]
-    return max(sum(len(one.input_ids) for one in row) for row in rows(documents, row_tokens))
 
 
 def _stepped(rider: Rider, step: Step | FloatingPointError, told: Tick) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persona_exp.config.schema import Config
-from persona_exp.launch.cost.history import Bundle, History, Record, Work
+from persona_exp.launch.cost.history import Bundle, History, Probe, Record, Work
 from persona_exp.launch.planning.bundles import Task, Terms, plan
 from persona_exp.launch.planning.loads import Sealing, enough_tokens, lane_bytes, loads_of, records_of, saturated, shared_bytes, sharing
 from persona_exp.modeling import memory
@@ -93,35 +93,36 @@ def test_where_memory_is_scarce_what_recomputing_saves_counts(config: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("seen", "enough"),
+    ("speeds", "enough"),
     [
-        ([], None),
-        ([(512, 1000.0)], None),
-        # The largest is the fastest: a larger one might be faster still.
-        ([(512, 1000.0), (1024, 1900.0)], None),
-        ([(512, 1000.0), (1024, 1900.0), (4096, 1950.0)], 1024),
-        ([(512, 1000.0), (1024, 990.0)], 512),
-        # Steps of one size vary, and are no evidence of another.
-        ([(1000, 1900.0), (1010, 2000.0), (1020, 1800.0)], None),
-        ([(512, 1000.0), (1000, 1800.0), (1020, 2000.0), (2048, 1950.0)], 1010),
+        (((512, 1000.0),), 512),
+        (((512, 1000.0), (1024, 1900.0)), 1024),
+        (((512, 1000.0), (1024, 1900.0), (4096, 1950.0)), 1024),
+        (((512, 1000.0), (1024, 990.0)), 512),
     ],
 )
-def test_the_smallest_step_that_is_as_fast_as_larger_ones_is_enough(seen: list[tuple[float, float]], enough: float | None) -> None:
-    assert enough_tokens(seen * 3) == enough
+def test_the_shortest_row_that_is_as_fast_as_longer_ones_is_enough(speeds: tuple[tuple[int, float], ...], enough: int) -> None:
+    assert enough_tokens(speeds) == enough
 
 
-def test_a_size_that_was_seen_once_or_twice_says_nothing() -> None:
-    noise = [(7010.0, speed) for speed in (2300.0, 20400.0, 9000.0)]
-    assert enough_tokens([*noise, (3500.0, 21000.0), (14000.0, 1000.0)]) is None
+def probed(*speeds: tuple[int, float], trials: int = 8, resident: int = 0, a_token: float = 0.0) -> Record:
+    return replace(RECORD, bundle=Bundle(trials, 16384, None, None, 10**12, Probe(trials, speeds, resident, a_token)))
 
 
 def test_a_base_is_as_busy_as_records_of_the_same_base_tell(config: Callable[..., Config]) -> None:
     trials = sealings(config("model=tiny"))
-    sizes = ((512, 1000.0), (2048, 2000.0), (8192, 2000.0))
-    records = [replace(RECORD, bundle=Bundle(8, 2048, tokens, speed, None)) for tokens, speed in sizes] * 3
+    records = [probed((512, 1000.0), (2048, speed), (8192, 2000.0)) for speed in (2000.0, 1950.0, 1000.0)]
     assert saturated(records_of(trials, history(trials, WORK), [RECORD, *records])) == {"x": 2048}
     assert saturated(records_of(trials, history(trials, replace(WORK, base="another")), records)) == {}
     assert saturated(records_of(trials, History(None), records)) == {}
+
+
+def test_where_rows_grew_the_memory_of_those_planned_counts(config: Callable[..., Config]) -> None:
+    trials = sealings(config(QWEN, "method=qlora", "lora.r=16"))
+    (load,) = loads_of(trials, History(None))
+    lora, optim = trials[0].config.lora, trials[0].config.optim
+    record = replace(probed((512, 1.0), trials=4, resident=20 * GIB, a_token=1e6), lane=(16, tuple(lora.target_modules), optim.name))
+    assert shared_bytes(trials, {"x": [record]}, gpu=True)["x"] == 20 * GIB + 2048 * 10**6 - 4 * load.state_bytes
 
 
 def test_what_was_measured_of_a_bundle_comes_before_what_is_estimated(config: Callable[..., Config]) -> None:
