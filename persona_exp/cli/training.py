@@ -14,7 +14,8 @@ Facts = Mapping[str, Any]
 
 def table(records: Sequence[Mapping[str, Any]]) -> str | None:
     """Of the attempts whose records tell of their training, a line for each figure that one of them has; None where none does."""
-    found = [(record, record["training"]) for record in records if record.get("training")][-SHOWN:]
+    trained = [record for record in records if record.get("training")][-SHOWN:]
+    found = [(record, {**record["training"], "validation": record.get("validation")}) for record in trained]
     if not found:
         return None
     header = ["Training", *(f"attempt {record.get('attempt', '?')}" if len(records) > 1 else "" for record, _ in found)]
@@ -49,8 +50,15 @@ def _bundle(facts: Facts) -> str:
     return ", ".join(told)
 
 
+def _validation(facts: Facts) -> str:
+    told = facts["validation"]
+    early = f"; stopped early, at {facts['steps']:,}" if told["stopped_early"] else ""
+    return f"{told['best_eval_loss']:.3f} at step {told['best_step']:,}{early}"
+
+
 _FIGURES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (
     ("steps", "steps", _steps),
+    ("best eval loss", "validation", _validation),
     ("time", "seconds", lambda facts: span(facts["seconds"])),
     ("tokens", "tokens", _tokens),
     ("throughput", "tokens_per_second", lambda facts: f"{facts['tokens_per_second']:,.0f} tokens/s"),

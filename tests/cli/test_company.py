@@ -29,6 +29,7 @@ TRAINED = {
     "energy_joules": 1.1e6,
     "bundle": {"trials": 4, "row_tokens": 8192, "tokens_a_step": 2140.4, "tokens_per_second": 14_210.4},
 }
+STOPPED = {"best_step": 30, "best_eval_loss": 2.71828, "stopped_early": True}
 # Of a processor, whose peak and energy nobody tells, alone.
 ON_CPU = {
     **{key: value for key, value in TRAINED.items() if key != "bundle"},
@@ -108,6 +109,7 @@ def test_a_trial_whose_sweep_is_not_known_names_all_whom_it_met(desk):
     ("name", "attempts", "width"),
     [
         ("gpu", [{"status": "finished", "training": TRAINED, "together_with": [B, C, D]}], 80),
+        ("stopped", [{"status": "finished", "training": TRAINED, "validation": STOPPED}], 80),
         ("resumed", [{"status": "interrupted", "cause": "signal", "training": ON_CPU}, {"status": "finished", "training": TRAINED}], 80),
         ("old", [{"status": "finished", "training": {"steps": 40, "resumed_from_step": 0, "seconds": 95.0}}], 80),
         (
