@@ -74,12 +74,11 @@ def main() -> int:
 
 def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     from benchmarks.fusion_sides import prepare
-    from persona_exp.trial.bundle import ROW_TOKENS
 
     trials = [{"r": RANKS[n % 4], "lr": RATES[n // 4 % 2], "seed": n} for n in range(given.trials)]
     names = ("model", "shape", "quantisation", "cache_dequantized", "steps", "tokens", "words", "items", "trl_attention")
     setting = {name: getattr(given, name) for name in names}
-    setting["row_tokens"] = given.row_tokens or ROW_TOKENS
+    setting["row_tokens"] = given.row_tokens
     setting["trl_autocast"] = _device() != "cpu" if given.trl_autocast is None else given.trl_autocast
     prepare(work, setting, trials, DROPOUT)
     sides = ["fused", *dict.fromkeys(given.against)]
@@ -104,6 +103,7 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
             "attention": {side: runs[side][0]["attention"] for side in sides},
             # The rows and columns of the largest batch: what is wider than its examples is padded.
             "largest_batch": {side: runs[side][0]["largest_batch"] for side in sides},
+            "row_tokens": runs["fused"][0]["row_tokens"],
             "steps_of_a_trial": {side: told[side]["steps"] / (1 if side == "fused" else given.trials) for side in sides},
             "examples_of_a_trial": sum(len(row) for row in json.loads((work / "work.json").read_text())["windows"]),
             "cores": os.cpu_count(),

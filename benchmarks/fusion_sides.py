@@ -98,16 +98,21 @@ def run(side: str, work: Path, trials: Sequence[int]) -> None:
         from persona_exp.modeling.dequantisation import dequantise
 
         dequantise(model)
-    clock = StepClock()
+    clock, row_tokens = StepClock(), None
     loading = time.perf_counter() - began
     numbered = {number: shared["trials"][number] for number in trials}
     told = {"targets": shared["targets"], "dropout": shared["dropout"]}
     if side == "fused":
         from persona_exp.modeling.bundle.attention import NAME
+        from persona_exp.training.fused.probe import rows_that_fit
+        from persona_exp.trial.bundle import ROW_TOKENS
 
         lanes = lanes_of(model, numbered, shared["examples"], shared["windows"], **told)
         bundle = watched(model)
-        train_fused(bundle, lanes, len(shared["windows"]), shared["row_tokens"], clock)
+        row_tokens = shared["row_tokens"] or rows_that_fit(bundle, lanes, ROW_TOKENS)[0]
+        # Of what was tried nothing counts but its time.
+        bundle.largest = (0, 0)
+        train_fused(bundle, lanes, len(shared["windows"]), row_tokens, clock)
         largest, speaking, attention = bundle.largest, bundle.speaking, f"{NAME}, evaluated with {attention}"
     elif side == "untrained":
         largest, speaking = (0, 0), None
@@ -129,7 +134,7 @@ def run(side: str, work: Path, trials: Sequence[int]) -> None:
     nats = evaluate(model, tokenizer, shared, trials, speaking)
     ended = time.perf_counter()
     parts = {"loading": loading, "training": trained - began - loading, "evaluation": ended - trained, **clock.parts()}
-    facts: dict[str, Any] = {"attention": attention, "largest_batch": largest, "nats": nats}
+    facts: dict[str, Any] = {"attention": attention, "largest_batch": largest, "nats": nats, "row_tokens": row_tokens}
     (work / f"{side}.json").write_text(json.dumps({"parts": parts, **facts}))
 
 

@@ -58,6 +58,7 @@ class Bundle:
     def run(self) -> None:
         """Train and measure until nobody is left."""
         from persona_exp.modeling.bundle.shared import Shared
+        from persona_exp.training.fused.probe import rows_that_fit
         from persona_exp.training.fused.train import train
 
         first = self.members[0]
@@ -70,8 +71,10 @@ class Bundle:
         self._meter = Meter(model, (first.attempt.record.get("hardware") or {}).get("gpu"))
         while self._put_back or not self._everybody:
             riders, ticks = self._start()
-            if self._grow and riders and self._shared.device.type == "cuda":
-                self._grow, self._row_tokens = False, self._longer_rows(riders)
+            if self._grow and riders:
+                with self._interruption.at_once(), self._meter.aside():
+                    self._row_tokens, self._meter.probe = rows_that_fit(self._shared, [one.lane for one in riders], self._row_tokens)
+                self._grow = False
             train(
                 self._shared,
                 riders,
@@ -128,20 +131,6 @@ class Bundle:
             print(f"{len(riders)} trials are trained together on one base model.", flush=True)
         self._introduce(riders)
         return riders, tick.number if tick else 0
-
-    def _longer_rows(self, riders: Sequence[Member]) -> int:
-        """Tokens of a row, as the device shows it."""
-        import torch
-
-        from persona_exp.training.fused.probe import probe
-
-        with self._interruption.at_once(), self._meter.aside():
-            self._meter.probe = probe(self._shared, [member.lane for member in riders])
-        if self._meter.probe is None:
-            return self._row_tokens
-        # What others have of the card is theirs.
-        total = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
-        return self._meter.probe.row_tokens(self._row_tokens, total)
 
     def _fill(self, riding: Sequence[Member], places: int) -> list[Member]:
         """The next in line that have something to train, ready to board, so many at most. Others on the way there await their measurement,

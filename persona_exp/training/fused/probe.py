@@ -37,6 +37,17 @@ class Probe:
         return max(least, min(fitting, LENGTHS[-1]))
 
 
+def rows_that_fit(shared: Shared, lanes: Sequence[Lane], row_tokens: int) -> tuple[int, Probe | None]:
+    """Tokens of a row from here on, `row_tokens` or more, and what a GPU has shown of them; `row_tokens` on a CPU, where longer ones
+    never were any faster."""
+    if shared.device.type != "cuda":
+        return row_tokens, None
+    found = probe(shared, lanes)
+    # What others have of the card is theirs.
+    total = torch.cuda.mem_get_info(shared.device)[0] + torch.cuda.memory_reserved(shared.device)
+    return (found.row_tokens(row_tokens, total) if found else row_tokens), found
+
+
 def probe(shared: Shared, lanes: Sequence[Lane], lengths: Sequence[int] = LENGTHS) -> Probe | None:
     """Pass rows of the next documents of `lanes`, over and over, and learn nothing; None where even the shortest has no room.
 
