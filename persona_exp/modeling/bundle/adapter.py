@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from persona_exp.modeling.adapter import BASE, initial_a
+from persona_exp.modeling.bundle.flat import Cast, Flat, view
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class Pair:
     scale: float
     dropout: float
     seed: int
+    flat: Flat
+
+    def cast(self, dtype: torch.dtype, grown: float) -> Cast:
+        """All of its adapter's weights, B times scale·grown: the same object for each pair, until they are written to."""
+        return self.flat.cast(dtype, self.scale * grown)
+
+    def sides(self, whole: Cast) -> tuple[torch.Tensor, torch.Tensor]:
+        """Its own of `whole`, shaped as `a` and `b`."""
+        return _alike(self.a, whole.a), _alike(self.b, whole.b)
 
 
 class Adapter:
@@ -40,27 +50,30 @@ class Adapter:
         dtype: torch.dtype = torch.float32,
         device: "torch.device | str" = "cpu",
     ) -> None:
-        self.r = r
-        self.a, self.b = (_flat(sum(shape[side] for shape in shapes.values()) * r, dtype, device) for side in (0, 1))
+        self.r, self.dropout, self.seed = r, dropout, seed
+        numel_a, numel_b = (sum(shape[side] for shape in shapes.values()) * r for side in (0, 1))
+        self.flat = Flat(numel_a, numel_b, dtype, device)
+        self.a, self.b = self.flat.a, self.flat.b
         scale = alpha / (math.sqrt(r) if rslora else r)
         self.pairs: dict[str, Pair] = {}
         at_a = at_b = 0
         for name, (inputs, outputs) in shapes.items():
-            a, b = _view(self.a, at_a, (r, inputs)), _view(self.b, at_b, (outputs, r))
+            a, b = view(self.a, at_a, (r, inputs)), view(self.b, at_b, (outputs, r))
             at_a, at_b = at_a + a.numel(), at_b + b.numel()
             with torch.no_grad():
                 a.copy_(initial_a(seed, name, r, inputs))
-            self.pairs[name] = Pair(name, a, b, scale, dropout, seed)
+            self.pairs[name] = Pair(name, a, b, scale, dropout, seed, self.flat)
 
     def parameters(self) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
         """The two flat ones."""
         return self.a, self.b
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero, where they are."""
+        """Set all gradients to zero, where they are; the weights may have taken a step."""
         for one in self.parameters():
             assert one.grad is not None
             one.grad.zero_()
+        self.flat.written()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The weights under PEFT's names for them in adapter_model.safetensors."""
@@ -81,27 +94,21 @@ class Adapter:
                 tensor.copy_(tensors[name])
 
 
-def targets(model: torch.nn.Module, target_modules: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """The projections of `model` whose name ends in one of `target_modules`: name → inputs, outputs. Those that are shared already keep
-    the name that they had."""
-    linear = {name.removesuffix(f".{BASE}"): module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+def projections(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """All of `model`: name → inputs, outputs. Those that are shared already keep the name that they had."""
     return {
-        name: (int(module.in_features), int(module.out_features))
-        for name, module in linear.items()
-        if any(f".{name}".endswith(f".{target}") for target in target_modules)
+        name.removesuffix(f".{BASE}"): (int(module.in_features), int(module.out_features))
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
     }
 
 
-def _flat(numel: int, dtype: torch.dtype, device: "torch.device | str") -> torch.nn.Parameter:
-    parameter = torch.nn.Parameter(torch.zeros(numel, dtype=dtype, device=device))
-    parameter.grad = torch.zeros_like(parameter)
-    return parameter
+def targets(model: torch.nn.Module, target_modules: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The projections of `model` whose name ends in one of `target_modules`."""
+    return {
+        name: shape for name, shape in projections(model).items() if any(f".{name}".endswith(f".{target}") for target in target_modules)
+    }
 
 
-def _view(flat: torch.nn.Parameter, start: int, shape: tuple[int, int]) -> torch.nn.Parameter:
-    """A parameter of its own that shares the memory of `flat`, and its gradient that of `flat`'s."""
-    assert flat.grad is not None
-    end = start + shape[0] * shape[1]
-    parameter = torch.nn.Parameter(flat.detach()[start:end].view(shape))
-    parameter.grad = flat.grad[start:end].view(shape)
-    return parameter
+def _alike(own: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
+    return flat.as_strided(own.shape, own.stride(), own.storage_offset())

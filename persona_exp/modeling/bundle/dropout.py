@@ -1,7 +1,7 @@
 """Dropout that depends on a trial's own seed, step, example, layer and token alone: neither company nor micro-batch changes it.
 
-On a CPU its bits are the same on every machine. Another device draws them itself, with PyTorch's generator of that device: other bits,
-and the same ones only on hardware of its class.
+On a CPU its bits are the same on every machine. Another device draws them itself (see `masks`), with PyTorch's generator of that device:
+other bits, and the same ones only on hardware of its class.
 """
 
 import hashlib
@@ -23,46 +23,12 @@ def dropped(probability: float) -> float:
     return round(probability * BITS) / BITS
 
 
-def kept(
-    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, device: "torch.device | str" = "cpu"
-) -> torch.Tensor:
-    """All bits set for each element of a layer's input that is kept, else none: int8 [tokens of all documents, inputs] on `device`."""
-    draw = _counted if torch.device(device).type == "cpu" else drawn
-    return draw(documents, seed=seed, layer=layer, inputs=inputs, probability=probability, device=device)
+def kept(documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float) -> torch.Tensor:
+    """All bits set for each element of a layer's input that is kept, else none: int8 [tokens of all documents, inputs].
 
-
-def leave(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """x where it is `kept`, else 0. Not differentiable; by its bits, which on a CPU takes half the time of a product with 0 and 1."""
-    wide = WIDE[x.element_size()]
-    return (x.view(wide) & mask).view(x.dtype)
-
-
-def leave_(x: torch.Tensor, mask: torch.Tensor) -> None:
-    """As `leave`, in place."""
-    x.view(WIDE[x.element_size()]).bitwise_and_(mask)
-
-
-def drawn(
-    documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, device: "torch.device | str"
-) -> torch.Tensor:
-    """`kept`, without a round trip to the CPU: each document is one draw of PyTorch's generator, seeded by 63 bits of its key.
-
-    Two documents of like key and different lengths need not begin alike.
+    Each document has a stream of its own, of the counter-based generator Philox4x64 (Salmon et al. 2011,
+    doi:10.1145/2063384.2063405), keyed by all that it may depend on; token t reads its 16-bit words number t·inputs and on.
     """
-    mask = torch.empty((sum(len(one.input_ids) for one in documents), inputs), dtype=torch.int8, device=device)
-    generator = torch.Generator(device)
-    start = 0
-    for document in documents:
-        end = start + len(document.input_ids)
-        generator.manual_seed(int.from_bytes(_key(document, seed, layer)[:8], "little") >> 1)
-        mask[start:end].bernoulli_(1 - dropped(probability), generator=generator)
-        start = end
-    return mask.neg_()
-
-
-def _counted(documents: Sequence[Document], *, seed: int, layer: str, inputs: int, probability: float, **_: object) -> torch.Tensor:
-    """Each document has a stream of its own, of the counter-based generator Philox4x64 (Salmon et al. 2011,
-    doi:10.1145/2063384.2063405), keyed by all that it may depend on; token t reads its 16-bit words number t·inputs and on."""
     limit = round(probability * BITS)
     mask = np.empty((sum(len(one.input_ids) for one in documents), inputs), dtype=bool)
     start = 0
@@ -75,6 +41,38 @@ def _counted(documents: Sequence[Document], *, seed: int, layer: str, inputs: in
         start = end
     ones = mask.view(np.int8)
     return torch.from_numpy(np.negative(ones, out=ones))
+
+
+def draw_(
+    mask: torch.Tensor, documents: Sequence[Document], *, seed: int, layer: str, probability: float, generator: torch.Generator
+) -> None:
+    """Set mask (bool [tokens of all documents, inputs]) to what is kept, on its device: each document is one draw of `generator`, which is
+    of that device and is seeded by 63 bits of the document's key.
+
+    Two documents of like key and different lengths need not begin alike.
+    """
+    start = 0
+    for document in documents:
+        end = start + len(document.input_ids)
+        generator.manual_seed(int.from_bytes(_key(document, seed, layer)[:8], "little") >> 1)
+        mask[start:end].bernoulli_(1 - dropped(probability), generator=generator)
+        start = end
+
+
+def leave(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """x where it is `kept`, else 0. Not differentiable; on a CPU by its bits, which takes half the time of a product with 0 and 1."""
+    if mask.dtype == torch.bool:
+        return x * mask
+    wide = WIDE[x.element_size()]
+    return (x.view(wide) & mask).view(x.dtype)
+
+
+def leave_(x: torch.Tensor, mask: torch.Tensor) -> None:
+    """As `leave`, in place."""
+    if mask.dtype == torch.bool:
+        x.mul_(mask)
+    else:
+        x.view(WIDE[x.element_size()]).bitwise_and_(mask)
 
 
 def _key(document: Document, seed: int, layer: str) -> bytes:

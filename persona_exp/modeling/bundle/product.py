@@ -1,8 +1,9 @@
-"""The low-rank products of all lanes on one projection's output, in three ways that differ in speed and rounding alone.
+"""The low-rank products of all lanes on one projection's output, in ways that differ in speed and rounding alone.
 
 `add_one_by_one` is what it means, and computes in the adapters' own precision. `add_slices` has its backward pass written out and computes
 in the model's precision, as autocast would: where a CPU's model is in bfloat16, sums of float32 and bfloat16 take twenty times as long.
-`add_padded` is two batched products over all lanes at once, the smaller ranks and shorter ranges filled with zeros.
+`add_padded` is two batched products over all lanes at once, the smaller ranks and shorter ranges filled with zeros. `wide.Wide` has the
+ranks of all lanes side by side, for a GPU; `choice` says when.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +21,14 @@ from persona_exp.modeling.bundle.dropout import leave, leave_
 @dataclass(frozen=True)
 class Part:
     """The tokens `start` to `end` of a row are `pair`'s; `kept` [end − start, inputs] is what dropout leaves, as `dropout.kept` has it;
-    what is left counts `grown` times."""
+    what is left counts `grown` times. `row_kept` [tokens, inputs] is that of the whole row, where it was drawn in one."""
 
     pair: Pair
     start: int
     end: int
     kept: torch.Tensor | None = None
     grown: float = 1.0
+    row_kept: torch.Tensor | None = None
 
     def inputs(self, x: torch.Tensor) -> torch.Tensor:
         """Its tokens of x [tokens, inputs], in the adapter's precision and after dropout."""
@@ -96,7 +98,7 @@ class _Slices(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
         x, *kept = ctx.saved_tensors
         lowered, masks = kept[: len(ctx.places)], kept[len(ctx.places) :]
-        of_x = gradient.new_zeros(x.shape) if ctx.needs_input_grad[0] else None
+        of_x = _zero_between(gradient.new_empty(x.shape), ctx.places) if ctx.needs_input_grad[0] else None
         for (pair, place, factor), low, mask in zip(ctx.places, lowered, masks, strict=True):
             own = gradient[place]
             left = x[place] if mask is None else leave(x[place], mask)
@@ -108,3 +110,15 @@ class _Slices(torch.autograd.Function):
                 if mask is not None:
                     leave_(back, mask)
         return of_x, gradient, None, None
+
+
+def _zero_between(of_x: torch.Tensor, places: Sequence[tuple[Pair, slice, float]]) -> torch.Tensor:
+    """With zeros where no lane writes."""
+    at = 0
+    for _, place, _ in places:
+        if place.start > at:
+            of_x[at : place.start].zero_()
+        at = place.stop
+    if at < len(of_x):
+        of_x[at:].zero_()
+    return of_x

@@ -8,36 +8,42 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from persona_exp.modeling.bundle import attention
-from persona_exp.modeling.bundle.adapter import Adapter
+from persona_exp.modeling.bundle.adapter import Adapter, Pair, projections
+from persona_exp.modeling.bundle.choice import suited
 from persona_exp.modeling.bundle.dropout import dropped, kept
-from persona_exp.modeling.bundle.product import Part, Product, add_slices
+from persona_exp.modeling.bundle.masks import Dropping, Masks, columns
+from persona_exp.modeling.bundle.product import Part, Product
 from persona_exp.modeling.bundle.recomputation import computed_twice, decoder_layers
-from persona_exp.modeling.bundle.row import Row
+from persona_exp.modeling.bundle.row import Row, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 class Shared:
-    """`model`, frozen, with lanes that join and leave. `product` computes the low-rank products.
+    """`model`, frozen, with lanes that join and leave. `product` computes the low-rank products, in the way that suits unless told.
 
     With `recompute`, which may be set between rows, a decoder layer keeps its input alone and is computed again in the backward pass:
     half as much time again, the same bits, and one layer's activations instead of all layers'.
     """
 
-    def __init__(self, model: "PreTrainedModel", product: Product = add_slices, recompute: bool = False) -> None:
+    def __init__(self, model: "PreTrainedModel", product: Product | None = None, recompute: bool = False) -> None:
         model.requires_grad_(False)
         model.eval()  # type: ignore[no-untyped-call]
         embeddings: Any = model.get_input_embeddings()
         self.model = model
         self.device: torch.device = embeddings.weight.device
-        self.product = product
+        self.product = product or suited()
         self.recompute = recompute
+        # A CPU draws by itself, and for each projection: bits that are the same everywhere.
+        self.draws_by_layer = self.device.type != "cpu"
         self._adapters: dict[int, Adapter] = {}
         self._projections: dict[str, Projection] = {}
         self._speakers: list[int] = []
         self._row: Row | None = None
         self._training = False
+        self._columns = columns(projections(model))
+        self._masks: Masks | None = None
 
     def join(self, lane: int, adapter: Adapter) -> None:
         """Compute the tokens of `lane` with `adapter` from now on."""
@@ -76,27 +82,32 @@ class Shared:
         """What the lanes add to the projection `module`, whose input is `x` [tokens, inputs]."""
         if self._speakers:
             return self._spoken(module, len(x) // len(self._speakers))
-        found = []
-        for span in self._row.spans if self._row else ():
-            adapter = self._adapters.get(span.lane)
-            pair = adapter.pairs.get(module) if adapter else None
-            if pair is None:
-                continue
-            mask, grown = None, 1.0
-            if self._training and pair.dropout:
-                probability = dropped(pair.dropout)
-                mask = kept(span.documents, seed=pair.seed, layer=module, inputs=x.shape[1], probability=probability, device=self.device)
-                grown = 1 / (1 - probability)
-            found.append(Part(pair, span.start, span.end, mask, grown))
-        return found
+        spans = [(span, self._pair(span.lane, module)) for span in self._row.spans] if self._row else []
+        own = [(span, pair) for span, pair in spans if pair]
+        drops = self._training and any(pair.dropout for _, pair in own)
+        row_kept = self._masks.of(module) if self._masks and drops else None
+        return [self._part(span, pair, x.shape[1], row_kept) for span, pair in own]
+
+    def _part(self, span: Span, pair: Pair, inputs: int, row_kept: torch.Tensor | None) -> Part:
+        if not (self._training and pair.dropout):
+            return Part(pair, span.start, span.end, row_kept=row_kept)
+        probability = dropped(pair.dropout)
+        if row_kept is None:
+            mask = kept(span.documents, seed=pair.seed, layer=pair.module, inputs=inputs, probability=probability).to(self.device)
+        else:
+            mask = row_kept[span.start : span.end]
+        return Part(pair, span.start, span.end, mask, 1 / (1 - probability), row_kept)
+
+    def _pair(self, lane: int, module: str) -> Pair | None:
+        adapter = self._adapters.get(lane)
+        return adapter.pairs.get(module) if adapter else None
 
     def _spoken(self, module: str, width: int) -> list[Part]:
         """The parts of a batch whose rows are `width` tokens long."""
         found, row = [], 0
         for lane, rows in groupby(self._speakers):
             start, row = row, row + len(list(rows))
-            adapter = self._adapters.get(lane)
-            pair = adapter.pairs.get(module) if adapter else None
+            pair = self._pair(lane, module)
             found += [Part(pair, start * width, row * width)] if pair else []
         return found
 
@@ -104,13 +115,19 @@ class Shared:
     def _computing(self, row: Row, training: bool) -> Iterator[None]:
         """Within this block projections see `row`, and attention stays within its documents."""
         config: Any = self.model.config
-        before = self._row, self._training, config._attn_implementation
-        self._row, self._training, config._attn_implementation = row, training, attention.NAME
+        before = self._row, self._training, self._masks, config._attn_implementation
+        masks = self._drawing(row) if training and self.draws_by_layer else None
+        self._row, self._training, self._masks, config._attn_implementation = row, training, masks, attention.NAME
         try:
             yield
         finally:
             # The backward pass has all it needs.
-            self._row, self._training, config._attn_implementation = before
+            self._row, self._training, self._masks, config._attn_implementation = before
+
+    def _drawing(self, row: Row) -> Masks | None:
+        adapters = {span.lane: self._adapters.get(span.lane) for span in row.spans}
+        lanes = {lane: Dropping(one.seed, one.dropout, one.pairs) for lane, one in adapters.items() if one and one.dropout}
+        return Masks(row, lanes, self._columns, self.device) if lanes else None
 
     def _computed_twice(self, row: Row) -> AbstractContextManager[None]:
         return computed_twice(decoder_layers(self.model), lambda: self._computing(row, True))

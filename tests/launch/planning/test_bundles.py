@@ -28,7 +28,8 @@ def shapes(tasks: tuple[Task, ...]) -> list[tuple[int, int]]:
 
 
 def largest(task: Task) -> int:
-    return sum(sorted((one.state_bytes for one in task.loads), reverse=True)[: task.at_once])
+    # What trains nothing takes no place.
+    return sum(sorted((one.state_bytes for one in task.loads if one.work), reverse=True)[: task.at_once])
 
 
 # What a sweep may hold: three bases or none, work that repeats or not, states and steps of many sizes.

@@ -1,9 +1,11 @@
 """Keyed dropout: what it depends on, and what not."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from persona_exp.modeling.bundle.dropout import drawn, dropped, kept, leave, leave_
+from persona_exp.modeling.bundle.dropout import draw_, dropped, kept, leave, leave_
 from persona_exp.modeling.bundle.row import Document
 
 
@@ -11,19 +13,27 @@ def document(tokens: int = 20, **where: int) -> Document:
     return Document(**{"lane": 0, "step": 3, "example": 5, **where}, input_ids=range(tokens), labels=range(tokens))
 
 
+def counted(documents, **how) -> torch.Tensor:
+    found = kept(documents, inputs=50, **how)
+    assert found.dtype == torch.int8
+    assert set(found.unique().tolist()) <= {0, -1}
+    return -found
+
+
+def drawn(documents, device: str = "cpu", **how) -> torch.Tensor:
+    mask = torch.empty((sum(len(one.input_ids) for one in documents), 50), dtype=torch.bool, device=device)
+    draw_(mask, documents, generator=torch.Generator(device), **how)
+    return mask.cpu().to(torch.int8)
+
+
 # As a CPU draws, and as any other device does: here with the CPU's own generator, and with a GPU's where there is one.
-WAYS = [(kept, "cpu"), (drawn, "cpu"), *([(kept, "cuda")] if torch.cuda.is_available() else [])]
+WAYS = [counted, drawn, *([partial(drawn, device="cuda")] if torch.cuda.is_available() else [])]
 
 
 @pytest.fixture(params=WAYS)
 def mask(request):
-    draw, device = request.param
-
     def of(*documents: Document, seed: int = 1, layer: str = "q", probability: float = 0.1) -> torch.Tensor:
-        found = draw(documents, seed=seed, layer=layer, inputs=50, probability=probability, device=device)
-        assert found.dtype == torch.int8
-        assert set(found.unique().tolist()) <= {0, -1}
-        return -found.cpu()
+        return request.param(documents, seed=seed, layer=layer, probability=probability)
 
     return of
 
@@ -77,11 +87,15 @@ def test_what_is_kept_stays_and_the_rest_is_zero(dtype):
     x = torch.randn(20, 50, generator=torch.Generator().manual_seed(0)).to(dtype)
     found = kept([document()], seed=1, layer="q", inputs=50, probability=0.4)
     expected = torch.where(found == 0, torch.zeros((), dtype=dtype), x)
-    assert torch.equal(leave(x, found), expected)
-    # Part of a longer row, as it lies there.
-    row = torch.cat([x, x])
-    leave_(row[20:], found)
-    assert torch.equal(row, torch.cat([x, expected]))
+    # As a CPU has them, and as a device does.
+    for mask in (found, found.ne(0)):
+        left = leave(x, mask)
+        assert left.dtype == dtype
+        assert torch.equal(left, expected)
+        # Part of a longer row, as it lies there.
+        row = torch.cat([x, x])
+        leave_(row[20:], mask)
+        assert torch.equal(row, torch.cat([x, expected]))
 
 
 def test_its_bits_are_the_same_tomorrow():

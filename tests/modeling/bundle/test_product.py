@@ -9,6 +9,7 @@ from persona_exp.modeling.bundle.adapter import Adapter
 from persona_exp.modeling.bundle.dropout import kept
 from persona_exp.modeling.bundle.product import Part, add_one_by_one, add_padded, add_slices
 from persona_exp.modeling.bundle.row import Document
+from persona_exp.modeling.bundle.wide import Wide
 
 INPUTS, OUTPUTS, TOKENS = 48, 40, 100
 
@@ -43,17 +44,40 @@ def results(product, dtype=torch.float64):
     return [summed.detach(), x.grad, y.grad, *(one.grad for adapter in of for one in adapter.parameters())]
 
 
-@pytest.mark.parametrize("product", [add_slices, add_padded])
+@pytest.mark.parametrize("product", [add_slices, add_padded, Wide()])
 def test_each_way_is_the_plain_one(product):
     for ours, plain in zip(results(product), results(add_one_by_one), strict=True):
         assert torch.allclose(ours, plain, atol=1e-12)
 
 
-@pytest.mark.parametrize("product", [add_slices, add_padded])
+@pytest.mark.parametrize("product", [add_slices, add_padded, Wide()])
 def test_in_half_precision_too_up_to_its_rounding(product):
     exact = results(add_one_by_one)
     for ours, plain in zip(results(product, torch.bfloat16), exact, strict=True):
         assert float((ours.double() - plain).norm() / plain.norm()) < 0.02
+
+
+@pytest.mark.parametrize("product", [add_slices, Wide()])
+def test_dropout_drawn_for_the_whole_row_is_that_of_each_part(product):
+    generator = torch.Generator().manual_seed(0)
+    row_kept = torch.rand((TOKENS, INPUTS), generator=generator) < 0.7
+    row_kept[:40] = True
+    of = adapters(torch.float64)
+    in_one = [
+        Part(of[0].pairs["m"], 10, 40, row_kept=row_kept),
+        Part(of[1].pairs["m"], 40, 90, row_kept[40:90], 1 / 0.7, row_kept),
+    ]
+    apart = [Part(one.pair, one.start, one.end, one.kept, one.grown) for one in in_one]
+    x, weights = normal(TOKENS, INPUTS, generator=generator), normal(TOKENS, OUTPUTS, generator=generator)
+    found = []
+    for way, given in ((product, in_one), (add_one_by_one, apart)):
+        own = x.clone().requires_grad_()
+        summed = way(own, torch.zeros(TOKENS, OUTPUTS, dtype=torch.float64), given)
+        (summed * weights).sum().backward()
+        found.append([summed.detach(), own.grad, *(one.grad.clone() for adapter in of for one in adapter.parameters())])
+        for adapter in of:
+            adapter.zero_grad()
+    assert all(torch.allclose(ours, plain, atol=1e-12) for ours, plain in zip(*found, strict=True))
 
 
 def test_slices_keep_one_input_for_all_projections_and_a_byte_for_each_element_that_may_be_dropped():

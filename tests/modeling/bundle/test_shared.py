@@ -14,6 +14,7 @@ from persona_exp.modeling.bundle.adapter import Adapter, targets
 from persona_exp.modeling.bundle.product import Part, add_one_by_one, add_padded, add_slices
 from persona_exp.modeling.bundle.row import Document, Row
 from persona_exp.modeling.bundle.shared import Shared
+from persona_exp.modeling.bundle.wide import Wide
 
 NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -53,9 +54,10 @@ def counted() -> Iterator[list[int]]:
     total.append(sum(one.nbytes() for one in storages.values()))
 
 
-def gradients(tiny: Path, quantisation: str, **shared: Any) -> tuple[torch.Tensor, list[torch.Tensor], int]:
+def gradients(tiny: Path, quantisation: str, draws_by_layer: bool = False, **shared: Any) -> tuple[torch.Tensor, list[torch.Tensor], int]:
     """Of a loss over all states: the states, each lane's gradients, and the bytes that were kept."""
     bundle, adapters = lanes(load_model(tiny, quantisation, False, "bfloat16", "sdpa"), **shared)
+    bundle.draws_by_layer = draws_by_layer
     with counted() as kept:
         states = bundle.hidden(row(bundle), training=True)
     weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(1)).to(bundle.device)
@@ -67,15 +69,75 @@ def gradients(tiny: Path, quantisation: str, **shared: Any) -> tuple[torch.Tenso
 
 
 @pytest.mark.parametrize("quantisation", ["none", "nf4"])
-@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded])
-def test_computed_again_it_is_the_same_bits_with_less_kept(tiny, product, quantisation):
-    states, grads, kept = gradients(tiny, quantisation, product=product)
-    again, grads_again, kept_again = gradients(tiny, quantisation, product=product, recompute=True)
+@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded, Wide()])
+@pytest.mark.parametrize("draws_by_layer", [False, True])
+def test_computed_again_it_is_the_same_bits_with_less_kept(tiny, product, quantisation, draws_by_layer):
+    states, grads, kept = gradients(tiny, quantisation, draws_by_layer, product=product)
+    again, grads_again, kept_again = gradients(tiny, quantisation, draws_by_layer, product=product, recompute=True)
     assert torch.equal(states, again)
     assert all(torch.equal(one, other) for one, other in zip(grads, grads_again, strict=True))
     assert all(one.abs().sum() > 0 for one in grads)
     # The final norm's part stays; both layers keep their input alone.
     assert kept_again < kept / 4
+
+
+@pytest.mark.parametrize("draws_by_layer", [False, True])
+@pytest.mark.parametrize("product", [add_slices, add_padded, Wide()])
+def test_lanes_of_unlike_targets_and_dropout_are_computed_as_defined(tiny, product, draws_by_layer):
+    unlike = [(4, 0.1, NAMES), (8, 0.0, ("q_proj", "down_proj")), (2, 0.3, ("q_proj", "k_proj", "up_proj"))]
+    found = []
+    for way in (product, add_one_by_one):
+        bundle = Shared(load_model(tiny, "none", False, "float32", "sdpa").double(), way)
+        bundle.draws_by_layer = draws_by_layer
+        adapters = []
+        for lane, (r, dropout, names) in enumerate(unlike):
+            shapes = targets(bundle.model, names)
+            adapters.append(Adapter(shapes, r=r, alpha=16.0, dropout=dropout, rslora=False, seed=lane, dtype=torch.float64))
+            with torch.no_grad():
+                adapters[-1].b.copy_(torch.randn(adapters[-1].b.shape, generator=torch.Generator().manual_seed(lane)) / 20)
+            bundle.join(lane, adapters[-1])
+        # Lane 3 has no adapter.
+        lengths = [(3, 4), (1, 9), (1, 30), (0, 17), (2, 31), (2, 5)]
+        documents = [Document(lane, range(5, 5 + n), range(5, 5 + n), example=at) for at, (lane, n) in enumerate(lengths)]
+        states = bundle.hidden(Row(documents), training=True)
+        states.square().sum().backward()
+        found.append([states.detach(), *(one.grad for adapter in adapters for one in adapter.parameters())])
+    for ours, plain in zip(*found, strict=True):
+        assert float((ours - plain).norm()) <= 1e-9 * float(plain.norm())
+
+
+@pytest.mark.parametrize("spoilt", [torch.nan, 1e30])
+def test_side_by_side_a_lane_that_is_not_finite_leaves_the_bits_of_the_others(tiny, spoilt):
+    product = Wide()
+
+    def computed(b: float | None) -> list[torch.Tensor]:
+        bundle, adapters = lanes(load_model(tiny, "none", False, "bfloat16", "sdpa"), product=product)
+        if b is not None:
+            with torch.no_grad():
+                adapters[0].b.fill_(b)
+        states = bundle.hidden(row(bundle), training=True)
+        states.sum().backward()
+        its = [states.detach()[:39], *(one.grad for one in adapters[0].parameters())]
+        assert all(one.isfinite().all() for one in its) == (b is None)
+        return [states.detach()[39:], *(one.grad for one in adapters[1].parameters())]
+
+    for sound, beside in zip(computed(None), computed(spoilt), strict=True):
+        assert torch.equal(sound, beside)
+
+
+def test_speaking_side_by_side_is_speaking_by_slices(tiny):
+    model = load_model(tiny, "none", False, "float32", "sdpa")
+    bundle, _ = lanes(model, product=Wide())
+    ids = torch.arange(5, 45).reshape(5, 8)
+    found = []
+    for product in (bundle.product, add_slices):
+        bundle.product = product
+        # Lane 2 has no adapter.
+        with torch.no_grad(), bundle.speaking([0, 0, 2, 1, 1]):
+            found.append(model(input_ids=ids).logits)
+            found.append(model(input_ids=ids[:, :1]).logits)
+    assert torch.allclose(found[0], found[2], atol=1e-5)
+    assert torch.allclose(found[1], found[3], atol=1e-5)
 
 
 @pytest.mark.parametrize("recompute", [False, True])

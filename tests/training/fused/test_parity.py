@@ -12,6 +12,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from persona_exp.modeling.adapter import add_lora
 from persona_exp.modeling.base import load_tokenizer
 from persona_exp.modeling.bundle.product import add_one_by_one, add_padded, add_slices
+from persona_exp.modeling.bundle.wide import Wide
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
 from persona_exp.training.fused.order import window
@@ -34,7 +35,7 @@ def far(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded])
+@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded, Wide()])
 def test_four_different_trials_together_are_each_alone(folder, product):
     recipes = [recipe(**changes) for changes in FOUR]
     together = Bundle(base(folder), recipes, range(4), product=product)

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_exp.modeling.bundle.product import add_slices
 from persona_exp.modeling.bundle.row import Document, Row
+from persona_exp.modeling.bundle.wide import Wide
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
 from persona_exp.training.fused.row_pass import rows
@@ -44,21 +46,23 @@ def test_the_documents_of_a_lane_stand_together():
         Row([Document(lane, [1, 2], [1, 2]) for lane in (0, 1, 0)])
 
 
-def test_a_change_in_one_trial_leaves_the_bits_of_the_others(folder):
+@pytest.mark.parametrize("product", [add_slices, Wide()])
+def test_a_change_in_one_trial_leaves_the_bits_of_the_others(folder, product):
     ends = []
     for rate in (1e-3, 5e-2):
         recipes = [recipe(**changes) for changes in FOUR]
         recipes[1] = recipe(**{**FOUR[1], "lr": rate, "seed": 99})
-        bundle = Bundle(base(folder, torch.float32), recipes, range(4))
+        bundle = Bundle(base(folder, torch.float32), recipes, range(4), product=product)
         bundle.run(6)
         ends.append(bundle.weights())
     assert not torch.equal(ends[0][1], ends[1][1])
     assert all(torch.equal(ends[0][number], ends[1][number]) for number in (0, 2, 3))
 
 
-def test_a_loss_that_is_not_finite_stops_its_trial_alone(folder):
+@pytest.mark.parametrize("product", [add_slices, Wide()])
+def test_a_loss_that_is_not_finite_stops_its_trial_alone(folder, product):
     recipes = [recipe(**changes) for changes in FOUR]
-    sound, broken = (Bundle(base(folder, torch.float32), recipes, range(4)) for _ in range(2))
+    sound, broken = (Bundle(base(folder, torch.float32), recipes, range(4), product=product) for _ in range(2))
     for bundle in (sound, broken):
         bundle.run(2)
     with torch.no_grad():
