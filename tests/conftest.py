@@ -26,7 +26,8 @@ for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
 
-# The same examples everywhere, and as long as they take: what is red on one machine is red on all. HYPOTHESIS_PROFILE=search looks for new ones.
+# The same examples everywhere, and as long as they take: what is red on one machine is red on all. HYPOTHESIS_PROFILE=search looks for
+# others.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
