@@ -35,17 +35,25 @@ def far(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded, Wide()])
-def test_four_different_trials_together_are_each_alone(folder, product):
-    recipes = [recipe(**changes) for changes in FOUR]
-    together = Bundle(base(folder), recipes, range(4), product=product)
-    losses = together.run(STEPS)
+@pytest.fixture(scope="module")
+def each_alone(folder):
+    """Of four different trials, in shorter rows: the steps, and what the weights have become."""
+    found = []
     for number in range(4):
-        alone = Bundle(base(folder), recipes, [number], row_tokens=90)
-        for ours, theirs in zip(losses[number], alone.run(STEPS)[number], strict=True):
+        alone = Bundle(base(folder), [recipe(**changes) for changes in FOUR], [number], row_tokens=90)
+        found.append((alone.run(STEPS)[number], deltas(alone.lanes[0].adapter)))
+    return found
+
+
+@pytest.mark.parametrize("product", [add_one_by_one, add_slices, add_padded, Wide()])
+def test_four_different_trials_together_are_each_alone(folder, each_alone, product):
+    together = Bundle(base(folder), [recipe(**changes) for changes in FOUR], range(4), product=product)
+    losses = together.run(STEPS)
+    for number, (steps, delta) in enumerate(each_alone):
+        for ours, theirs in zip(losses[number], steps, strict=True):
             assert ours.loss == pytest.approx(theirs.loss, rel=1e-9)
             assert (ours.step, ours.learning_rate, ours.tokens) == (theirs.step, theirs.learning_rate, theirs.tokens)
-        assert far(deltas(together.lanes[number].adapter), deltas(alone.lanes[0].adapter)) <= 1e-9
+        assert far(deltas(together.lanes[number].adapter), delta) <= 1e-9
 
 
 class InOrder(SFTTrainer):
