@@ -1,4 +1,4 @@
-"""Training loss by step, one line a trial."""
+"""Training loss by step, one line a trial, and points where the validation split was looked at."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ DASHES = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial's logged losses (nats a supervised token); `fate` is empty where the trial was evaluated.
+    """One trial's logged losses (nats a supervised token), and (step, loss) of its looks at the validation split; `fate` is empty where
+    the trial was evaluated.
 
     `setting` and `seed` number the settings, and the seeds of each, from 0.
     """
@@ -40,6 +41,7 @@ class Curve:
     steps: NDArray[np.float64]
     losses: NDArray[np.float64]
     fate: str
+    looks: Sequence[tuple[float, float]] = ()
 
 
 def draw(results: Results, rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -59,7 +61,9 @@ def curves(results: Results, rows: Sequence[Row]) -> list[Curve]:
     drawn: set[str] = set()
     for setting, row in enumerate(row for row in rows if row.condition == "adapter"):
         for seed, one in enumerate(row.outcomes):
-            records = [record for record in results.logs.get(one.trial_id, []) if number(record.get("loss")) is not None]
+            log = results.logs.get(one.trial_id, [])
+            records = [record for record in log if number(record.get("loss")) is not None]
+            looks = [(float(record["step"]), record["eval_loss"]) for record in log if number(record.get("eval_loss")) is not None]
             # Evaluations do not change how a trial trained: it is there once, however often it was evaluated.
             if not records or one.trial_id in drawn:
                 continue
@@ -69,7 +73,7 @@ def curves(results: Results, rows: Sequence[Row]) -> list[Curve]:
                 swept["seed"] = one.seed
             name = ", ".join(f"{key.split('.')[-1]}={short(shown(value))}" for key, value in swept.items()) or "adapter"
             steps, losses = (np.array([record[key] for record in records], float) for key in ("step", "loss"))
-            found.append(Curve(name, setting, seed, steps, losses, "" if one.evaluated else one.status))
+            found.append(Curve(name, setting, seed, steps, losses, "" if one.evaluated else one.status, looks))
     return found
 
 
@@ -109,11 +113,19 @@ def _figure(found: Sequence[Curve]) -> Figure:
         marker = MARKERS[0] if len(line) == 1 else ""
         dashes = DASHES[curve.seed % len(DASHES)]
         axes.plot(curve.steps, line, color=shade, label=_full(curve), linestyle=dashes, linewidth=1, marker=marker, markersize=3)
+        if curve.looks:
+            steps, losses = zip(*curve.looks, strict=True)
+            axes.plot(steps, losses, color=shade, linestyle=(0, (1, 2)), linewidth=0.8, marker="o", markersize=2.5)
         if curve.fate:
             axes.plot(curve.steps[-1:], line[-1:], marker="x", markersize=5, color="black", linestyle="none", zorder=5)
         named.append((float(curve.steps[-1]), float(line[-1]), _full(curve), shade))
     axes.set_xlabel("optimiser step")
-    axes.set_ylabel("training loss (nats/token)" + (f",\nmean of {width} logged steps" if width > 1 else ""))
+    looked = any(curve.looks for curve in found)
+    axes.set_ylabel(
+        "training loss (nats/token)"
+        + (f",\nmean of {width} logged steps" if width > 1 else "")
+        + ("\npoints: validation loss" if looked else "")
+    )
     axes.locator_params(axis="x", integer=True)
     axes.grid(axis="x", visible=False)
     sns.despine(ax=axes)

@@ -70,8 +70,8 @@ class Evaluation:
 class Trial:
     """All that one trial left on disk.
 
-    `log` has one record a logged step, ascending; `attempts` are the attempt files, ascending; `traceback` is what the last attempt
-    failed with.
+    `log` has one record a logged step, ascending, with `eval_loss` where the validation split was looked at; `attempts` are the attempt
+    files, ascending; `traceback` is what the last attempt failed with.
     """
 
     trial_id: str
@@ -146,7 +146,7 @@ def read_trial(runs: Path, trial_id: str) -> Trial:
         config=config,
         provenance=read_json(provenance) if provenance.is_file() else {},
         attempts=[read_record(path) for path in files],
-        log=_log([path.with_suffix("") / "train.jsonl" for path in files]),
+        log=_log([path.with_suffix("") for path in files]),
         evaluations=_evaluations(folder / "evaluations"),
         traceback=read_traceback(folder, state.attempt) if state.status == "failed" else None,
     )
@@ -167,9 +167,12 @@ def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
     return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
 
 
-def _log(files: list[Path]) -> list[dict[str, Any]]:
+def _log(attempts: list[Path]) -> list[dict[str, Any]]:
     """Logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
-    records = {int(record["step"]): record for path in files if path.is_file() for record in _jsonl(path)}
+    trained, looks = ([path / name for path in attempts if (path / name).is_file()] for name in ("train.jsonl", "validation.jsonl"))
+    records = {int(record["step"]): record for path in trained for record in _jsonl(path)}
+    for record in (record for path in looks for record in _jsonl(path)):
+        records.setdefault(int(record["step"]), {"step": record["step"]})["eval_loss"] = record["eval_loss"]
     return [records[step] for step in sorted(records)]
 
 

@@ -99,6 +99,13 @@ def test_figures_are_the_same_bytes_again(ranks):
     assert not list((folder / "report").glob(".*"))
 
 
+def test_looks_at_the_validation_split_are_points_of_their_own(ranks):
+    results, rows = read(ranks())
+    log = next(iter(results.logs.values()))
+    log[1]["eval_loss"] = 3.5
+    assert [curve.looks for curve in curves(results, rows)] == [[(log[1]["step"], 3.5)], [], []]
+
+
 def test_curves_of_failed_trials_say_so(ranks):
     found = curves(*read(ranks()))
     assert [(curve.name, curve.fate, len(curve.losses)) for curve in found] == [("r=8", "", 24), ("r=16", "", 24), ("r=32", "failed", 24)]

@@ -114,6 +114,19 @@ def test_log_of_a_resumed_trial(tmp_path):
     assert [(one["step"], one["loss"]) for one in read_trial(tmp_path, TRIAL).log] == [(1, 5.0), (2, 4.0), (3, 3.4), (4, 3.0)]
 
 
+def test_looks_stand_with_the_steps_after_which_they_were(tmp_path):
+    folder = write_trial(tmp_path, [{"status": "interrupted"}, {"status": "finished"}], [line(1, 5.0) + line(2, 4.0), line(2, 4.0)])
+    for number, looks in ((1, {1: 6.0, 2: 5.5}), (2, {2: 5.5, 3: 5.0})):
+        text = "".join(json.dumps({"step": step, "eval_loss": loss}) + "\n" for step, loss in looks.items())
+        (folder / "attempts" / f"{number:04}" / "validation.jsonl").write_text(text)
+    # The third step was not logged.
+    assert [(one["step"], one.get("loss"), one["eval_loss"]) for one in read_trial(tmp_path, TRIAL).log] == [
+        (1, 5.0, 6.0),
+        (2, 4.0, 5.5),
+        (3, None, 5.0),
+    ]
+
+
 def test_bad_line_inside_a_log_is_an_error(tmp_path):
     write_trial(tmp_path, [{"status": "finished"}], ['{"step": 1, "lo\n' + line(2, 4.0)])
     with pytest.raises(UserError, match="line 1"):
