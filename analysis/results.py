@@ -40,8 +40,8 @@ class Outcome:
     """One evaluation that a sweep asked of a trial, and what became of it.
 
     `status` is `evaluated` where it is there, `held` where its sweep is; `settings` (the split among them), `metrics`, `counts` and
-    `replies` are empty where it is not; `traceback` is what it failed with. `overrides` are the swept keys without `seed`; `base_model`
-    is the identity of the base model as canonical JSON.
+    `replies` are empty where it is not; `traceback` is what it failed with; `stops_early` where the validation split chose the adapter.
+    `overrides` are the swept keys without `seed`; `base_model` is the identity of the base model as canonical JSON.
     """
 
     trial_id: str
@@ -59,6 +59,7 @@ class Outcome:
     counts: dict[str, int]
     replies: Replies
     traceback: str | None = None
+    stops_early: bool = False
 
     @property
     def evaluated(self) -> bool:
@@ -145,6 +146,7 @@ def _outcome(entry: SweepTrial, trial: Trial | None, condition: str, eval_id: st
         counts={} if evaluation is None else evaluation.counts,
         replies=Replies() if evaluation is None else read_replies(evaluation),
         traceback=trial.traceback if trial is not None and status == "failed" else None,
+        stops_early=entry.role != "base" and (config.get("train") or {}).get("early_stopping_patience") is not None,
     )
 
 

@@ -162,8 +162,11 @@ def caption(rows: Sequence[Row], name: str) -> list[str]:
 
 def warning(rows: Sequence[Row]) -> str | None:
     """The line that keeps development figures from being read as results."""
-    splits = {row.split for row in rows if row.split}
-    return "VALIDATION SPLIT: development figures, not test results." if "validation" in splits else None
+    validated = [row for row in rows if row.split == "validation"]
+    if not validated:
+        return None
+    chosen = " Early stopping chose adapters on it." if any(one.stops_early for row in validated for one in row.outcomes) else ""
+    return f"VALIDATION SPLIT: development figures, not test results.{chosen}"
 
 
 def interval(estimate: Estimate | None, digits: int) -> str:

@@ -3,7 +3,7 @@
     python benchmarks/engine_ablation.py --json
 
 `all on` trains the trials together in rows without padding, on a base turned from NF4 into bfloat16 once, with the low-rank products as
-the engine has them (`choice.suited`: by slices on a CPU, side by side on a GPU). Against it:
+the engine has them (`choice.Suited`: by slices on a CPU, side by side on a GPU). Against it:
 
     padded          each example filled up to the longest of its trial's step, with nothing to be learnt; real tokens alone are counted
     four_bit        the base stays in NF4 and is dequantised in each forward and each backward pass
@@ -120,14 +120,14 @@ def _variants(task: Mapping[str, Any]) -> dict[str, Variant]:
     """All on, each idea taken away, and all; on two models, one of which stays in NF4."""
     from benchmarks.fused_run import lanes_of
     from benchmarks.fusion_sides import load
-    from persona_exp.modeling.bundle.choice import suited
+    from persona_exp.modeling.bundle.choice import Suited
     from persona_exp.modeling.bundle.product import add_one_by_one, add_padded
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.modeling.dequantisation import dequantise
 
     cached, four_bit = Shared(load(task, task["attention"])), Shared(load(task, task["attention"]))
     dequantise(cached.model)
-    usual = suited()
+    usual = Suited()
     made = {
         "all_on": (cached, usual, False, True),
         "padded": (cached, usual, True, True),

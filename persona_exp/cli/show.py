@@ -30,6 +30,8 @@ SETTINGS = (
     "optim.effective_batch_size",
     "train.epochs",
     "train.max_steps",
+    "train.eval_steps",
+    "train.early_stopping_patience",
     "engine.name",
     "tracker.name",
     "seed",

@@ -14,8 +14,8 @@ Facts = Mapping[str, Any]
 
 def table(records: Sequence[Mapping[str, Any]]) -> str | None:
     """Of the attempts whose records tell of their training, a line for each figure that one of them has; None where none does."""
-    trained = [record for record in records if record.get("training")][-SHOWN:]
-    found = [(record, {**record["training"], "validation": record.get("validation")}) for record in trained]
+    trained = [record for record in records if record.get("training") or record.get("validation")][-SHOWN:]
+    found = [(record, {**(record.get("training") or {}), "validation": record.get("validation")}) for record in trained]
     if not found:
         return None
     header = ["Training", *(f"attempt {record.get('attempt', '?')}" if len(records) > 1 else "" for record, _ in found)]
@@ -52,8 +52,7 @@ def _bundle(facts: Facts) -> str:
 
 def _validation(facts: Facts) -> str:
     told = facts["validation"]
-    early = f"; stopped early, at {facts['steps']:,}" if told["stopped_early"] else ""
-    return f"{told['best_eval_loss']:.3f} at step {told['best_step']:,}{early}"
+    return f"{told['best_eval_loss']:.3f} at step {told['best_step']:,}{'; stopped early' if told['stopped_early'] else ''}"
 
 
 _FIGURES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (

@@ -12,7 +12,7 @@ from persona_exp.trial.throughput import bundle_record, flops_per_token, multipl
 if TYPE_CHECKING:
     from persona_exp.training.fused.lane import Step
     from persona_exp.training.fused.probe import Probe
-    from persona_exp.training.fused.train import Tick
+    from persona_exp.training.fused.train import Look, Tick
 
 
 class Meter:
@@ -27,6 +27,7 @@ class Meter:
         self._before = self._energy.joules()
         self._joules: float | None = None
         self._peak = 0
+        self._aside = 0
         self.probe: Probe | None = None
         forget_peak_memory()
 
@@ -46,12 +47,19 @@ class Meter:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """What the device takes within this block is no tick's, neither energy nor memory."""
-        self.peak_memory_bytes()
+        if not self._aside:
+            self.peak_memory_bytes()
+        self._aside += 1
         try:
             yield
         finally:
-            self._before = self._energy.joules()
+            self._aside -= 1
+            self.skip()
             forget_peak_memory()
+
+    def skip(self) -> None:
+        """The energy that the device took until now is no tick's."""
+        self._before = self._energy.joules()
 
 
 class Account:
@@ -62,7 +70,13 @@ class Account:
         self._meter = meter
         self._tokens = self._supervised = 0
         self._joules: float | None = 0.0
+        self._looking = 0.0
         self._bundle: dict[str, Any] = {"trials": 0, "row_tokens": 0, "steps": 0, "tokens": 0, "seconds": 0.0}
+
+    @property
+    def spent(self) -> float:
+        """Seconds of its steps and looks."""
+        return self.seconds + self._looking
 
     def add(self, step: "Step", tick: "Tick") -> None:
         """Count a step that was taken in `tick`."""
@@ -76,6 +90,11 @@ class Account:
         bundle["tokens"] += tick.tokens
         bundle["seconds"] += tick.seconds
 
+    def looked(self, look: "Look") -> None:
+        """Count a look at the validation split, whose seconds are no step's."""
+        self._looking += look.seconds
+        self._meter.skip()
+
     def record(self, step: int, resumed_from_step: int) -> dict[str, Any]:
         """What its attempt's record says, when the trial has come to `step`."""
         return training_record(
@@ -88,5 +107,6 @@ class Account:
             peak_flops=self._meter.peak_flops,
             peak_memory_bytes=self._meter.peak_memory_bytes(),
             energy_joules=self._joules,
+            validation_seconds=self._looking or None,
             bundle=bundle_record(**self._bundle, probe=asdict(self._meter.probe) if self._meter.probe else None),
         )

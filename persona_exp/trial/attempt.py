@@ -65,7 +65,8 @@ class Attempt:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def note(self, **facts: Any) -> None:
-        """Add to the record."""
+        """Add to the record, which has no number that is not finite (ValueError)."""
+        json.dumps(facts, allow_nan=False)
         with self._lock:
             self.record.update(facts)
             files.write_json(self.path, self.record)

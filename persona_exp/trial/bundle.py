@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from persona_exp import files
@@ -34,8 +34,10 @@ def run_bundle(
         bundle.run()
     except (Interrupted, Exception) as error:
         bundle.share_time()
-        for member in bundle.members:
-            member.end(error)
+        with ExitStack() as ends:
+            # Each is told, also when another cannot be.
+            for member in bundle.members:
+                ends.callback(member.end, error)
     for member in bundle.members:
         # None is; but "finished" is not said of who may not be.
         member.end(RuntimeError("it was left behind in its bundle"))
@@ -107,8 +109,8 @@ class Bundle:
         self._put_back = [*riders, *self._put_back]
 
     def share_time(self) -> None:
-        """Add what has gone by, less what steps took, to all who are aboard, in equal parts."""
-        now, trained_for = time.monotonic(), sum(member.account.seconds for member in self.members if member.account)
+        """Add what has gone by, less what steps and looks took, to all who are aboard, in equal parts."""
+        now, trained_for = time.monotonic(), sum(member.account.spent for member in self.members if member.account)
         around = max(0.0, now - self._since - (trained_for - self._trained_for))
         aboard = [member for member in self.members if member.code is None]
         for member in aboard:

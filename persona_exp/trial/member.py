@@ -1,6 +1,7 @@
 """One trial of a bundle: what it does for itself, so that its errors are its own."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from persona_exp.modeling.bundle.adapter import Adapter
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.training.fused.lane import Lane, Step
+    from persona_exp.training.fused.train import Look
     from persona_exp.training.fused.train import Tick as BundleTick
     from persona_exp.training.tracking import Tracker
 
@@ -57,7 +59,7 @@ class Member:
             return
         if self.account:
             self._note_training()
-        self.attempt.note(own_seconds=round(self.seconds_around + (self.account.seconds if self.account else 0.0), 1))
+        self.attempt.note(own_seconds=round(self.seconds_around + (self.account.spent if self.account else 0.0), 1))
         self.code = ended(self.directory, self.attempt, error)
         self.left()
         if self._tracker:
@@ -96,13 +98,14 @@ class Member:
         tokenizer = load_tokenizer(model_folder, self.config.model.chat_template)
         encoded = stages.encode_examples(self.config, self.data_id, tokenizer, self.attempt)
         check_targets(model, self.config.lora.target_modules)
-        longest, most = max(len(one.input_ids) for one in encoded), longest_document(model)
+        validation = stages.validation_of(self.config, self.data_id, tokenizer)
+        looked_at = validation.encoded if validation else []
+        longest, most = max(len(one.input_ids) for one in (*encoded, *looked_at)), longest_document(model)
         if most and longest > most:
             raise UserError(
                 f"An example of {longest} tokens is longer than this model's attention window of {most}, which engine=fused does not "
                 f"compute: set train.max_length={most}, or engine=sft."
             )
-        validation = stages.validation_of(self.config, self.data_id, tokenizer)
         self.lane = Lane(self.number, model, encoded, recipe(self.config, len(encoded)), validation)
         self.account = self.account or Account(meter)
 
@@ -151,15 +154,18 @@ class Member:
         if self.directory.cancelled.exists():
             raise Cancelled("cancelled")
 
-    def looked(self, loss: float) -> None:
+    def looked(self, look: "Look") -> None:
         """Log what it has come to on what it does not learn from."""
-        validation, tracker = self.lane.validation, self._tracker
+        validation, step = self.lane.validation, self.lane.step
         assert validation
-        assert tracker
-        validation.looked(self.lane.step, loss, self.lane.adapter)
+        assert self._tracker
+        assert self.account
+        self.account.looked(look)
+        loss = look.loss if math.isfinite(look.loss) else None
         with (self.attempt.folder / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.lane.step, "eval_loss": loss}) + "\n")
-        tracker.log(self.lane.step, {"eval_loss": loss})
+            file.write(json.dumps({"step": step, "eval_loss": loss}) + "\n")
+        validation.looked(step, look.loss, self.lane.adapter)
+        self._tracker.log(step, {"eval_loss": look.loss})
 
     def due(self, ticks: int, seconds: float) -> bool:
         """Whether it is time for a checkpoint."""
@@ -173,8 +179,9 @@ class Member:
             return
         what = f"the checkpoint of step {step}"
         self._checkpoints.mkdir(exist_ok=True)
-        # Weights and two moments of each, in float32.
-        disk.require(self._checkpoints, 12 * sum(one.numel() for one in self.lane.adapter.parameters()), what)
+        # Weights and two moments of each, in float32, and the best weights so far.
+        tensors = 3 + (self.lane.validation is not None and self.lane.validation.best is not None)
+        disk.require(self._checkpoints, 4 * tensors * sum(one.numel() for one in self.lane.adapter.parameters()), what)
         staged = self._checkpoints / checkpoint.STAGING / f"checkpoint-{step}"
         self.lane.save(staged, bundle=self._bundle, tick=ticks)
         keep = self.config.train.keep_checkpoints

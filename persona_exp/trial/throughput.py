@@ -43,13 +43,15 @@ def training_record(
     peak_flops: float | None = None,
     peak_memory_bytes: int | None = None,
     energy_joules: float | None = None,
+    validation_seconds: float | None = None,
     bundle: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What an attempt's record says of its training.
 
     `steps` is the trial's step when it ended; all else is of this attempt alone. `tokens` are real ones, without padding. Of a bundle,
     `seconds` and `energy_joules` are the trial's share by tokens, so its tokens per second are those of the device while that worked for
-    it; `peak_memory_bytes` is the whole bundle's. `utilisation` is a fraction of `peak_flops` (FLOP/s). What is not known is null.
+    it; `peak_memory_bytes` is the whole bundle's. `utilisation` is a fraction of `peak_flops` (FLOP/s). What is not known is null. Looks at
+    the validation split, if there were any, took `validation_seconds` besides.
     """
     pace = tokens / seconds if seconds > 0 else None
     speed = None if pace is None else pace * flops_per_token
@@ -66,7 +68,8 @@ def training_record(
         "peak_memory_bytes": peak_memory_bytes,
         "energy_joules": energy_joules,
     }
-    return {**record, "bundle": bundle} if bundle else record
+    told = {"validation_seconds": validation_seconds, "bundle": bundle}
+    return {**record, **{name: value for name, value in told.items() if value}}
 
 
 def bundle_record(

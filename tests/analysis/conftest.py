@@ -106,10 +106,12 @@ class Runs:
         data: str = DATA_ID,
         quantisation: str = "nf4",
         losses: Sequence[float | None] = (),
+        patience: int | None = None,
     ) -> None:
         folder = self.path / "trials" / name
         (folder / "attempts" / "0001").mkdir(parents=True)
         config = {"method": {"name": "qlora", "quantisation": quantisation}, "seed": seed}
+        config["train"] = {"early_stopping_patience": patience}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         (folder / "provenance.json").write_text(json.dumps({"data_id": data, "identity": {"model": {"digest": model}}}))
         if status is not None:
@@ -150,6 +152,7 @@ class Runs:
         model: str = "smollm2-135m",
         data: str = DATA_ID,
         quantisation: str = "nf4",
+        patience: int | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         trained = {key: value for key, value in overrides.items() if not key.startswith("evaluation.")}
@@ -157,7 +160,7 @@ class Runs:
         own = random.Random(name)
         losses = [level - 0.3 + 1.5 * math.exp(-step / 8) + own.gauss(0, 0.15) for step in range(steps)]
         if not (self.path / "trials" / name).exists():
-            sealed = {"model": model, "data": data, "quantisation": quantisation}
+            sealed = {"model": model, "data": data, "quantisation": quantisation, "patience": patience}
             self.trial(name, status=status, cause=cause, message=message, seed=seed, losses=losses, **sealed)
         if status == "finished" if evaluated is None else evaluated:
             items = self.items(level=level, noise=1 + int(name, 16) % 1000, data=data, count=count)

@@ -11,7 +11,7 @@ from tests.training.test_sft import encoded, folder, run
 __all__ = ["encoded", "folder"]
 
 GOLDEN = {
-    1: {
+    2: {
         "labels": "5ddbe8b5a784c7577978dd6f075097076b4fbb22219c275786ae1c0ae54f43f7",
         "losses": [6.3556, 6.3745, 6.2017, 6.0076, 5.9031, 5.7162, 5.5621, 5.4167, 5.3959, 5.3408, 5.3432, 5.258],
     }

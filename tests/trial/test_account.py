@@ -4,12 +4,45 @@ import pytest
 import torch
 
 from persona_exp.training.fused.lane import Step
-from persona_exp.training.fused.train import Tick
+from persona_exp.training.fused.train import Look, Tick
+from persona_exp.trial import account as accounting
 from persona_exp.trial.account import Account, Meter
 
 
 def step(number, tokens):
     return Step(number, 1.0, 1.0, 1e-3, 0.1, tokens, tokens // 2)
+
+
+def test_what_is_done_aside_is_no_trainings(monkeypatch):
+    held = [10, 0]
+
+    def forget():
+        held[1] = held[0]
+
+    def take(amount):
+        held[0] = amount
+        held[1] = max(held)
+
+    monkeypatch.setattr(accounting, "forget_peak_memory", forget)
+    monkeypatch.setattr(accounting, "peak_memory_bytes", lambda: held[1])
+    meter = Meter(torch.nn.Linear(10, 100), None)
+    with meter.aside():
+        take(50)
+        with meter.aside():
+            take(70)
+        take(90)
+        take(10)
+    assert meter.peak_memory_bytes() == 10
+    take(20)
+    assert meter.peak_memory_bytes() == 20
+
+
+def test_looks_are_told_apart_from_steps():
+    account = Account(Meter(torch.nn.Linear(10, 100), None))
+    account.add(step(1, 100), Tick(seconds=4.0, tokens=100, lanes=1, row_tokens=512))
+    assert "validation_seconds" not in account.record(1, 0)
+    account.looked(Look(3.0, 2.5))
+    assert (account.record(1, 0)["seconds"], account.record(1, 0)["validation_seconds"], account.spent) == (4.0, 2.5, 6.5)
 
 
 def test_shares_are_by_tokens_and_add_up():

@@ -51,6 +51,14 @@ def claim_and_tell(folder, queue):
 
 
 @pytest.mark.long
+def test_a_number_that_is_not_finite_is_refused_and_spoils_no_later_word(tmp_path):
+    claimed = attempt.claim(tmp_path)
+    with pytest.raises(ValueError, match="Out of range"):
+        claimed.note(loss=float("nan"))
+    claimed.end("failed", cause="input")
+    assert "loss" not in json.loads(claimed.path.read_text())
+
+
 def test_of_many_claimants_one_wins(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

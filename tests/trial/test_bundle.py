@@ -154,6 +154,15 @@ def test_who_no_longer_gets_better_stops_and_publishes_its_best(child, tiny, tmp
     assert [looks(trial) for trial in again] == [looks(trial) for trial in sealed]
 
 
+def test_who_has_come_to_no_number_at_its_first_look_fails_alone(tiny, child):
+    trials = (("optim.lr=1e25", "train.max_steps=1", "optim.warmup_ratio=0"), ("train.max_steps=3",))
+    looked_at = ("data.validation_fraction=0.3", "train.eval_steps=5")
+    sealed = [seal(tiny(*FUSED, *looked_at, *trial), command="") for trial in trials]
+    child(*(trial.path for trial in sealed)).communicate(timeout=200)
+    assert [(record(trial)["status"], record(trial)["cause"]) for trial in sealed] == [("failed", "FloatingPointError"), ("finished", None)]
+    assert looks(sealed[0]) == {1: None}
+
+
 def test_the_base_model_is_measured_beside_its_adapters(tiny, child):
     trials = (("method=none",), *TRIALS[:2])
     sealed = [seal(tiny(*FUSED, *trial), command="") for trial in trials]

@@ -12,8 +12,8 @@ class Train:
     """How long to train, and how often to look and to save. `max_steps` overrides `epochs`.
 
     `micro_batch_size` examples go through the model at once (null: the model's own). A checkpoint is saved every
-    `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by, less often where that would take more than a
-    twentieth of the time; the last `keep_checkpoints` are kept.
+    `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by, less often where one takes more than a second
+    and that more than a twentieth of the time; the last `keep_checkpoints` are kept.
     `gradient_checkpointing` computes activations again in the backward pass instead of keeping them: true, false, or `auto`: where
     engine=fused finds too little memory (engine=sft takes it for false).
     Every `eval_steps` optimiser steps (null: never) the loss of `eval_items` replies of the validation split is taken. Once it was no

@@ -270,7 +270,7 @@ def _record(what: dict[str, Any], attempt: dict[str, Any]) -> Record | None:
         if steps < 1 or training["seconds"] <= 0:
             return None
         rate = training["seconds"] / (steps * what["optim"]["effective_batch_size"] * length)
-        lasted -= training["seconds"]
+        lasted -= training["seconds"] + training.get("validation_seconds", 0.0)
     return Record(
         **names,
         device=str(hardware.get("gpu") or hardware.get("cpu")),

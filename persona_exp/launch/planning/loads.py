@@ -145,7 +145,9 @@ def saturated(records: Records) -> dict[str, float]:
     """By base, the tokens a step from which on more bring nothing, as the device has shown before its bundles began (the median)."""
     found = {}
     for base, own in records.items():
-        enough = [enough_tokens(one.bundle.probe.speeds) for one in own if one.bundle and one.bundle.probe]
+        probes = [one.bundle.probe for one in own if one.bundle and one.bundle.probe]
+        # One length says nothing of others.
+        enough = [enough_tokens(one.speeds) for one in probes if len(one.speeds) > 1]
         if enough:
             found[base] = median(enough)
     return found

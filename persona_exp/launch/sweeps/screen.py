@@ -75,8 +75,9 @@ def table(name: str, titles: Mapping[str, str], states: Sequence[State], waiting
         cells = _cells(state, titles, waiting)
         shown.add_row(*(Text(cells[column], no_wrap=column != "state", overflow="ellipsis") for column in columns))
     left_out, gpu_hours = ordered[rows:], sum(state.gpu_hours for state in states)
-    caption = [f"and {len(left_out)} more: {counts(left_out, waiting)};"] if left_out else []
-    caption += [f"{gpu_hours:.2f} GPU-hours{'.' if over else ' so far.'}"] if has_gpu else []
+    told = [f"and {len(left_out)} more: {counts(left_out, waiting)}"] if left_out else []
+    told += [f"{gpu_hours:.2f} GPU-hours{'' if over else ' so far'}"] if has_gpu else []
+    caption = [f"{'; '.join(told)}."] if told else []
     shown.caption = " ".join([*caption, *([hint] if hint and not over else [])]) or None
     shown.caption_justify = "left"
     return shown

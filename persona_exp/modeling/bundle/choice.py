@@ -4,21 +4,25 @@ from collections.abc import Sequence
 
 import torch
 
-from persona_exp.modeling.bundle.product import Part, Product, add_slices
+from persona_exp.modeling.bundle.product import Part, add_slices
 from persona_exp.modeling.bundle.wide import Wide
 
 # Side by side, each token is multiplied with the ranks of all lanes: at 512 that is a third of what a projection of 4096 × 4096 takes.
 MOST_RANKS = 512
 
 
-def suited() -> Product:
-    """Side by side where that pays, else by slices."""
-    wide = Wide()
+class Suited:
+    """A `Product`: side by side where that pays, else by slices."""
 
-    def add(x: torch.Tensor, y: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
-        return (wide if pays(x.device.type, [len(part.pair.a) for part in parts]) else add_slices)(x, y, parts)
+    def __init__(self) -> None:
+        self._wide = Wide()
 
-    return add
+    def __call__(self, x: torch.Tensor, y: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
+        return (self._wide if pays(x.device.type, [len(part.pair.a) for part in parts]) else add_slices)(x, y, parts)
+
+    def forget(self) -> None:
+        """Keep no lane's weights any longer."""
+        self._wide.forget()
 
 
 def pays(device: str, ranks: Sequence[int]) -> bool:

@@ -9,7 +9,7 @@ import torch
 
 from persona_exp.modeling.bundle import attention
 from persona_exp.modeling.bundle.adapter import Adapter, Pair, projections
-from persona_exp.modeling.bundle.choice import suited
+from persona_exp.modeling.bundle.choice import Suited
 from persona_exp.modeling.bundle.dropout import dropped, kept
 from persona_exp.modeling.bundle.masks import Dropping, Masks, columns
 from persona_exp.modeling.bundle.product import Part, Product
@@ -33,7 +33,7 @@ class Shared:
         embeddings: Any = model.get_input_embeddings()
         self.model = model
         self.device: torch.device = embeddings.weight.device
-        self.product = product or suited()
+        self.product = product or Suited()
         self.recompute = recompute
         # A CPU draws by itself, and for each projection: bits that are the same everywhere.
         self.draws_by_layer = self.device.type != "cpu"
@@ -56,6 +56,8 @@ class Shared:
     def leave(self, lane: int) -> None:
         """Forget a lane's adapter, if it has one: its tokens are the base model's then."""
         self._adapters.pop(lane, None)
+        if isinstance(self.product, Suited):
+            self.product.forget()
 
     def hidden(self, row: Row, *, training: bool) -> torch.Tensor:
         """The last layer's states [tokens, hidden size], normalised, ready for the output head; dropout only in `training`."""

@@ -52,6 +52,10 @@ class Wide:
         added: torch.Tensor = _Wide.apply(x, y, parts[0].pair.a, parts, pack, layout)  # type: ignore[no-untyped-call]
         return added
 
+    def forget(self) -> None:
+        """Keep no lane's weights any longer."""
+        self._packs.clear()
+
     def _pack(self, x: torch.Tensor, parts: Sequence[Part]) -> Pack:
         casts = [part.pair.cast(x.dtype, part.grown) for part in parts]
         pack = self._packs.get(parts[0].pair.module)

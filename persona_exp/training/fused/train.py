@@ -28,6 +28,14 @@ class Tick:
     row_tokens: int
 
 
+@dataclass(frozen=True)
+class Look:
+    """Of one lane at what it does not learn from: the mean `loss` (nats), in `seconds`."""
+
+    loss: float
+    seconds: float
+
+
 class Rider(Protocol):
     """Whose lane it is, of the same number. What one raises is told to it by `failed`, and touches no other."""
 
@@ -37,8 +45,8 @@ class Rider(Protocol):
     def stepped(self, step: Step, tick: Tick) -> None:
         """After each optimiser step, which was taken in `tick`."""
 
-    def looked(self, loss: float) -> None:
-        """After a look at what it does not learn from: the mean loss (nats) of that."""
+    def looked(self, look: Look) -> None:
+        """After a look at what it does not learn from."""
 
     def due(self, ticks: int, seconds: float) -> bool:
         """Whether it is time for a checkpoint, after the bundle's tick number `ticks` and `seconds` after the last one."""
@@ -95,8 +103,8 @@ def train(
 
 @dataclass
 class _Journey:
-    """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when all were `saved`
-    and how long that took."""
+    """Where a bundle stands, the rest of it as `train` has it: who rides, how many steps each of them has `ahead`, when and after
+    which tick all were `saved` and how long that took."""
 
     shared: Shared
     line: Line
@@ -109,6 +117,7 @@ class _Journey:
     riding: list[Rider] = field(default_factory=list)
     ahead: dict[int, int] = field(default_factory=dict)
     saved: float = field(default_factory=time.monotonic)
+    saved_at: int = 0
     saving: float = 0.0
     meter: Meter = field(init=False)
 
@@ -156,9 +165,9 @@ class _Journey:
 
     def _next(self) -> list[Rider]:
         """A look at the lanes for which it is time, else a step of each; those who have not failed."""
-        losses = {rider.number: self._look(rider.lane) for rider in self.riding if rider.lane.validation_due}
-        if losses:
-            return [rider for rider in self.riding if rider.number not in losses or _told(rider, rider.looked, losses[rider.number])]
+        looks = {rider.number: self._look(rider.lane) for rider in self.riding if rider.lane.validation_due}
+        if looks:
+            return [rider for rider in self.riding if rider.number not in looks or _looked(rider, looks[rider.number])]
         began = time.monotonic()
         came = tick(self.shared, [rider.lane for rider in self.riding], self.row_tokens, self.interruption)
         self.ticks += 1
@@ -168,9 +177,17 @@ class _Journey:
         told = Tick(time.monotonic() - began, tokens, len(self.riding), self.row_tokens)
         return [rider for rider in self.riding if _stepped(rider, came[rider.lane.number], told)]
 
-    def _look(self, lane: Lane) -> float:
+    def _look(self, lane: Lane) -> Look | Exception:
+        """What is seen, or the lane's own error."""
         assert lane.validation
-        return validation_loss(self.shared, lane.number, lane.validation.encoded, self.row_tokens, self.interruption)
+        began = time.monotonic()
+        try:
+            loss = validation_loss(self.shared, lane.number, lane.validation.encoded, self.row_tokens, self.interruption)
+        except (Interrupted, NoRoom):
+            raise
+        except Exception as error:
+            return error
+        return Look(loss, time.monotonic() - began)
 
     def _settle(self, staying: list[Rider]) -> None:
         """Save where it is time; who is done or has failed leaves, and who waits takes the place."""
@@ -180,8 +197,10 @@ class _Journey:
         if (changes and stay_on) or (affordable(self.saving, ago) and any(rider.due(self.ticks, ago) for rider in staying)):
             began = time.monotonic()
             staying = _all_told(staying, "save", self.ticks)
-            self.saved = time.monotonic()
-            self.saving = self.saved - began
+            took = time.monotonic() - began
+            # What has been saved after this tick is not written twice.
+            self.saving = max(self.saving, took) if self.ticks == self.saved_at else took
+            self.saved, self.saved_at = time.monotonic(), self.ticks
         _all_told([rider for rider in staying if rider.lane.done], "finished")
         stay_on = [rider for rider in stay_on if rider in staying]
         if changes or len(stay_on) < len(self.riding):
@@ -219,6 +238,13 @@ def _stepped(rider: Rider, step: Step | FloatingPointError, told: Tick) -> bool:
         rider.failed(step)
         return False
     return _told(rider, rider.stepped, step, told)
+
+
+def _looked(rider: Rider, look: Look | Exception) -> bool:
+    if isinstance(look, Exception):
+        rider.failed(look)
+        return False
+    return _told(rider, rider.looked, look)
 
 
 def _clear(riders: Sequence[Rider]) -> None:

@@ -1,5 +1,6 @@
 """The loss of a lane on examples that it does not learn from, and when that tells it to stop."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from persona_exp.modeling.bundle.row import Document
 from persona_exp.modeling.bundle.shared import Shared
-from persona_exp.training.fused.row_pass import Nats, measure, rows
+from persona_exp.training.fused.row_pass import Nats, NoRoom, measure, rows
 from persona_exp.training.interruption import Interruption
 from persona_exp.training.labels import IGNORED
 
@@ -43,8 +44,10 @@ class Validation:
         return self.looked_at < step and (step % self.every == 0 or step >= last)
 
     def looked(self, step: int, loss: float, adapter: "Adapter") -> None:
-        """Note what `adapter` has come to. A loss that is no number is not lower than any."""
+        """Note what `adapter` has come to. A loss that is not finite is not lower than any; as the first it is a FloatingPointError."""
         self.looked_at = step
+        if self.best_loss is None and not math.isfinite(loss):
+            raise FloatingPointError(f"The validation loss after step {step} is {loss}: lower optim.lr.")
         if self.best_loss is None or loss < self.best_loss:
             self.best_loss, self.best_step, self.in_vain = loss, step, 0
             if self.patience is not None:
@@ -68,11 +71,25 @@ class Validation:
 def validation_loss(shared: Shared, lane: int, encoded: Sequence["Encoded"], row_tokens: int, interruption: Interruption) -> float:
     """Mean nats of the supervised tokens of `encoded` as `lane` computes them, without dropout.
 
-    Rows hold this lane alone, so that its company has no part in when it stops. Raises NoRoom, and Interrupted when asked to leave.
+    Rows hold this lane alone, so that its company has no part in it. Where they have no room they are made shorter; NoRoom is raised where
+    not even a document has any, and Interrupted when asked to leave.
     """
     documents = [Document(lane, one.input_ids, one.labels, 0, number) for number, one in enumerate(encoded)]
+    longest = max(len(one.input_ids) for one in documents)
+    nats = None
+    while nats is None:
+        try:
+            nats = _passed(shared, documents, row_tokens, interruption)
+        except NoRoom:
+            if row_tokens <= longest:
+                raise
+            row_tokens = max(row_tokens // 2, longest)
+    return nats.told()[lane] / sum(label != IGNORED for one in encoded for label in one.labels[1:])
+
+
+def _passed(shared: Shared, documents: Sequence[Document], row_tokens: int, interruption: Interruption) -> Nats:
     nats = Nats()
     for row in rows(documents, row_tokens):
         interruption.raise_if_requested()
         measure(shared, row, nats)
-    return nats.told()[lane] / sum(label != IGNORED for one in encoded for label in one.labels[1:])
+    return nats

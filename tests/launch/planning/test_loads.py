@@ -112,6 +112,8 @@ def probed(*speeds: tuple[int, float], trials: int = 8, resident: int = 0, a_tok
 def test_a_base_is_as_busy_as_records_of_the_same_base_tell(config: Callable[..., Config]) -> None:
     trials = sealings(config("model=tiny"))
     records = [probed((512, 1000.0), (2048, speed), (8192, 2000.0)) for speed in (2000.0, 1950.0, 1000.0)]
+    # One length alone says nothing.
+    records += [probed((100, 1.0))] * 5
     assert saturated(records_of(trials, history(trials, WORK), [RECORD, *records])) == {"x": 2048}
     assert saturated(records_of(trials, history(trials, replace(WORK, base="another")), records)) == {}
     assert saturated(records_of(trials, History(None), records)) == {}

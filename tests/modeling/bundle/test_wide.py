@@ -1,6 +1,8 @@
 """Ranks side by side: what is kept is never stale, a lane that is not finite leaves the others alone, and few kernels are started."""
 
 import ctypes
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -9,8 +11,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from persona_exp.modeling.bundle import choice
 from persona_exp.modeling.bundle.adapter import Adapter
-from persona_exp.modeling.bundle.choice import pays, suited
+from persona_exp.modeling.bundle.choice import Suited, pays
 from persona_exp.modeling.bundle.product import Part, add_one_by_one, add_slices
 from persona_exp.modeling.bundle.wide import Wide
 
@@ -184,5 +187,15 @@ def test_it_is_taken_on_a_gpu_for_several_lanes_of_moderate_ranks():
 
 def test_a_cpu_computes_by_slices():
     of, x = adapters([4, 8]), numbers(TOKENS, INPUTS)
-    for ours, theirs in zip(results(suited(), of, x), results(add_slices, of, x), strict=True):
+    for ours, theirs in zip(results(Suited(), of, x), results(add_slices, of, x), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_nothing_of_a_lane_is_kept_once_it_is_forgotten(monkeypatch):
+    monkeypatch.setattr(choice, "pays", lambda device, ranks: len(ranks) > 1)
+    product, of = Suited(), adapters([8, 4])
+    results(product, of, numbers(TOKENS, INPUTS))
+    pack = weakref.ref(next(iter(product._wide._packs.values())))
+    product.forget()
+    gc.collect()
+    assert pack() is None

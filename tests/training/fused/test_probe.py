@@ -42,6 +42,16 @@ def test_rows_of_each_length_are_timed_with_everybody_aboard(folder, monkeypatch
     assert found.trials == 2
 
 
+def test_lengths_that_make_the_same_row_are_tried_once(folder, monkeypatch):
+    monkeypatch.setattr(probing, "_pass", lambda shared, documents: 1.0)
+    model = base(folder)
+    lanes = lanes_on(model)
+    # A document of each lane is longer than the first three.
+    shortest = sum(len(lane.window()[0].input_ids) for lane in lanes)
+    found = probe(Shared(model), lanes, (1, 2, 3, 100, 200))
+    assert (found.speeds[0][0], len(found.speeds)) == (shortest, 3)
+
+
 def test_nothing_is_learnt_and_training_is_what_it_would_have_been(folder):
     recipes = [recipe(seed=number, dropout=0.2) for number in range(2)]
     one, other = (Bundle(base(folder, torch.float32), recipes, range(2)) for _ in range(2))
@@ -68,7 +78,7 @@ def test_it_ends_when_longer_rows_are_no_faster(folder, monkeypatch):
     speeds = iter([speed for speed in (10.0, 20.0, 20.5, 20.1, 99.0) for _ in range(2)])
     monkeypatch.setattr(probing, "_pass", lambda shared, documents: sum(len(one.input_ids) for one in documents) / next(speeds))
     model = base(folder)
-    found = probe(Shared(model), lanes_on(model), (50, 60, 70, 80, 90))
+    found = probe(Shared(model), lanes_on(model), (50, 100, 200, 400, 800))
     assert [speed for _, speed in found.speeds] == pytest.approx([10.0, 20.0, 20.5, 20.1])
 
 

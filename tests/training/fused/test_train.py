@@ -1,6 +1,7 @@
 """A bundle on its way: who leaves makes room for who waits, and a lack of memory lets some wait."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
 from persona_exp.training import checkpoint
+from persona_exp.training.fused import train as training
 from persona_exp.training.fused.lane import Lane
 from persona_exp.training.fused.row_pass import NoRoom
 from persona_exp.training.fused.tick import tick
 from persona_exp.training.fused.train import train
-from persona_exp.training.fused.validation import Validation
+from persona_exp.training.fused.validation import Validation, validation_loss
 from persona_exp.training.interruption import Interruption
 from tests.training.fused.bundles import Bundle, base, examples, recipe
 
@@ -45,8 +47,8 @@ class Rider:
     def stepped(self, step, tick):
         self.ticks.append(tick)
 
-    def looked(self, loss):
-        self.lane.validation.looked(self.lane.step, loss, self.lane.adapter)
+    def looked(self, look):
+        self.lane.validation.looked(self.lane.step, look.loss, self.lane.adapter)
         self._told.append(("looked", self.number, self.lane.step))
 
     def due(self, ticks, seconds):
@@ -148,9 +150,9 @@ def test_who_stops_early_frees_its_place(folder):
                 self.lane.validation = Validation(examples(50, 3), 1, 2)
             return self
 
-        def looked(self, loss):
+        def looked(self, look):
             # Nothing it learns is of use.
-            super().looked(float(self.lane.step))
+            super().looked(replace(look, loss=float(self.lane.step)))
 
     shared, told = Shared(base(folder)), []
     riders = [Watched(shared.model, number, told) for number in range(4)]
@@ -160,6 +162,53 @@ def test_who_stops_early_frees_its_place(folder):
     assert [one for one in told if one[0] == "looked"] == [("looked", 1, step) for step in (1, 2, 3)]
     # Both begin when the first two are done, after the third step.
     assert [one for one in told if one[0] == "finished"] == [("finished", number) for number in (0, 1, 2, 3)]
+
+
+def test_what_goes_wrong_in_a_look_is_its_lanes_own(folder, monkeypatch):
+    class Watched(Rider):
+        def ready(self):
+            super().ready()
+            self.lane.validation = Validation(examples(50, 3), 1)
+            return self
+
+    def fails(shared, lane, *given):
+        if lane == 1:
+            raise ValueError("of its own")
+        return validation_loss(shared, lane, *given)
+
+    monkeypatch.setattr(training, "validation_loss", fails)
+    shared, told = Shared(base(folder)), []
+    riders = [Watched(shared.model, number, told) for number in range(4)]
+    line = Line(riders)
+    train(shared, line.board([], 2, 0), line, ticks=0, at_once=2, row_tokens=512, interruption=Interruption())
+    assert [str(rider.error) for rider in riders] == ["None", "of its own", "None", "None"]
+    assert [len(rider.ticks) for rider in riders] == [3, 1, 2, 4]
+
+
+def test_what_was_saved_already_says_nothing_of_how_long_saving_takes(folder, monkeypatch):
+    class Slow(Rider):
+        def ready(self):
+            super().ready()
+            self.lane.validation = Validation(examples(50, 3), 1, 1) if self.number == 0 else None
+            return self
+
+        def looked(self, look):
+            super().looked(replace(look, loss=float(self.lane.step)))
+
+        def due(self, ticks, seconds):
+            return ticks % 2 == 0
+
+        def save(self, ticks):
+            if self.lane.step not in self.saved:
+                super().save(ticks)
+                time.sleep(0.1)
+
+    monkeypatch.setattr(checkpoint, "BRIEF", 0.05)
+    shared, told = Shared(base(folder)), []
+    riders = [Slow(shared.model, number, told, [recipe(max_steps=9), recipe(max_steps=9)]) for number in range(2)]
+    train(shared, [rider.ready() for rider in riders], Line([]), ticks=0, at_once=2, row_tokens=512, interruption=Interruption())
+    # After the second step both were saved when the first left.
+    assert [ticks for what, number, *ticks in told if what == "saved" and number == 1] == [[2]]
 
 
 def test_killed_after_its_last_step_a_lane_takes_no_other(folder):

@@ -7,10 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_exp.modeling.bundle.product import add_slices
 from persona_exp.modeling.bundle.shared import Shared
 from persona_exp.modeling.cache import cache_folder
 from persona_exp.modeling.source import fetch
 from persona_exp.training.fused.lane import Lane
+from persona_exp.training.fused.row_pass import NoRoom
 from persona_exp.training.fused.tick import tick
 from persona_exp.training.fused.validation import Validation, validation_loss
 from persona_exp.training.interruption import Interruption
@@ -60,6 +62,34 @@ def test_it_stops_after_so_many_looks_in_vain_and_keeps_the_first_of_the_lowest(
 def test_the_last_step_is_looked_at_too():
     one = Validation([], 5)
     assert [step for step in range(1, LAST + 1) if one.due(step, LAST)] == [5, 10, 12]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_first_loss_that_is_not_finite_is_an_error(lane, loss):
+    _, made = lane
+    with pytest.raises(FloatingPointError, match=r"validation loss after step 2 .* lower optim\.lr"):
+        made.validation.looked(2, loss, made.adapter)
+
+
+def test_without_the_room_rows_are_shorter_down_to_a_document(lane, folder):
+    shared, made = lane
+    shared.join(0, made.adapter)
+    longest = max(len(one.input_ids) for one in made.validation.encoded)
+    expected = validation_loss(shared, 0, made.validation.encoded, longest, Interruption())
+    for room in (longest, longest - 1):
+
+        def product(x, y, parts, room=room):
+            if len(x) > room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return add_slices(x, y, parts)
+
+        small = Shared(base(folder), product)
+        small.join(0, made.adapter)
+        if room == longest:
+            assert validation_loss(small, 0, made.validation.encoded, 512, Interruption()) == pytest.approx(expected, rel=1e-12)
+        else:
+            with pytest.raises(NoRoom):
+                validation_loss(small, 0, made.validation.encoded, 512, Interruption())
 
 
 def test_a_loss_that_is_no_number_is_no_progress(lane):
