@@ -12,7 +12,7 @@ from persona_exp.trial.throughput import bundle_record, flops_per_token, multipl
 if TYPE_CHECKING:
     from persona_exp.training.fused.lane import Step
     from persona_exp.training.fused.probe import Probe
-    from persona_exp.training.fused.train import Look, Tick
+    from persona_exp.training.fused.rider import Look, Tick
 
 
 class Meter:

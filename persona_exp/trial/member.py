@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from persona_exp.modeling.bundle.adapter import Adapter
     from persona_exp.modeling.bundle.shared import Shared
     from persona_exp.training.fused.lane import Lane, Step
-    from persona_exp.training.fused.train import Look
-    from persona_exp.training.fused.train import Tick as BundleTick
+    from persona_exp.training.fused.rider import Look
+    from persona_exp.training.fused.rider import Tick as BundleTick
     from persona_exp.training.tracking import Tracker
 
 WEIGHTS = "adapter_model.safetensors"

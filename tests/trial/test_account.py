@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from persona_exp.training.fused.lane import Step
-from persona_exp.training.fused.train import Look, Tick
+from persona_exp.training.fused.rider import Look, Tick
 from persona_exp.trial import account as accounting
 from persona_exp.trial.account import Account, Meter
 
