@@ -133,6 +133,8 @@ def caption(rows: Sequence[Row], name: str) -> list[str]:
     if any(len(row.seeds) == 1 for row in adapters):
         which = "Some settings have" if several else "Every setting has"
         sentences.append(f"{which} one seed (n = 1): brackets then say nothing of how another seed would come out.")
+    if any(one.stops_early for row in adapters for one in row.outcomes):
+        sentences.append("Early stopping: an adapter is the best of its training by validation loss (`persona-exp show` has the steps).")
     if any(row.difference for row in adapters):
         sentences.append(
             "Δ: perplexity minus that of the base model with the system prompt on the same replies, paired; negative is better; "

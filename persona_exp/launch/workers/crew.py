@@ -21,10 +21,12 @@ RESTARTS = 3
 
 
 class Crew:
-    """Workers as processes of their own; while the block lasts, signals go to them."""
+    """Workers as processes of their own, `jobs` of them at once; while the block lasts, signals go to them."""
 
-    def __init__(self, submission: Submission, work: Work, gpus: Sequence[str]) -> None:
+    def __init__(self, submission: Submission, work: Work, gpus: Sequence[str], jobs: int) -> None:
         self.signalled = False
+        # Each with all cores, they wait for one another more than they compute.
+        self._threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
         self._submission, self._work, self._gpus = submission, work, gpus
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: dict[int, int] = {}
@@ -45,10 +47,10 @@ class Crew:
         gpu = self._gpus[task % len(self._gpus)] if self._gpus else None
         command = [sys.executable, "-m", "persona_exp.launch.workers", str(self._submission.path), "--task", str(task)]
         command += ["--parent", str(os.getpid()), *(["--gpu", gpu] if gpu is not None else [])]
-        log = self._log(task)
+        log, told = self._log(task), {**environment(code, gpu), "OMP_NUM_THREADS": self._threads}
         # In a session of its own, so that Ctrl-C reaches it through us alone, once.
         self._processes[task] = subprocess.Popen(
-            command, cwd=code, env=environment(code, gpu), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=code, env=told, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         if self.signalled:
             self._processes[task].terminate()

@@ -111,7 +111,7 @@ def _side_by_side(submission: Submission, work: Work, jobs: int, gpus: Sequence[
     from persona_exp.launch.sweeps.screen import screen
 
     known: dict[str, State] = {}
-    with Crew(submission, work, gpus) as crew, screen(submission.sweep, titles, hint=HINT) as shown:
+    with Crew(submission, work, gpus, jobs) as crew, screen(submission.sweep, titles, hint=HINT) as shown:
         for task in range(jobs):
             crew.start(task)
         going = True

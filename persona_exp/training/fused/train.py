@@ -117,7 +117,7 @@ class _Journey:
         came = tick(self.shared, [rider.lane for rider in self.riding], self.row_tokens, self.interruption)
         self.ticks += 1
         self.ahead = {number: steps - (number in came) for number, steps in self.ahead.items()}
-        self.meter.advance(len(came), note=f"{len(self.riding)} together" if len(self.riding) > 1 else "")
+        self.meter.advance(len(came), note=f"steps of {len(self.riding)} trials" if len(self.riding) > 1 else "")
         tokens = sum(step.tokens for step in came.values() if isinstance(step, Step))
         told = Tick(time.monotonic() - began, tokens, len(self.riding), self.row_tokens)
         return [rider for rider in self.riding if _stepped(rider, came[rider.lane.number], told)]

@@ -71,6 +71,23 @@ def test_each_worker_has_a_gpu_of_its_own(trials, tmp_path, monkeypatch):
     assert started == [("4", "4"), ("7", "7")]
 
 
+@pytest.mark.parametrize(("told", "threads"), [(None, "2"), ("3", "3")])
+def test_workers_share_the_cores_unless_told(trials, tmp_path, monkeypatch, told, threads):
+    seals, started, popen = trials(2), [], subprocess.Popen
+
+    def noted(command, **options):
+        started.append(options["env"]["OMP_NUM_THREADS"])
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(4))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    run_locally(submitted(tmp_path, [[seal] for seal in seals]).path, n_jobs=2, gpus=[], titles={})
+    assert started == [threads] * 2
+
+
 def test_a_killed_worker_is_started_again(trials, tmp_path):
     seals = trials(2)
     made = submitted(tmp_path, [[seal] for seal in seals])
