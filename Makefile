@@ -1,5 +1,6 @@
 # make demo   set up and run the main job: a rank sweep on the bundled corpus, its table and figure
 # make test   set up and pass the tests; those that need a Slurm cluster run where Slurm is installed
+# make test-thorough   the tests that take minutes each: every sweep of sweeps/ trained, the real commands killed many times
 # make test-slurm   install Slurm where that is allowed and pass every fault on a cluster of this machine's own (about half an hour)
 # An active conda environment named persona-exp (environment.yml) is used as it is; else .venv is made from the lock file.
 
@@ -17,7 +18,7 @@ NVIDIA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia
 	nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
 	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: setup demo test test-unit test-slurm slurm-packages check bench lock clean
+.PHONY: setup demo test test-thorough test-unit test-slurm slurm-packages check bench lock clean
 
 setup: $(READY)
 
@@ -29,10 +30,13 @@ demo: setup
 	$(BIN)/python run.py -m lora.r=8,16,32
 
 test: setup
-	$(BIN)/python -m pytest -m "not faults"
+	$(BIN)/python -m pytest -m "not faults and not thorough"
+
+test-thorough: setup
+	$(BIN)/python -m pytest -m thorough
 
 test-unit: setup
-	$(BIN)/python -m pytest -m "not model and not slurm and not long and not faults"
+	$(BIN)/python -m pytest -m "not model and not slurm and not long and not faults and not thorough"
 
 test-slurm: setup slurm-packages
 	$(BIN)/python -m pytest -n 0 -v tests/slurm tests/faults
@@ -48,11 +52,14 @@ check: setup
 
 # Each benchmark prints one JSON object. PDNC=DIR adds who speaks, scored on that corpus, which is not ours to ship.
 bench: setup
-	$(BIN)/python benchmarks/compose.py --json
-	$(BIN)/python benchmarks/looking.py --json
+	$(BIN)/python benchmarks/compose_latency.py --json
+	$(BIN)/python benchmarks/cli_latency.py --json
 	$(BIN)/python benchmarks/resume.py --kills 24 --json
 	$(BIN)/python benchmarks/corruption.py --json
-	$(BIN)/python benchmarks/launch.py --json
+	$(BIN)/python benchmarks/launch_overhead.py --json
+	$(BIN)/python benchmarks/search.py --json
+	$(BIN)/python benchmarks/search.py --trials 10000 --load-only --json
+	$(BIN)/python benchmarks/pruning.py --json
 	$(BIN)/python benchmarks/fusion.py --json
 	$(BIN)/python benchmarks/throughput.py --json
 	$(BIN)/python benchmarks/engine_ablation.py --json

@@ -2,6 +2,7 @@
 """One trial, or with -m a sweep of them. `python run.py --help` says what can be set."""
 
 import os
+import re
 import shlex
 import sys
 
@@ -13,9 +14,9 @@ except ModuleNotFoundError as missing:
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from persona_exp.config.compose import register_schema, resolve, sentence
+from persona_exp.config.compose import error_sentence, register_schema
 from persona_exp.errors import UserError
-from persona_exp.process import leave_with_75
+from persona_exp.process_signals import exit_resumable_on_signal
 
 register_schema()
 
@@ -28,17 +29,20 @@ MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc"
 
 def main() -> int:
     """Compose the command line's trial or sweep and run it; the exit code."""
-    leave_with_75()
+    exit_resumable_on_signal()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print its own errors over several lines; raised, they become one sentence here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     command = shlex.join(["python", "run.py", *sys.argv[1:]])
     composed: list[DictConfig] = []
     launchers: list[str] = []
+    sweeps: list[str | None] = []
 
     def note(config: DictConfig) -> None:
         composed.append(config)
-        launchers.append(str(HydraConfig.get().runtime.choices.get("hydra/launcher")))
+        choices = HydraConfig.get().runtime.choices
+        launchers.append(str(choices.get("hydra/launcher")))
+        sweeps.append(choices.get("sweeps"))
 
     try:
         sys.argv[1:] = _own_flags(sys.argv[1:])
@@ -46,19 +50,21 @@ def main() -> int:
         # Empty after -m, --help and --cfg, which have done their work by now.
         if not composed:
             return 0
+        if sweeps[0]:
+            raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
         if launchers[0] == "slurm":
             raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
-        from persona_exp.launch.single import run_single
+        from persona_exp.launch.launch_trial import launch_trial
 
-        return run_single(resolve(composed[0]), command=command)
+        return launch_trial(composed[0], command=command)
     except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough. What is left in the buffer must not be written at exit either.
+        # The reader of our output (head, less) has seen enough. What is left in the buffer must not be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UserError, hydra.errors.HydraException) as error:
         if wants_traceback:
             raise
-        print(f"error: {error if isinstance(error, UserError) else sentence(error)}", file=sys.stderr)
+        print(f"error: {error if isinstance(error, UserError) else error_sentence(error)}", file=sys.stderr)
         return 2
     except OSError as error:
         if wants_traceback or error.filename is None:
@@ -71,15 +77,27 @@ def main() -> int:
 
 
 def _own_flags(arguments: list[str]) -> list[str]:
-    """--dry-run as the setting that it stands for. Raises UserError where there is no sweep to submit, or where two modes are asked for."""
+    """--dry-run as the setting that it stands for, and constraints quoted.
+
+    Raises UserError where there is no sweep to plan, or where two modes are asked for.
+    """
     modes = list(dict.fromkeys(argument.split("=")[0] for argument in arguments if argument.split("=")[0] in MODES))
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} do not go together: give one of them alone.")
+    arguments = [_quoted_constraints(argument) for argument in arguments]
     if DRY_RUN not in arguments:
         return arguments
-    if not {"-m", "--multirun"} & set(arguments) or "hydra/launcher=slurm" not in arguments:
-        raise UserError("--dry-run shows what a sweep would submit to Slurm: add -m and hydra/launcher=slurm.")
+    if not {"-m", "--multirun"} & set(arguments):
+        raise UserError("--dry-run shows what a sweep would run, or submit to Slurm: add -m.")
     return [*(argument for argument in arguments if argument != DRY_RUN), "hydra.launcher.dry_run=true"]
+
+
+def _quoted_constraints(argument: str) -> str:
+    """Return hydra.sweeper.constraints=[a<=1,b>=2] with its parts quoted: Hydra's grammar has no < and >. Any other argument as it is."""
+    found = re.fullmatch(r"(hydra\.sweeper\.constraints=)\[([^\[\]'\"]*)\]", argument)
+    if found is None or not found[2].strip():
+        return argument
+    return f"{found[1]}[{','.join(repr(part.strip()) for part in found[2].split(','))}]"
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.pdnc import KINDS, Novel, nearest_cue, novels_in  # noqa: E402
 from persona_exp.corpus.book import Book  # noqa: E402
 from persona_exp.corpus.quotation.quotes import Quote  # noqa: E402
+from persona_exp.corpus.quotes_with_speakers import find_quotes_with_speakers  # noqa: E402
 from persona_exp.corpus.reading.chapters import find_chapters  # noqa: E402
-from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE, attribute  # noqa: E402
-from persona_exp.corpus.speech import find_speech  # noqa: E402
+from persona_exp.corpus.speaker_attribution.attribute_quotes import attribute_quotes  # noqa: E402
+from persona_exp.corpus.speaker_attribution.attribution_confidence import DEFAULT_CONFIDENCE  # noqa: E402
 from persona_exp.errors import UserError  # noqa: E402
 
 # A character with so many quotations is a persona one could train.
@@ -53,13 +54,13 @@ def main() -> None:
 
 
 def score(novels: Sequence[Novel], end_to_end: bool) -> dict:
-    """The benchmark's object for `novels`."""
+    """Return the benchmark's object for `novels`."""
     seconds = baseline_seconds = 0.0
     ours: dict[str, list[Quote]] = {}
     baseline: dict[str, list[str | None]] = {}
     for novel in novels:
         started = time.perf_counter()
-        ours[novel.name] = attribute(novel.quotes, novel.text, novel.paragraphs, novel.cast, split=False)
+        ours[novel.name] = attribute_quotes(novel.quotes, novel.text, novel.paragraphs, novel.cast, split=False)
         between = time.perf_counter()
         baseline[novel.name] = nearest_cue(novel)
         seconds += between - started
@@ -108,7 +109,7 @@ def _figures(novels: Sequence[Novel], speakers: Mapping[str, Sequence[str | None
 
 
 def _personas(novel: Novel, quotes: Sequence[Quote]) -> list[dict]:
-    """Precision and recall of the characters with at least MAJOR quotations, at the default confidence."""
+    """Return precision and recall of the characters with at least MAJOR quotations, at the default confidence."""
     rows = []
     for character, count in Counter(novel.gold).most_common():
         if count >= MAJOR and character in novel.names:
@@ -123,12 +124,13 @@ def _personas(novel: Novel, quotes: Sequence[Quote]) -> list[dict]:
 
 
 def _end_to_end(novels: Sequence[Novel]) -> dict:
-    """Own quotations and own cast. A gold quotation is found, a piece of ours is one, when more than half of it (of the gold one's first
-    piece) is; the gold quotation's speaker is then that of our quotation in its middle, compared with `Novel.same_person`."""
+    """Return the scores of own quotations and own cast. A gold quotation is found, a piece of ours is one, when more than half of it (of
+    the gold one's first piece) is; the gold quotation's speaker is then that of our quotation in its middle, compared with
+    `Novel.same_person`."""
     pieces = hits = found = right = sure = surely_right = count = 0
     for novel in novels:
         book = Book(novel.name, novel.name, novel.text, find_chapters(novel.text), "")
-        quotes = find_speech(book).quotes
+        quotes = find_quotes_with_speakers(book).quotes
         ours, gold = _covered(novel.text, quotes), _covered(novel.text, novel.quotes)
         pieces += sum(len(quote.spans) for quote in quotes)
         hits += sum(gold.count(1, start, end) * 2 > end - start for quote in quotes for start, end in quote.spans)
@@ -165,7 +167,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def table(result: dict) -> str:
-    """The object for people."""
+    """Return the object as a table for people."""
     ours, theirs = result["ours"], result["baseline"]
     rows = [("overall", ours["overall"], theirs["overall"])]
     rows += [(name, share, theirs[part][name]) for part in ("by_type", "by_novel") for name, share in ours[part].items()]

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.tiny_run import METHODS, Result, TinyRun, send, settings, tree  # noqa: E402
-from persona_exp.progress import progress  # noqa: E402
+from persona_exp.progress_bar import progress  # noqa: E402
 
 FOLDER = "the folder"
 # The last is one engine's or the other's.
@@ -93,6 +93,7 @@ def main() -> int:
     """Print one JSON object; 1 when any case ended wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, help="default: each harm once")
+    parser.add_argument("--variants", nargs="+", default=list(METHODS), choices=METHODS, help="of the base model, in turns")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout whose run.py is run")
@@ -102,11 +103,12 @@ def main() -> int:
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="corruption-"))
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        whole = [TinyRun(variant, folder / f"{variant}-whole", arguments.root, arguments.engine) for variant in METHODS]
-        results = dict(zip(METHODS, pool.map(_whole, whole), strict=True))
-        begun = [TinyRun(variant, folder / f"{variant}-killed", arguments.root, arguments.engine) for variant in METHODS]
-        killed = dict(zip(METHODS, pool.map(_killed, begun), strict=True))
-        cases = every_case(_checkpoints(killed["nf4"].trials)[-1])
+        variants = arguments.variants
+        whole = [TinyRun(variant, folder / f"{variant}-whole", arguments.root, arguments.engine) for variant in variants]
+        results = dict(zip(variants, pool.map(_whole, whole), strict=True))
+        begun = [TinyRun(variant, folder / f"{variant}-killed", arguments.root, arguments.engine) for variant in variants]
+        killed = dict(zip(variants, pool.map(_killed, begun, whole), strict=True))
+        cases = every_case(_checkpoints(killed[variants[0]].trials)[-1])
         count = arguments.cases or len(cases)
         todo = [pool.submit(_try, number, cases[number % len(cases)], killed, results, folder, arguments.seed) for number in range(count)]
         outcomes = []
@@ -170,7 +172,7 @@ def judge(code: int, words: str, result: Callable[[], Result], expected: Result)
 
 
 def _try(number: int, case: Case, killed: dict[str, TinyRun], results: dict[str, Result], folder: Path, seed: int) -> Outcome:
-    variant = list(METHODS)[number % len(METHODS)]
+    variant = list(killed)[number % len(killed)]
     base = killed[variant]
     run = TinyRun(variant, folder / f"{number:03}", base.root, base.engine)
     shutil.copytree(base.folder, run.folder)
@@ -192,9 +194,10 @@ def _whole(run: TinyRun) -> Result:
     return run.result()
 
 
-def _killed(run: TinyRun) -> TinyRun:
-    """Begin a run and kill all of it once it keeps two checkpoints."""
+def _killed(run: TinyRun, whole: TinyRun) -> TinyRun:
+    """Begin a run, with the dataset of the whole one, and kill all of it once it keeps two checkpoints."""
     run.folder.mkdir()
+    run.begin_with_dataset_of(whole)
     process = run.start()
     while len(_checkpoints(run.trials)) < 2:
         if process.poll() is not None:

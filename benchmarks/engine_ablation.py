@@ -3,7 +3,7 @@
     python benchmarks/engine_ablation.py --json
 
 `all on` trains the trials together in rows without padding, on a base turned from NF4 into bfloat16 once, with the low-rank products as
-the engine has them (`choice.Suited`: by slices on a CPU, side by side on a GPU). Against it:
+the engine has them (`SelectedProduct`: by slices on a CPU, side by side on a GPU). Against it:
 
     padded          each example filled up to the longest of its trial's step, with nothing to be learnt; real tokens alone are counted
     four_bit        the base stays in NF4 and is dequantised in each forward and each backward pass
@@ -55,22 +55,22 @@ def main() -> int:
 
 @dataclass
 class Variant:
-    """Lanes of its own on one of the models. `seconds` are those of each step, `losses` the lanes' in each."""
+    """Slots of its own on one of the models. `seconds` are those of each step, `losses` the slots' in each."""
 
     shared: Any
     product: Callable[..., Any]
-    lanes: Sequence[Any]
+    slots: Sequence[Any]
     together: bool
     seconds: list[float] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
 
     def step(self, row_tokens: int) -> None:
-        """Take the next step of all lanes, and keep its time."""
+        """Take the next step of all slots, and keep its time."""
         from benchmarks.fused_run import step
         from benchmarks.step_clock import now
 
         self.shared.product = self.product
-        groups = [self.lanes] if self.together else [[lane] for lane in self.lanes]
+        groups = [self.slots] if self.together else [[slot] for slot in self.slots]
         began = now()
         came = [one for group in groups for one in step(self.shared, group, row_tokens)]
         self.seconds.append(now() - began)
@@ -79,7 +79,7 @@ class Variant:
 
 def _measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     from benchmarks.fusion_sides import prepare
-    from persona_exp.trial.bundle import ROW_TOKENS
+    from persona_exp.training.fused.row_packing import ROW_TOKENS
 
     trials = [{"r": RANKS[n % 4], "lr": 2e-4, "seed": n} for n in range(given.trials)]
     setting = {"model": given.model, "shape": None, "quantisation": "nf4", "steps": given.steps + 1, "tokens": given.tokens}
@@ -89,10 +89,10 @@ def _measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     for number in range(given.steps + 1):
         for variant in list(variants.values())[:: 1 if number % 2 == 0 else -1]:
             variant.step(ROW_TOKENS)
-    steps, lanes = range(1, given.steps + 1), variants["all_on"].lanes
-    real = {step: sum(len(task["examples"][n][0]) for lane in lanes for n in lane.told(step)) for step in steps}
+    steps, slots = range(1, given.steps + 1), variants["all_on"].slots
+    real = {step: sum(len(task["examples"][n][0]) for slot in slots for n in slot.examples_of(step)) for step in steps}
     pace = {name: statistics.median(one.seconds[step] / real[step] for step in steps) for name, one in variants.items()}
-    wide = {step: sum(_padded(task, lane.told(step)) for lane in lanes) for step in steps}
+    wide = {step: sum(_padded(task, slot.examples_of(step)) for slot in slots) for step in steps}
     evaluation = _evaluation(task, variants["all_on"].shared, range(given.trials))
     return {
         "name": "engine_ablation",
@@ -109,7 +109,7 @@ def _measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
         "largest_loss_gap": {name: _gap(one, variants["all_on"]) for name, one in variants.items() if name != "all_on"},
         # How far B has come from zero: of one size, the variants have trained alike.
         "mean_abs_b": {
-            name: statistics.mean(float(lane.adapter.b.detach().abs().mean()) for lane in one.lanes) for name, one in variants.items()
+            name: statistics.mean(float(slot.adapter.b.detach().abs().mean()) for slot in one.slots) for name, one in variants.items()
         },
         "evaluation_seconds": evaluation,
         "evaluation_ratio": evaluation["one_at_a_time"] / evaluation["together"],
@@ -118,16 +118,16 @@ def _measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 def _variants(task: Mapping[str, Any]) -> dict[str, Variant]:
     """All on, each idea taken away, and all; on two models, one of which stays in NF4."""
-    from benchmarks.fused_run import lanes_of
+    from benchmarks.fused_run import slots_of
     from benchmarks.fusion_sides import load
-    from persona_exp.modeling.bundle.choice import Suited
-    from persona_exp.modeling.bundle.product import add_one_by_one, add_padded
-    from persona_exp.modeling.bundle.shared import Shared
-    from persona_exp.modeling.dequantisation import dequantise
+    from persona_exp.modeling.multi_lora.lora_product import add_one_by_one, add_padded
+    from persona_exp.modeling.multi_lora.lora_product_selection import SelectedProduct
+    from persona_exp.modeling.multi_lora.shared_model import SharedModel
+    from persona_exp.modeling.nf4_dequantisation import dequantise
 
-    cached, four_bit = Shared(load(task, task["attention"])), Shared(load(task, task["attention"]))
+    cached, four_bit = SharedModel(load(task, task["attention"])), SharedModel(load(task, task["attention"]))
     dequantise(cached.model)
-    usual = Suited()
+    usual = SelectedProduct()
     made = {
         "all_on": (cached, usual, False, True),
         "padded": (cached, usual, True, True),
@@ -141,7 +141,7 @@ def _variants(task: Mapping[str, Any]) -> dict[str, Variant]:
     count = len(task["trials"])
     for place, (name, (shared, product, padded, together)) in enumerate(made.items()):
         numbered = {place * count + number: trial for number, trial in enumerate(task["trials"])}
-        lanes = lanes_of(
+        slots = slots_of(
             shared.model,
             numbered,
             task["examples"],
@@ -150,9 +150,9 @@ def _variants(task: Mapping[str, Any]) -> dict[str, Variant]:
             dropout=task["dropout"],
             padded=padded,
         )
-        for lane in lanes:
-            shared.join(lane.number, lane.adapter)
-        variants[name] = Variant(shared, product, lanes, together)
+        for slot in slots:
+            shared.join(slot.number, slot.adapter)
+        variants[name] = Variant(shared, product, slots, together)
     return variants
 
 
@@ -160,19 +160,19 @@ def _padded(task: Mapping[str, Any], numbers: Sequence[int]) -> int:
     return len(numbers) * max(len(task["examples"][n][0]) for n in numbers)
 
 
-def _evaluation(task: Mapping[str, Any], shared: Any, lanes: Sequence[int]) -> dict[str, float]:
-    """Seconds of measuring `lanes` in one go and one after the other, each twice."""
+def _evaluation(task: Mapping[str, Any], shared: Any, slots: Sequence[int]) -> dict[str, float]:
+    """Seconds of measuring `slots` in one go and one after the other, each twice."""
     from benchmarks.fusion_sides import evaluate
     from benchmarks.step_clock import now
-    from persona_exp.modeling.base import load_tokenizer
+    from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
     tokenizer = load_tokenizer(Path(task["folder"]), task["chat_template"])
-    evaluate(shared.model, tokenizer, task, lanes[:1], shared.speaking)  # The first call warms up.
+    evaluate(shared.model, tokenizer, task, slots[:1], shared.activate_adapters)  # The first call warms up.
     seconds: dict[str, list[float]] = {"together": [], "one_at_a_time": []}
     for way in ("together", "one_at_a_time", "one_at_a_time", "together"):
         began = now()
-        for group in [lanes] if way == "together" else [[lane] for lane in lanes]:
-            evaluate(shared.model, tokenizer, task, group, shared.speaking)
+        for group in [slots] if way == "together" else [[slot] for slot in slots]:
+            evaluate(shared.model, tokenizer, task, group, shared.activate_adapters)
         seconds[way].append(now() - began)
     return {way: statistics.median(own) for way, own in seconds.items()}
 

@@ -11,7 +11,7 @@ padded to 1,024 tokens, four times a step, so it takes other steps over the same
 
 `ratio` is the other side's seconds divided by ours, all included; `ratio_steps` that of the seconds a real token of the steady training
 steps alone: without start, loading, preparation, each process's first step, and evaluation. Both are against the first of --against, and
-against each under `against`.
+against each under `against`. With --shape, `estimate` is what benchmarks/dry_run.py says of a row of the fused side: no measurement.
 
 The model is SmolLM2-135M in bfloat16 unless --model or --shape say otherwise. The default, four trials of ten steps, is the smallest that
 means something: fewer steps, and starting and loading outweigh training; fewer trials, and there is little to share.
@@ -31,6 +31,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.dry_run import estimated  # noqa: E402
 from benchmarks.shapes import SHAPES  # noqa: E402
 
 RANKS, RATES, DROPOUT = (8, 16, 32, 64), (2e-4, 1e-3), 0.05
@@ -55,7 +56,7 @@ def main() -> int:
     parser.add_argument("--baseline-trials", type=int, help="run only so many of the others' trials, and multiply their seconds")
     parser.add_argument("--trl-attention", help="of the packed side (default: FlashAttention where it is installed, else sdpa)")
     parser.add_argument("--trl-autocast", action=argparse.BooleanOptionalAction, help="bf16 of SFTTrainer (default: on a GPU)")
-    parser.add_argument("--repeat", type=int, default=1, help="how often all is measured, in alternating order; medians are told")
+    parser.add_argument("--repeat", type=int, default=1, help="how often all is measured, in alternating order; medians are printed")
     parser.add_argument("--side", choices=(*SIDES, "untrained"), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--trial", type=int, action="append", help=argparse.SUPPRESS)
@@ -87,10 +88,10 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     for turn in range(given.repeat):
         for side in sides if turn % 2 == 0 else reversed(sides):
             runs[side].append(_together(work, given.trials) if side == "fused" else _one_by_one(side, work, alone, given.trials))
-    told = {side: _medians(of_side) for side, of_side in runs.items()}
+    medians = {side: _medians(of_side) for side, of_side in runs.items()}
     subprocess.run(_command("untrained", work, [0]), check=True, stdout=sys.stderr)
     untrained = json.loads((work / "untrained.json").read_text())["nats"][0]
-    others = {side: _compared(told["fused"], told[side]) for side in sides[1:]}
+    others = {side: _compared(medians["fused"], medians[side]) for side in sides[1:]}
     first = others[sides[1]]
     return {
         "name": "fusion",
@@ -104,7 +105,7 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
             # The rows and columns of the largest batch: what is wider than its examples is padded.
             "largest_batch": {side: runs[side][0]["largest_batch"] for side in sides},
             "row_tokens": runs["fused"][0]["row_tokens"],
-            "steps_of_a_trial": {side: told[side]["steps"] / (1 if side == "fused" else given.trials) for side in sides},
+            "steps_of_a_trial": {side: medians[side]["steps"] / (1 if side == "fused" else given.trials) for side in sides},
             "examples_of_a_trial": sum(len(row) for row in json.loads((work / "work.json").read_text())["windows"]),
             "cores": os.cpu_count(),
             "device": _device(),
@@ -112,12 +113,21 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
         **{key: first[key] for key in ("ours", "baseline", "ratio", "ratio_steps")},
         "unit": "seconds",
         "n": given.repeat,
-        "ours_parts": told["fused"],
-        "baseline_parts": told[sides[1]],
+        "ours_parts": medians["fused"],
+        "baseline_parts": medians[sides[1]],
         "against": others,
+        "estimate": given.shape and _estimate(given, work, [trial["r"] for trial in trials], runs["fused"][0]["row_tokens"]),
         # Not the same to the last digit, since order and dropout differ; far apart, one of the sides does not train.
         "held_out_nats_per_token": {"untrained": untrained, **{side: runs[side][0]["nats"] for side in sides}},
     }
+
+
+def _estimate(given: argparse.Namespace, work: Path, ranks: list[int], row_tokens: int) -> dict[str, Any]:
+    """Of the longest row of the fused side: that of a step of all trials, or as much of it as one row holds."""
+    lengths = [len(ids) for ids, _ in json.loads((work / "work.json").read_text())["examples"]]
+    tokens = min(row_tokens, given.tokens * given.trials)
+    length = sum(lengths) // len(lengths)
+    return estimated(shape=given.shape, quantisation=given.quantisation, ranks=ranks, tokens=tokens, length=length, dropout=DROPOUT)
 
 
 def _compared(ours: dict[str, float], other: dict[str, float]) -> dict[str, Any]:
@@ -150,10 +160,10 @@ def _timed(side: str, work: Path, trials: list[int]) -> dict[str, Any]:
     started = time.perf_counter()
     subprocess.run(_command(side, work, trials), check=True, stdout=sys.stderr)
     seconds = time.perf_counter() - started
-    told: dict[str, Any] = json.loads((work / f"{side}.json").read_text())
-    parts = told["parts"]
+    written: dict[str, Any] = json.loads((work / f"{side}.json").read_text())
+    parts = written["parts"]
     start = seconds - parts["loading"] - parts["training"] - parts["evaluation"]
-    return {**told, "parts": {"seconds": seconds, "start": start, **parts}}
+    return {**written, "parts": {"seconds": seconds, "start": start, **parts}}
 
 
 def _command(side: str, work: Path, trials: list[int]) -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_exp.corpus.quotation.quotes import Quote, join
-from persona_exp.corpus.reading.paragraphs import Paragraph, find_paragraphs
-from persona_exp.corpus.speakers import Character
+from persona_exp.corpus.cast.character import Character
+from persona_exp.corpus.quotation.quotes import Quote, join_spans
+from persona_exp.corpus.reading.paragraphs_and_scenes import Paragraph, find_paragraphs
 from persona_exp.errors import UserError
 
 GENDERS = {"M": "male", "F": "female"}
@@ -48,12 +48,12 @@ class Novel:
         return frozenset(character.name for character in self.cast)
 
     def same(self, speaker: str | None, gold: str) -> bool:
-        """Whether `speaker` is the character `gold`, by main name or alias."""
+        """Return whether `speaker` is the character `gold`, by main name or alias."""
         return speaker is not None and (speaker == gold or gold in self.owners.get(speaker.casefold(), ()))
 
     def same_person(self, speaker: str | None, gold: str) -> bool:
-        """As `same`, for names of our own finding that the alias table may lack: all words of `speaker`, titles left out, are words of the
-        names of `gold`."""
+        """Return as `same` does, for names of our own finding that the alias table may lack: all words of `speaker`, titles left out,
+        are words of the names of `gold`."""
         if speaker is None or self.same(speaker, gold):
             return speaker is not None
         words = set(WORD.findall(speaker.casefold())) - TITLES
@@ -62,7 +62,7 @@ class Novel:
 
 
 def novels_in(folder: Path, names: Sequence[str]) -> list[Novel]:
-    """The novels `names` in `folder`, else all. UserError: no such folder or novel, or a file that is not as PDNC has it."""
+    """Return the novels `names` in `folder`, else all. Raise UserError if one is missing, or has a file that is not as PDNC has it."""
     if not folder.is_dir():
         raise UserError(f"The folder {folder} does not exist; give --pdnc the folder with a folder a novel.")
     there = sorted(path.name for path in folder.iterdir() if all((path / file).is_file() for file in FILES))
@@ -75,7 +75,7 @@ def novels_in(folder: Path, names: Sequence[str]) -> list[Novel]:
 
 
 def read_novel(folder: Path) -> Novel:
-    """The novel in `folder`. Rows without spans or speaker are left out. UserError: a file that cannot be read so."""
+    """Return the novel in `folder`, without rows that lack spans or speaker. Raise UserError if a file cannot be read so."""
     try:
         text = (folder / FILES[0]).read_bytes().decode("utf-8")
         quotations = _rows(folder / FILES[1])
@@ -98,7 +98,7 @@ def read_novel(folder: Path) -> Novel:
         if spans and speaker and starts:
             first, last = (max(0, bisect_right(starts, place) - 1) for place in (spans[0][0], spans[-1][0]))
             kind = (row.get("quoteType") or "").strip().lower()
-            quote = Quote(0, spans, first, last, join(text, spans))
+            quote = Quote(0, spans, first, last, join_spans(text, spans))
             read.append((quote, _main(speaker, owners), kind if kind in KINDS else ""))
     read.sort(key=lambda one: (one[0].start, one[0].end))
     quotes, gold, kinds = tuple(one[0] for one in read), tuple(one[1] for one in read), tuple(one[2] for one in read)
@@ -118,7 +118,7 @@ def _literal(cell: str | None) -> object:
 
 
 def _spans(cell: str | None, length: int) -> tuple[tuple[int, int], ...]:
-    """The spans of one quotation; empty ones and those outside the text are left out."""
+    """Return the spans of one quotation; empty ones and those outside the text are left out."""
     pairs = _literal(cell)
     found = []
     for pair in pairs if isinstance(pairs, list | tuple) else []:
@@ -132,7 +132,7 @@ def _spans(cell: str | None, length: int) -> tuple[tuple[int, int], ...]:
 
 
 def _fitting(text: str, quotations: Sequence[dict[str, str]]) -> int:
-    """How many quotations stand in `text` where their spans say."""
+    """Return how many quotations stand in `text` where their spans say."""
     fitting = 0
     for row in quotations:
         spans = _spans(row.get("quoteByteSpans"), len(text))
@@ -160,14 +160,15 @@ def _cast(people: Sequence[dict[str, str]]) -> tuple[tuple[Character, ...], dict
 
 
 def _main(speaker: str, owners: dict[str, frozenset[str]]) -> str:
-    """The main name of a speaker cell, which may hold an alias."""
+    """Return the main name of a speaker cell, which may hold an alias."""
     names = owners.get(speaker.casefold(), frozenset())
     return min(names) if names else speaker
 
 
 def nearest_cue(novel: Novel) -> list[str | None]:
-    """The baseline's speakers. A name beside a verb of saying in the quotation's paragraph speaks; beside "he" or "she" it is the name of
-    that gender nearest before; else, where nothing is told between, the speaker before the last one; else the name nearest before."""
+    """Return the baseline's speakers. A name beside a verb of saying in the quotation's paragraph speaks; beside "he" or "she" it is the
+    name of that gender nearest before; else, where no narration stands between, the speaker before the last one; else the name nearest
+    before."""
     names = {alias.casefold(): character for character in novel.cast for alias in (character.name, *character.aliases)}
     forms = [re.escape(alias) for alias in sorted(names, key=lambda alias: (-len(alias), alias))]
     anybody = re.compile(
@@ -206,7 +207,7 @@ def nearest_cue(novel: Novel) -> list[str | None]:
 
 
 def _capitals(form: str) -> str:
-    """A case-folded name as a pattern that asks for capitals where names have them."""
+    """Return a case-folded name as a pattern that asks for capitals where names have them."""
     return re.sub(
         r"(?<![a-zà-ÿ’'\\])[a-zà-ÿ]", lambda letter: f"[{letter[0]}{letter[0].upper()}]" if letter.start() else letter[0].upper(), form
     )

@@ -10,7 +10,8 @@ Every other kill falls inside a save or inside an evaluation (in turns). Those m
 it does (a save is staged in checkpoints/.staging, an evaluation in a folder of the attempt), a random part of their usual length is
 waited for, the training process is held with SIGSTOP, and only if its files still say the same it is killed; else it goes on to the next
 save. The other kills come in turns after a random part of the time that a run takes, most of which is start, and between two saves.
-What a kill fell into is counted in "fell_into".
+What a kill fell into is counted in "fell_into". Those that fall anywhere fall into the building of the dataset too; the runs that are hit
+in a phase begin with the dataset of the run that was left alone, for they come to it sooner.
 In turns they take the training child alone, the command alone (its child must leave in order and not go on behind its back), and all at
 once. Two runs of each variant, one kill each, is the smallest number that says anything; 100 kills take about half an hour on two cores.
 """
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,10 +37,14 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.tiny_run import METHODS, Result, TinyRun, send, settings, stopped, training_child, tree  # noqa: E402
-from persona_exp.progress import progress  # noqa: E402
+from persona_exp.progress_bar import progress  # noqa: E402
 
 TARGETS = ("child", "command", "all")
+# What a kill is aimed at, in turns.
+PHASES = ("anywhere", "saving", "training", "evaluating")
 POLL_SECONDS = 0.001
+# Most of a run is start, in which nothing short is to be missed.
+POLL_SECONDS_AT_START = 0.005
 DRAWS = 8
 
 
@@ -69,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--phases", nargs="+", default=PHASES, choices=PHASES, help="what kills are aimed at, in turns")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout whose run.py is run")
     parser.add_argument("--engine", default="fused", choices=("fused", "sft"))
@@ -77,14 +84,9 @@ def main() -> int:
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="resume-"))
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        references = dict(
-            zip(
-                METHODS,
-                pool.map(lambda one: reference(TinyRun(one, _made(folder / one), arguments.root, arguments.engine)), METHODS),
-                strict=True,
-            )
-        )
-        given = (arguments.seed, folder, arguments.root, arguments.engine, references)
+        alone = {one: TinyRun(one, _made(folder / one), arguments.root, arguments.engine) for one in METHODS}
+        references = dict(zip(METHODS, pool.map(reference, alone.values()), strict=True))
+        given = (arguments.phases, arguments.seed, folder, alone, references)
         todo = [pool.submit(_kill, number, *given) for number in range(arguments.kills)]
         kills = []
         with progress("kills", arguments.kills) as meter:
@@ -131,21 +133,25 @@ def reference(run: TinyRun) -> Reference:
             if doing in spans:
                 spans[doing].append(time.monotonic() - since)
             doing, since = now_doing, time.monotonic()
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS_AT_START if doing == "starting" else POLL_SECONDS)
     if process.returncode:
         raise RuntimeError(f"A run that was left alone failed: read {run.folder / 'output.log'}.")
     seconds = time.monotonic() - started
     return Reference(run.result(), seconds, {name: statistics.median(found) for name, found in spans.items()})
 
 
-def _kill(number: int, seed: int, folder: Path, root: Path, engine: str, references: dict[str, Reference]) -> Kill:
-    variant = list(METHODS)[number % len(METHODS)]
-    # Each variant in turns at any time, inside a save, between saves, inside an evaluation; and each of these to every target.
-    wanted = ("anywhere", "saving", "training", "evaluating")[number // 2 % 4]
-    target = TARGETS[number // 8 % 3]
+def _kill(number: int, phases: Sequence[str], seed: int, folder: Path, alone: dict[str, TinyRun], references: dict[str, Reference]) -> Kill:
+    turn, of_turn = divmod(number, len(METHODS))
+    variant = list(METHODS)[of_turn]
+    # Each variant in turns at any time, inside a save, between saves, inside an evaluation, one variant a phase ahead; and each
+    # of these to every target.
+    phase = phases[(turn + of_turn) % len(phases)]
+    target = TARGETS[number // (len(METHODS) * len(phases)) % len(TARGETS)]
     for draw in range(DRAWS):
-        run = TinyRun(variant, _made(folder / f"{number:03}-{draw}"), root, engine)
-        fell_into = strike(run, wanted, target, references[variant], random.Random(f"{seed}-{number}-{draw}"))
+        run = TinyRun(variant, _made(folder / f"{number:03}-{draw}"), alone[variant].root, alone[variant].engine)
+        if phase != "anywhere":
+            run.begin_with_dataset_of(alone[variant])
+        fell_into = strike(run, phase, target, references[variant], random.Random(f"{seed}-{number}-{draw}"))
         if fell_into is None:  # It had ended before.
             shutil.rmtree(run.folder)
             continue
@@ -155,17 +161,17 @@ def _kill(number: int, seed: int, folder: Path, root: Path, engine: str, referen
         if identical:
             shutil.rmtree(run.folder)
         return kill
-    raise RuntimeError(f"In {DRAWS} runs no kill fell into what was wanted ({wanted}).")
+    raise RuntimeError(f"In {DRAWS} runs no kill fell into the phase '{phase}'.")
 
 
-def strike(run: TinyRun, wanted: str, target: str, reference: Reference, moments: random.Random) -> str | None:
+def strike(run: TinyRun, phase: str, target: str, reference: Reference, moments: random.Random) -> str | None:
     """Begin the run, kill it once; what it was doing then, None when it ended before."""
     process = run.start()
-    if wanted == "anywhere":
+    if phase == "anywhere":
         _wait(process, moments.uniform(0, reference.seconds))
     else:
-        skipped = 0 if wanted == "evaluating" else moments.randrange(3)
-        if not _hold_in(process, run, wanted, skipped, reference.spans[wanted], moments):
+        skipped = 0 if phase == "evaluating" else moments.randrange(3)
+        if not _hold_in(process, run, phase, skipped, reference.spans[phase], moments):
             process.wait()
             return None
     if process.poll() is not None:
@@ -177,21 +183,21 @@ def strike(run: TinyRun, wanted: str, target: str, reference: Reference, moments
     return fell_into
 
 
-def _hold_in(process: "subprocess.Popen[str]", run: TinyRun, wanted: str, skipped: int, span: float, moments: random.Random) -> bool:
-    """Stop the training child inside what is wanted, after `skipped` occasions of it; False when the run ends first."""
+def _hold_in(process: "subprocess.Popen[str]", run: TinyRun, phase: str, skipped: int, span: float, moments: random.Random) -> bool:
+    """Stop the training child inside the phase, after `skipped` occasions of it; False when the run ends first."""
     while process.poll() is None:
-        if run.where() != wanted:
-            time.sleep(POLL_SECONDS)
+        if (doing := run.where()) != phase:
+            time.sleep(POLL_SECONDS_AT_START if doing == "starting" else POLL_SECONDS)
             continue
         if skipped == 0:
             _wait(process, moments.uniform(0, 0.9 * span))
             child = training_child(process.pid)
             if child is not None and stopped(child):
-                if run.where() == wanted:
+                if run.where() == phase:
                     return True
                 send(child, signal.SIGCONT)
         skipped = max(skipped - 1, 0)
-        while run.where() == wanted and process.poll() is None:
+        while run.where() == phase and process.poll() is None:
             time.sleep(POLL_SECONDS)
     return False
 

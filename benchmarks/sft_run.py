@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fused_run import WARMUP_STEPS
 from benchmarks.step_clock import StepClock
 
 PADDED = 1024
@@ -13,22 +12,24 @@ PADDED = 1024
 
 @dataclass(frozen=True)
 class Batching:
-    """How SFTTrainer lays out its batches: packed into rows of at most `max_length` tokens, or each example padded to that length."""
+    """How SFTTrainer lays out its batches: packed into rows of at most `max_length` tokens, or each example padded to that length; and
+    whether it computes them with bf16 autocast."""
 
     packing: bool
     max_length: int
+    autocast: bool
     batch_size: int = 1
     accumulation: int = 1
 
 
-def packed(tokens: int) -> Batching:
+def packed(tokens: int, autocast: bool) -> Batching:
     """One row of whole examples a step, without padding: TRL's fastest."""
-    return Batching(packing=True, max_length=tokens)
+    return Batching(packing=True, max_length=tokens, autocast=autocast)
 
 
-def published() -> Batching:
+def published(autocast: bool) -> Batching:
     """As published recipes train: two examples at a time, padded to 1,024 tokens, and a step every four times."""
-    return Batching(packing=False, max_length=PADDED, batch_size=2, accumulation=4)
+    return Batching(packing=False, max_length=PADDED, autocast=autocast, batch_size=2, accumulation=4)
 
 
 def fastest_attention() -> str:
@@ -54,7 +55,6 @@ def train_sft(
     dropout: float,
     folder: Path,
     clock: StepClock,
-    autocast: bool,
 ) -> tuple[Any, tuple[int, int]]:
     """Train on `examples` (token ids, labels) once; the model with its adapter, and the rows and columns of the largest batch that it saw.
 
@@ -97,11 +97,10 @@ def train_sft(
         max_length=batching.max_length,
         pad_to_multiple_of=None if batching.packing else batching.max_length,
         learning_rate=trial["lr"],
-        lr_scheduler_type="cosine",
-        warmup_steps=WARMUP_STEPS,
+        lr_scheduler_type="constant",
         seed=trial["seed"],
         gradient_checkpointing=False,
-        bf16=autocast,
+        bf16=batching.autocast,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         save_strategy="no",

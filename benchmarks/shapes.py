@@ -25,16 +25,20 @@ SHAPES: dict[str, dict[str, int]] = {
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def random_model(shape: str, quantisation: str, attention: str) -> Any:
-    """A Qwen2 of `shape` in bfloat16 on the GPU where there is one, its projections in NF4 with double quantisation if asked; the same
-    weights each time."""
+def random_model(shape: str, quantisation: str, attention: str, *, layers: int | None = None, device: Any = None) -> Any:
+    """A Qwen2 of `shape` in bfloat16 on `device`, or on the GPU where there is one, its projections in NF4 with double quantisation if
+    asked; the same weights each time. `layers`: so many of its decoder layers alone."""
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Config
 
-    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    from persona_exp.modeling.attention_implementation import available_attention
+
+    found = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(0)
-    config = Qwen2Config(**SHAPES[shape], max_position_embeddings=32768, tie_word_embeddings=False, pad_token_id=0)
-    with device:
+    sizes = {**SHAPES[shape], **({"num_hidden_layers": layers} if layers else {})}
+    config = Qwen2Config(**sizes, max_position_embeddings=32768, tie_word_embeddings=False, pad_token_id=0)
+    attention = available_attention(config, attention)
+    with device or found:
         model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation=attention)
     if quantisation == "nf4":
         _quantise(model)
@@ -58,7 +62,7 @@ def _quantise(model: Any) -> None:
         packed = Params4bit(plain.weight.data, requires_grad=False, quant_type="nf4", compress_statistics=True, module=made)
         made.weight = packed.to(plain.weight.device)
         made.bias = plain.bias
-        # As persona_exp.modeling.base does: the layout for AVX-512-BF16 has no backward pass.
+        # As persona_exp.modeling.model_loading does: the layout for AVX-512-BF16 has no backward pass.
         made.support_avx512bf16_for_cpu = False
         model.set_submodule(name, made)
     model.is_loaded_in_4bit = True

@@ -10,6 +10,7 @@ bundled stories of --lengths tokens, all supervised. Real tokens are counted, ov
 
 `utilisation` is that of the 790 TFLOP/s that an H200 reaches in large bfloat16 products, at 4 operations a weight and token: two forward,
 two for the gradient of what goes in, none for that of frozen weights; the input embedding is no product. null on other devices.
+With --shape `estimate` is what benchmarks/dry_run.py says of our side's step, which is no measurement.
 
 On a CPU the model is SmolLM2-135M and all is small. Six steps of 1,024 tokens are the smallest that say anything: five are steady, and
 the products are as wide as the machine can use.
@@ -31,10 +32,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.dry_run import estimated  # noqa: E402
 from benchmarks.shapes import SHAPES, TARGETS  # noqa: E402
 
 SIDES = ("ours", "packed")
-TRIAL = {"r": 16, "lr": 2e-4, "seed": 0}
+TRIAL: dict[str, Any] = {"r": 16, "lr": 2e-4, "seed": 0}
 REACHED = {"H200": 790e12}
 
 
@@ -52,7 +54,7 @@ def main() -> int:
     parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--trl-attention", help="of SFTTrainer (default: FlashAttention where it is installed, else sdpa)")
     parser.add_argument("--trl-autocast", action=argparse.BooleanOptionalAction, help="bf16 of SFTTrainer (default: on a GPU)")
-    parser.add_argument("--repeat", type=int, default=1, help="how often all is measured, in alternating order; medians are told")
+    parser.add_argument("--repeat", type=int, default=1, help="how often all is measured, in alternating order; medians are printed")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -90,7 +92,7 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
         sys.exit("One of the sides failed with each of --row-tokens, for what it says above: where memory was short, give smaller ones.")
     pace = {side: found[side][best[side]] for side in SIDES}
     of_best = {side: runs[side, best[side]][0] for side in SIDES}
-    weights = of_best["ours"]["weights"]
+    weights, of_ours = of_best["ours"]["weights"], {"tokens": best["ours"], "length": sum(given.lengths) // 2, "dropout": given.dropout}
     peak = next((reached for name, reached in REACHED.items() if name in device), None)
     return {
         "name": "throughput",
@@ -113,6 +115,7 @@ def _compare(given: argparse.Namespace, work: Path) -> dict[str, Any]:
         "utilisation": {side: one * 4 * weights / peak for side, one in pace.items()} if peak else None,
         "model_flops_per_token": 4 * weights,
         "peak_memory_bytes": {side: one["peak_memory_bytes"] for side, one in of_best.items()},
+        "estimate": given.shape and estimated(shape=given.shape, quantisation=given.quantisation, ranks=[TRIAL["r"]], **of_ours),
         # How far B has come from zero: of one size, the sides have trained alike.
         "mean_abs_b": {side: one["mean_abs_b"] for side, one in of_best.items()},
     }
@@ -123,7 +126,7 @@ def _pace(runs: list[dict[str, Any]]) -> float:
 
 
 def _measured(side: str, work: Path, tokens: int) -> list[dict[str, Any]]:
-    """What a process told; nothing where it failed, as for want of memory, which it has said itself."""
+    """Return what a process measured; nothing where it failed, as for want of memory, which it has printed itself."""
     command = [sys.executable, __file__, "--side", side, "--work", str(work), "--row-tokens", str(tokens)]
     done = subprocess.run(command, check=False, stdout=sys.stderr)
     return [json.loads((work / f"{side}.json").read_text())] if done.returncode == 0 else []
@@ -132,10 +135,10 @@ def _measured(side: str, work: Path, tokens: int) -> list[dict[str, Any]]:
 def _prepare(work: Path, setting: Mapping[str, Any], row_tokens: list[int]) -> None:
     """Write down what both sides read: the model, and for each number of tokens the examples and their rows."""
     from benchmarks.fusion_sides import dialogues, rows_of
-    from persona_exp.cli.compose import compose_config
-    from persona_exp.modeling.base import load_tokenizer
-    from persona_exp.modeling.cache import cache_folder
-    from persona_exp.modeling.source import fetch
+    from persona_exp.cli.config_from_overrides import compose_config
+    from persona_exp.modeling.model_cache import cache_folder
+    from persona_exp.modeling.model_source import fetch
+    from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
     model = compose_config([f"model={setting['model']}"]).model
     folder = fetch(model.source, model.location, model.revision, model.sha256, cache_folder())
@@ -160,13 +163,13 @@ def _run(side: str, work: Path, tokens: int) -> None:
     """One side in this process; what came of it goes to `work`."""
     import torch
 
-    from benchmarks.fused_run import lanes_of, train_fused, watched
+    from benchmarks.fused_run import slots_of, train_fused, watched
     from benchmarks.fusion_sides import load
     from benchmarks.sft_run import fastest_attention, packed, train_sft
     from benchmarks.step_clock import StepClock
-    from persona_exp.modeling.base import load_tokenizer
-    from persona_exp.modeling.bundle.attention import NAME
-    from persona_exp.modeling.dequantisation import dequantise
+    from persona_exp.modeling.multi_lora.document_attention import ATTENTION_NAME
+    from persona_exp.modeling.nf4_dequantisation import dequantise
+    from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
     shared = json.loads((work / "work.json").read_text())
     own = shared["work_of"][str(tokens)]
@@ -176,18 +179,18 @@ def _run(side: str, work: Path, tokens: int) -> None:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    told = {"targets": shared["targets"], "dropout": shared["dropout"]}
+    lora = {"targets": shared["targets"], "dropout": shared["dropout"]}
     if side == "ours":
         if shared["cache_dequantized"]:
             dequantise(model)
         bundle, clock = watched(model), StepClock()
-        lanes = lanes_of(model, {0: TRIAL}, own["examples"], own["windows"], **told)
-        train_fused(bundle, lanes, len(own["windows"]), tokens, clock)
-        largest, b, attention = bundle.largest, [lanes[0].adapter.b], NAME
+        slots = slots_of(model, {0: TRIAL}, own["examples"], own["windows"], **lora)
+        train_fused(bundle, slots, len(own["windows"]), tokens, clock)
+        largest, b, attention = bundle.largest, [slots[0].adapter.b], ATTENTION_NAME
     else:
         tokenizer, clock = load_tokenizer(Path(shared["folder"]), shared["chat_template"]), StepClock()
         model, largest = train_sft(
-            model, tokenizer, own["examples"], TRIAL, packed(tokens), **told, folder=work, clock=clock, autocast=shared["trl_autocast"]
+            model, tokenizer, own["examples"], TRIAL, packed(tokens, shared["trl_autocast"]), **lora, folder=work, clock=clock
         )
         b = [one for name, one in model.named_parameters() if "lora_B" in name]
     facts = {

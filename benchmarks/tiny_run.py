@@ -6,6 +6,7 @@ step.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persona_exp.files import file_digest
+from persona_exp.atomic_files import file_digest
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT_STEPS = 3
@@ -47,6 +48,11 @@ class TinyRun:
     @property
     def trials(self) -> Path:
         return self.folder / "runs" / "trials"
+
+    def begin_with_dataset_of(self, other: "TinyRun") -> None:
+        """Put there what `other` has built: the dataset and its tokens."""
+        if (built := other.folder / "runs" / "data").is_dir():
+            shutil.copytree(built, self.folder / "runs" / "data")
 
     def start(self, **more: str) -> "subprocess.Popen[str]":
         """The command, begun; its words go to `folder/output.log`."""

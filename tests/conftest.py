@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 from omegaconf import DictConfig
 
-from persona_exp.config.compose import register_schema, resolve
+from persona_exp.config.compose import compose_trial, register_schema
 from persona_exp.config.schema import Config
-from persona_exp.trial import provenance, verification
-from persona_exp.trial import snapshot as snapshots
+from persona_exp.trial import code_provenance, seal_verification
+from persona_exp.trial import code_snapshot as snapshots
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +36,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Test workers share the cores: more threads than cores make every one of them wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that take longest: a test worker that begins one of them at the end is waited for."""
+
+    def weight(item: pytest.Item) -> float:
+        allowed = item.get_closest_marker("timeout")
+        return float(allowed.args[0]) if allowed else 10.0 * (item.get_closest_marker("long") is not None)
+
+    of_file: dict[Path, float] = {}
+    for item in items:
+        of_file[item.path] = of_file.get(item.path, 0.0) + weight(item)
+    items.sort(key=lambda item: -of_file[item.path])
 
 
 @pytest.fixture
@@ -54,7 +70,7 @@ def config(composed: Callable[..., DictConfig]) -> Callable[..., Config]:
 
     def checked(*overrides: str) -> Config:
         if overrides not in _configs:
-            _configs[overrides] = resolve(composed(*overrides))
+            _configs[overrides] = compose_trial(composed(*overrides))
         return copy.deepcopy(_configs[overrides])
 
     return checked
@@ -78,13 +94,38 @@ def one_copy_of_the_code(code_copy: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return folder
 
     monkeypatch.setattr(snapshots, "snapshot", snapshot)
-    monkeypatch.setattr(verification, "code", lambda: provenance.code(code_copy))
+    monkeypatch.setattr(seal_verification, "code_provenance", lambda: code_provenance.code_provenance(code_copy))
 
 
 def environment(folder: Path) -> dict[str, str]:
     """What the command sees: results below `folder/runs`, one thread a process, no network."""
     kept = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     return {**kept, "PERSONA_EXP_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder that holds the bundled corpus's dataset, the tiny model's tokens of it and the code, made once for all test workers."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "made").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            shared.mkdir()
+            few = ("train.max_steps=1", "evaluation.likelihood_items=1", "evaluation.generated_items=0")
+            command = [sys.executable, str(ROOT / "run.py"), "model=tiny", *few]
+            done = subprocess.run(command, cwd=ROOT, env=environment(shared), capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (shared / "made").touch()
+    return shared / "runs"
+
+
+@pytest.fixture
+def built(made_once: Path, tmp_path: Path) -> Path:
+    """`tmp_path/runs` with a copy of what building that dataset leaves, for tests of what comes after."""
+    for name in ("data", "code"):
+        shutil.copytree(made_once / name, tmp_path / "runs" / name)
+    return tmp_path / "runs"
 
 
 @pytest.fixture

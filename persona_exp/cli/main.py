@@ -7,18 +7,37 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from persona_exp.cli import cancel, clean, corpus, data, diff, doctor, export, logs, retry, show, status, why
+from persona_exp.atomic_files import finite
+from persona_exp.cli.commands import (
+    cancel,
+    clean,
+    clone,
+    corpus,
+    data,
+    diff,
+    doctor,
+    export,
+    logs,
+    model,
+    retry,
+    search,
+    show,
+    status,
+    stop,
+    sync,
+    why,
+)
 from persona_exp.errors import UserError
 
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
 Command = Callable[[argparse.Namespace], Any]
 
-# In the order in which --help lists them: looking, steering, keeping, then books and datasets.
-COMMANDS = (status, show, why, logs, diff, cancel, retry, export, clean, doctor, data, corpus)
+# In the order in which --help lists them: reading, steering, keeping, then models, books and datasets.
+COMMANDS = (status, show, search, why, logs, diff, clone, stop, cancel, retry, sync, export, clean, doctor, model, data, corpus)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
+    """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
     parser = argparse.ArgumentParser(
         prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments; run.py trains."
     )
@@ -29,14 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code, answer = parsed.run(parsed)
         if parsed.json:
-            json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+            json.dump(finite(answer), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
             print()
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
+        # The reader of our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

@@ -1,13 +1,17 @@
 """From what Hydra composed to a checked `Config`, and from an exception of Hydra's to one sentence."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from persona_exp.config.full_finetuning_dtype import with_training_dtype
 from persona_exp.config.schema import Config
+from persona_exp.config.schema.composition import OF_SWEEP, SEARCH_DEFAULTS, Composition
 from persona_exp.errors import UserError
 
 LAUNCHERS = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
@@ -19,14 +23,17 @@ FOREIGN = "basic"
 
 def register_schema() -> None:
     """Let conf/config.yaml name the dataclasses as its `schema`."""
-    ConfigStore.instance().store(name="schema", node=Config, provider="persona_exp")
+    ConfigStore.instance().store(name="schema", node=Composition, provider="persona_exp")
 
 
-def resolve(composed: DictConfig) -> Config:
-    """The trial in `composed`, interpolations resolved, every range checked. Raises UserError."""
+def compose_trial(composed: DictConfig) -> Config:
+    """Return the trial in `composed`, interpolations resolved. Raise UserError where a setting is refused."""
     composed = composed.copy()
     OmegaConf.set_struct(composed, False)
     composed.pop("hydra", None)
+    _refuse_idle_search(composed.get("search"))
+    for key in OF_SWEEP:
+        composed.pop(key, None)
     _refuse_unknown(composed, OmegaConf.structured(Config), "")
     try:
         typed = OmegaConf.merge(OmegaConf.structured(Config), composed)
@@ -35,30 +42,40 @@ def resolve(composed: DictConfig) -> Config:
     except MissingMandatoryValue as error:
         raise UserError(f"{error.full_key} has no value: give {error.full_key}=VALUE.") from error
     except OmegaConfBaseException as error:
-        raise UserError(sentence(error)) from error
+        raise UserError(error_sentence(error)) from error
     assert isinstance(config, Config)
-    if config.method.name == "full":
-        if config.method.quantisation != "none":
-            raise UserError("method=full trains the weights themselves, which 4 bits cannot hold: set method.quantisation=none.")
-        # In bf16 an update smaller than 1/256 of its weight is lost; the base row of the comparison is held to the same precision.
-        config.model.dtype = "float32"
-    return config
+    # Composed as a Composition, which knows of the sweep too.
+    return with_training_dtype(Config(**{one.name: getattr(config, one.name) for one in fields(Config)}))
+
+
+def _refuse_idle_search(search: DictConfig | None) -> None:
+    """Raise UserError for a setting of conf/search, which a search takes out before its trials are composed."""
+    given = OmegaConf.to_container(search) if search else {}
+    assert isinstance(given, dict)
+    for name, value in ((str(key), value) for key, value in given.items()):
+        if value != SEARCH_DEFAULTS.get(name):
+            raise UserError(f"search.{name}={value} does nothing here: add -m hydra/sweeper=optuna, or leave it.")
 
 
 def _refuse_unknown(node: DictConfig, schema: DictConfig, prefix: str) -> None:
-    """Hydra's + adds any key; one that no code reads would make a trial that is not what it says."""
+    """Raise UserError for a key that no code reads, which Hydra's + adds."""
     for key in map(str, node):
         # A setting without a default is a key, though `in` denies it.
         if key not in schema.keys():  # noqa: SIM118
             raise UserError(_unknown(f"{prefix}{key}"))
-        inner, known = node._get_node(key), schema._get_node(key)
+        inner, known = _plain(node, key), _plain(schema, key)
         # An empty mapping in the schema is one whose keys are the user's own.
         if isinstance(inner, DictConfig) and isinstance(known, DictConfig) and len(known):
             _refuse_unknown(inner, known, f"{prefix}{key}.")
 
 
-def sentence(error: BaseException) -> str:
-    """What Hydra or OmegaConf has against an override, as one sentence that names the key and the fix."""
+def _plain(node: DictConfig, key: str) -> Any:
+    """Return what stands under `key`; None where that is an interpolation or has no value."""
+    return None if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key) else node[key]
+
+
+def error_sentence(error: BaseException) -> str:
+    """Return what Hydra or OmegaConf has against an override, as one sentence that names the key and the fix."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
@@ -100,7 +117,7 @@ def _unknown(key: str) -> str:
 
 
 def _launcher_of(key: str) -> str | None:
-    """The launcher that a setting which the chosen one lacks belongs to; None where none has it."""
+    """Return the launcher that a setting which the chosen one lacks belongs to; None where none has it."""
     if not key.startswith("hydra.launcher."):
         return None
     setting = key.split(".")[2]
@@ -108,5 +125,7 @@ def _launcher_of(key: str) -> str | None:
 
 
 def _known_keys(group: str) -> list[str]:
+    if group == "search":
+        return list(SEARCH_DEFAULTS)
     node = OmegaConf.select(OmegaConf.structured(Config), group) if group else OmegaConf.structured(Config)
     return [str(key) for key in node] if isinstance(node, DictConfig) else []

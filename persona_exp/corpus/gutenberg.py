@@ -8,11 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from persona_exp.corpus.reading.cuts import Cuts
-from persona_exp.corpus.reading.text import decode
+from persona_exp.atomic_files import file_digest, sync, write_text
+from persona_exp.corpus.reading.removed_text import Cuts
+from persona_exp.corpus.reading.text_decoding import decode
 from persona_exp.errors import UserError
-from persona_exp.files import file_digest, sync, write_text
-from persona_exp.progress import progress
+from persona_exp.progress_bar import progress
 
 ADDRESS = "https://www.gutenberg.org"
 ANYWHERE = re.IGNORECASE | re.MULTILINE
@@ -25,7 +25,7 @@ PIECE = 1 << 16
 
 
 def strip_licence(text: str, cuts: Cuts | None = None) -> str:
-    """The book between Gutenberg's START and END lines; text without them comes back as it is. What is cut off is added to `cuts`."""
+    """Return the book between Gutenberg's START and END lines, a text without them unchanged. What is cut off is added to `cuts`."""
     cuts = Cuts() if cuts is None else cuts
     start = START.search(text) or SMALL_PRINT.search(text)
     begin = start.end() if start else 0
@@ -48,8 +48,8 @@ def download(ebook: int, destination: Path, sha256: str | None = None, address: 
     """Fetch the UTF-8 text of Gutenberg's `ebook` to `destination`, going on where a broken download stopped.
 
     Without a known `sha256` the first download's digest is written to `destination` + ".sha256", and later reads are held to it:
-    Gutenberg now and then corrects its files in place. Safe when several processes ask at once. UserError: no network, no such book,
-    another file than the checksum says.
+    Gutenberg now and then corrects its files in place. Safe when several processes ask at once. Raise UserError if there is no network or
+    no such book, or another file than the checksum says.
     """
     recorded = destination.with_name(destination.name + ".sha256")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fetch(url: str, part: Path, name: str) -> None:
-    """Append to `part` what it lacks of `url`; OSError or HTTPException when the connection ends early."""
+    """Append to `part` what it lacks of `url`; Raise OSError or HTTPException if the connection ends early."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "persona-exp", "Accept-Encoding": "identity"})
     if have:

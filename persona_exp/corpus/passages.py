@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from persona_exp.corpus.book import Book
-from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.corpus.reading.paragraphs_and_scenes import find_paragraphs
 from persona_exp.errors import UserError
 
 PASSAGE_WORDS = 200
@@ -51,8 +51,8 @@ def find_passages(book: Book, words: int = PASSAGE_WORDS) -> list[Passage]:
 
 def find_chunks(book: Book, characters: int = CHUNK_CHARACTERS, overlap: int = CHUNK_OVERLAP) -> list[Passage]:
     """Cut every chapter into pieces of `characters` characters, wherever that falls, each beginning with the last `overlap` of the one
-    before it: the baseline that published systems use. A chapter's last chunk may be shorter. UserError: overlap not below characters.
-    """
+    before it: the baseline that published systems use. A chapter's last chunk may be shorter. Raise UserError if `overlap` is not
+    below `characters`."""
     if not 0 <= overlap < characters:
         raise UserError(f"Chunks of {characters} characters cannot overlap by {overlap}; let the overlap be smaller, and not negative.")
     chunks: list[Passage] = []

@@ -5,14 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from persona_exp.dataset.example import ATTRIBUTED_KINDS, Example
+from persona_exp.dataset.training_example import ATTRIBUTED_KINDS, Example
 from persona_exp.errors import UserError
 
 # A cell of the mix: kind, persona, and the book where `books` names it (all other books are one).
 Cell = tuple[str, str, str]
 
 
-def draw(
+def draw_mix(
     examples: Sequence[Example],
     weights: Mapping[str, float],
     size: int | None,
@@ -31,8 +31,8 @@ def draw(
     example has a fixed rank under `seed`, so that a smaller draw is part of a larger one of the same cell and the order of `examples`
     does not matter. Examples of `attributed_kinds` below `min_confidence` are not available.
 
-    UserError: a wanted kind has no example, a name in `books` or `personas` is unknown, nothing is drawn, or `size` is more than the
-    mix holds.
+    Raise UserError if a weighted kind has no example, a name in `books` or `personas` is unknown, nothing is drawn, or `size` is more
+    than the mix holds.
     """
     books, personas = books or {}, personas or {}
     _check_names("books", books, sorted({one.book for one in examples}))
@@ -93,7 +93,7 @@ def _check_weights(weights: Mapping[str, float]) -> None:
 
 
 def _exact(weight: float) -> Fraction:
-    """The number that was written: 0.1 × 5 examples are half an example, which in binary they are not."""
+    """Return the number that was written: 0.1 × 5 examples are half an example, which in binary they are not."""
     return Fraction(repr(float(weight)))
 
 
@@ -111,7 +111,7 @@ def _take(ranked: Sequence[tuple[str, Example]], count: int) -> list[tuple[int, 
 
 
 def _share(size: int, counts: Mapping[Cell, int]) -> dict[Cell, int]:
-    """`size` in proportion to `counts`, in whole numbers that add up to it (largest remainder; ties by name)."""
+    """Return `size` in proportion to `counts`, in whole numbers that add up to it (largest remainder; ties by name)."""
     total = sum(counts.values())
     shares = {cell: size * count // total for cell, count in counts.items()}
     by_remainder = sorted(counts, key=lambda cell: (-(size * counts[cell] % total), cell))

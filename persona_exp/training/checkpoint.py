@@ -1,55 +1,47 @@
-"""Checkpoints that are whole or absent.
+"""Checkpoints that are whole or absent: saved, adopted by a later attempt, set aside where damaged.
 
-A checkpoint is staged beside its place, its files' SHA-256 sums are written last, and it is renamed to `step-00000040`; whatever the
+A checkpoint is staged beside its place, its manifest is written last, and it is renamed to `step-00000040`; whatever the
 moment of a kill, a folder of that name is complete, and every byte is verified before it is used.
 """
 
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from persona_exp import files
+from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.training import disk
+from persona_exp.training import checkpoint_disk_space
+from persona_exp.training.checkpoint_manifest import MANIFEST, NAME, damage, write_manifest
 
-MANIFEST = "manifest.json"
 STAGING = ".staging"
 DAMAGED = "damaged-"
+
 # A checkpoint that takes longer (s) than the first of these is made only when that many times as long as it takes has gone by.
 BRIEF, APART = 1.0, 20
-_NAME = re.compile(r"step-(\d{8})$")
 
 log = logging.getLogger(__name__)
 
 
-def affordable(took: float, ago: float) -> bool:
-    """Whether it is not too soon for another after one that was saved `ago` (s) and `took` so long (s): one that takes no time never is,
-    others shall take no more than a twentieth of a run."""
-    return took <= BRIEF or ago >= APART * took
-
-
-def place(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of `step` is published."""
+def checkpoint_path(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of `step` is published."""
     return checkpoints / f"step-{step:08}"
 
 
 def save(staged: Path, checkpoints: Path, *, step: int, keep: int, run: str = "") -> Path:
     """Publish the folder `staged` as the checkpoint of `step`, then keep only the newest `keep` in `checkpoints`.
 
-    `run` names the run that it belongs to, which `adopt` asks for. Where that step stands already, `staged` is dropped: its bits are
-    the same. Raises DiskFull when there is no room; then `staged` is gone and the checkpoints before are as they were.
+    `run` names the run that it belongs to, which `adopt` asks for. Where that step is there already, `staged` is dropped: its bits
+    are the same. Raise DiskFull when the disk is full; then `staged` is gone and the checkpoints before are as they were.
     """
     try:
-        manifest = {"step": step, "run": run, "files": files.tree_digests(staged)}
-        files.write_json(staged / MANIFEST, {**manifest, "manifest": files.digest(manifest)})
-        final = place(checkpoints, step)
-        files.publish(staged, final)
+        write_manifest(staged, step=step, run=run)
+        final = checkpoint_path(checkpoints, step)
+        atomic_files.publish(staged, final)
     except OSError as error:
-        full = disk.explain(error, checkpoints, f"the checkpoint of step {step}")
+        full = checkpoint_disk_space.explain(error, checkpoints, f"the checkpoint of step {step}")
         shutil.rmtree(staged, ignore_errors=True)
         if full is None:
             raise
@@ -57,31 +49,6 @@ def save(staged: Path, checkpoints: Path, *, step: int, keep: int, run: str = ""
     for old in sorted(_named(checkpoints))[:-keep]:
         remove(old)
     return final
-
-
-def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None when every file is as it was saved."""
-    try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        own = manifest.pop("manifest")
-        if files.digest(manifest) != own:
-            return f"{MANIFEST} is not what was saved"
-    except OSError as error:
-        return f"{MANIFEST} is missing" if isinstance(error, FileNotFoundError) else f"{MANIFEST} cannot be read ({error})"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{MANIFEST} is not what was saved"
-    expected, step = manifest["files"], manifest["step"]
-    if _NAME.fullmatch(checkpoint.name) and step != step_of(checkpoint):
-        return f"it is of step {step}"
-    try:
-        found = files.tree_digests(checkpoint)
-    except OSError as error:
-        return f"it cannot be read ({error})"
-    del found[MANIFEST]
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f"{name} is {'missing' if name not in found else 'not what was saved'}"
-    return None
 
 
 def adopt(
@@ -94,7 +61,7 @@ def adopt(
     keep: int | None = None,
     at_most: int | None = None,
 ) -> Path | None:
-    """A verified copy of the newest whole checkpoint in `folders`, as `destination/step-…`, or None where none was ever saved.
+    """Return a verified copy of the newest whole checkpoint in `folders`, as `destination/step-…`, or None where none was ever saved.
 
     A damaged one is renamed to `damaged-step-…`, with a warning, and the one before is taken. The copy is verified, not the original:
     an attempt that was thought dead may wake up and clear its own away. `expected_step` is the highest that was recorded as saved.
@@ -102,7 +69,7 @@ def adopt(
     once a copy is safe the older checkpoints of `folders` go but for that many, and so do saves that were cut short. With `at_most` none
     after that step is taken.
 
-    Raises UserError where checkpoints were saved but none is whole, or the chosen one is not; DiskFull where a copy has no room.
+    Raise UserError where checkpoints were saved but none is whole, or the chosen one is not; DiskFull where a copy has no room.
     """
     folders = list(folders)
     if chosen is not None:
@@ -129,22 +96,14 @@ def adopt(
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimiser step a checkpoint was saved after."""
-    match = _NAME.search(checkpoint.name)
+    """Return the optimiser step that a checkpoint was saved after."""
+    match = NAME.search(checkpoint.name)
     assert match, checkpoint
     return int(match[1])
 
 
-def saved_after(checkpoint: Path) -> int | None:
-    """The optimiser step that a folder of any name holds, as its manifest says; None where that cannot be read."""
-    try:
-        return int(json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def remove(checkpoint: Path) -> None:
-    """Delete a checkpoint; it loses its name first, so that a kill half-way leaves none that looks damaged."""
+    """Delete a checkpoint; it loses its name first, so that a kill half-way leaves none that seems damaged."""
     dropped = checkpoint.with_name(f".dropped-{checkpoint.name}")
     shutil.rmtree(dropped, ignore_errors=True)
     try:
@@ -152,6 +111,17 @@ def remove(checkpoint: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(dropped, ignore_errors=True)
+
+
+def due(step: int, ago: float, *, every_steps: int, every_minutes: float) -> bool:
+    """Return whether a checkpoint is due after `step`, `ago` (s) after the last one."""
+    return step % every_steps == 0 or ago > every_minutes * 60
+
+
+def affordable(duration: float, ago: float) -> bool:
+    """Return whether another may be saved `ago` (s) after one that took `duration` (s): all but the briefest shall take no more than a
+    twentieth of a run."""
+    return duration <= BRIEF or ago >= APART * duration
 
 
 def _adopt_chosen(chosen: Path, destination: Path, run: str | None) -> Path:
@@ -162,7 +132,7 @@ def _adopt_chosen(chosen: Path, destination: Path, run: str | None) -> Path:
         if run and saved_for and saved_for != run:
             reason = f"it was saved for {saved_for}, not for {run}"
     if reason is None:
-        copy = place(destination, int(manifest["step"]))
+        copy = checkpoint_path(destination, int(manifest["step"]))
         _copy(chosen, copy)
         reason = damage(copy)
         if reason is None:
@@ -172,11 +142,11 @@ def _adopt_chosen(chosen: Path, destination: Path, run: str | None) -> Path:
 
 
 def _verified_copy(checkpoint: Path, destination: Path) -> Path | None:
-    """The copy, or None when the checkpoint is damaged (then it is set aside) or has gone meanwhile."""
+    """Return the copy, or None when the checkpoint is damaged (then it is set aside) or has gone meanwhile."""
     copy = destination / checkpoint.name
     try:
         _copy(checkpoint, copy)
-    except disk.DiskFull:
+    except checkpoint_disk_space.DiskFull:
         raise
     except (OSError, shutil.Error) as error:
         shutil.rmtree(copy, ignore_errors=True)
@@ -205,13 +175,13 @@ def _set_aside(checkpoint: Path, reason: str) -> None:
 
 
 def _copy(checkpoint: Path, copy: Path) -> None:
-    """By hard links where the file system allows, which take no room: a checkpoint's files are never written again."""
+    """Copy by hard links where the file system allows, which take no room: a checkpoint's files are never written again."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copytree(checkpoint, copy, copy_function=_link)
     except (OSError, shutil.Error) as error:
-        full = disk.explain(error, copy.parent, f"the copy of {checkpoint.name}")
+        full = checkpoint_disk_space.explain(error, copy.parent, f"the copy of {checkpoint.name}")
         if full is None:
             raise
         shutil.rmtree(copy, ignore_errors=True)
@@ -243,4 +213,4 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 def _named(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    return [path for path in folder.iterdir() if NAME.fullmatch(path.name)]

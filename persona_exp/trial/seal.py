@@ -14,16 +14,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp import files
+from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.trial.attempt import now
-from persona_exp.trial.directory import Directory, trial_directory
+from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.engine_selection import with_suitable_engine
+from persona_exp.trial.parent_adapter import check_parent
+from persona_exp.trial.trial_base_model import download_model, pin_model, pinned_model, pinned_model_digest
+from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
 
 log = logging.getLogger(__name__)
 
+# How the data's id of a rehearsal begins, which builds none.
 NO_DATA = "noop"
 
 
@@ -31,7 +35,7 @@ NO_DATA = "noop"
 class Sealed:
     """A trial ready to run: `path` is its seal, which names all else; `config` is the file a worker reads instead of conf/."""
 
-    directory: Directory
+    directory: TrialDirectory
     config: Path
     path: Path
 
@@ -40,26 +44,38 @@ class Sealed:
         return self.directory.trial_id
 
 
-def seal(config: "Config", *, command: str) -> Sealed:
+@dataclass(frozen=True)
+class SealedInputs:
+    """A base model, pinned, and a built dataset, by what a seal says of them. `data_sha256` is over the files; None of a rehearsal."""
+
+    model_location: str
+    model_revision: str | None
+    model_digest: str
+    data_id: str
+    data_sha256: str | None
+
+
+def seal(config: "Config", *, command: str, inputs: SealedInputs | None = None) -> Sealed:
     """Build the data that `config` asks for, fetch its model and write the trial's seal; the same config gives the same seal.
 
-    Raises UserError, before anything is written for the trial, when the model cannot be named or the data not be built. What the trials
-    of a sweep share is read once a process.
+    With `inputs`, made for a config of the same data and model, neither books nor a network are asked. Raise UserError, before anything is
+    written for the trial, when the model cannot be named or the data not be built. What the trials of a sweep share is read once a process.
     """
-    from persona_exp.config.identity import identity, trial_id
-    from persona_exp.modeling.base import template_file
-    from persona_exp.training import TRAINING_VERSION
-    from persona_exp.trial.provenance import code
-    from persona_exp.trial.snapshot import snapshot
+    from persona_exp.config.trial_identity import trial_id
+    from persona_exp.trial.code_provenance import code_provenance
+    from persona_exp.trial.code_snapshot import snapshot
 
     runs = Path(config.runs)
-    config, model_digest, data_id, data_sha256 = _inputs(config)
-    template = config.model.chat_template
-    template_digest = files.file_digest(template_file(template)) if template else None
-    what = identity(config, model_digest=model_digest, template_digest=template_digest, data_id=data_id, training_version=TRAINING_VERSION)
+    inputs = inputs or make_inputs(config)
+    model_digest, data_id, data_sha256 = inputs.model_digest, inputs.data_id, inputs.data_sha256
+    config = _with_inputs(config, inputs)
+    _refuse_long_warmup(config, data_id)
+    what = _identity(config, inputs)
+    if what.get("lora", {}).get("init_from") and config.engine.name != "noop":
+        check_parent(runs, what)
     directory = trial_directory(runs, trial_id(what))
     folder = snapshot(runs).absolute()
-    made_by = code(folder)
+    made_by = code_provenance(folder)
     if made_by["digest"][: len(folder.name)] != folder.name:
         raise UserError(f"The copy of the code in {folder} was edited: delete it and run the command again.")
     provenance = {"identity": what, "data_id": data_id, "model_digest": model_digest, "code": made_by}
@@ -76,9 +92,9 @@ def seal(config: "Config", *, command: str) -> Sealed:
         "code": made_by["digest"],
         "code_folder": folder.name,
         **_surroundings(folder),
-        **_asked(config, directory.trial_id, data_id),
+        **_worker_facts(config, directory.trial_id, data_id),
     }
-    sealed = directory.seals / f"{files.digest(facts)[:8]}.json"
+    sealed = directory.seals / f"{atomic_files.digest(facts)[:8]}.json"
     _put(sealed, json.dumps(facts, indent=2) + "\n")
     # Asked for anew: `persona-exp clean` counts from here. Another person's folder may not be ours to touch.
     with suppress(OSError):
@@ -86,7 +102,34 @@ def seal(config: "Config", *, command: str) -> Sealed:
     return Sealed(directory, path, sealed)
 
 
-def flush(runs: Path) -> None:
+def trial_id_of(config: "Config", inputs: SealedInputs) -> str:
+    """Return the id of the trial that `config` would be sealed as with these inputs; write nothing."""
+    from persona_exp.config.trial_identity import trial_id
+
+    return trial_id(_identity(_with_inputs(config, inputs), inputs))
+
+
+def _with_inputs(config: "Config", inputs: SealedInputs) -> "Config":
+    pinned = replace(config.model, location=inputs.model_location, revision=inputs.model_revision)
+    return with_suitable_engine(replace(config, model=pinned))
+
+
+def _identity(config: "Config", inputs: SealedInputs) -> dict[str, Any]:
+    from persona_exp.config.trial_identity import identity
+    from persona_exp.modeling.chat_template import template_file
+    from persona_exp.training import TRAINING_VERSION
+
+    template = config.model.chat_template
+    return identity(
+        config,
+        model_digest=inputs.model_digest,
+        template_digest=atomic_files.file_digest(template_file(template)) if template else None,
+        data_id=inputs.data_id,
+        training_version=TRAINING_VERSION,
+    )
+
+
+def flush_to_disk(runs: Path) -> None:
     """Bring all that was sealed under `runs` to the disk; once, before anything that names the seals is written or submitted."""
     descriptor = os.open(runs, os.O_RDONLY)
     try:
@@ -97,19 +140,19 @@ def flush(runs: Path) -> None:
 
 
 def read_seal(path: Path) -> tuple[Sealed, "Config"]:
-    """A seal's trial and its config, in which `runs` is the folder that the seal lies in, absolute. UserError: it is damaged."""
+    """Return a seal's trial and its config, in which `runs` is the folder of the seal, absolute. Raise UserError where it is damaged."""
     from omegaconf import OmegaConf
 
-    from persona_exp.config.compose import resolve
+    from persona_exp.config.compose import compose_trial
 
-    directory = Directory(path.absolute().parents[1])
+    directory = TrialDirectory(path.absolute().parents[1])
     config = directory.path / read_seal_facts(path)["config"]
     loaded = OmegaConf.load(config)
-    return Sealed(directory, config, path), replace(resolve(loaded), runs=str(directory.runs))  # type: ignore[arg-type]
+    return Sealed(directory, config, path), replace(compose_trial(loaded), runs=str(directory.runs))  # type: ignore[arg-type]
 
 
 def read_seal_facts(path: Path) -> dict[str, Any]:
-    """What a seal says. UserError: it is not there or damaged."""
+    """Return a seal's facts. Raise UserError where it is missing or damaged."""
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -117,9 +160,9 @@ def read_seal_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def finished(path: Path) -> bool:
-    """Whether all that a seal asks of its trial is published; read off the seal and the folders alone."""
-    facts, directory = read_seal_facts(path), Directory(path.parents[1])
+def all_published(path: Path) -> bool:
+    """Return whether all that a seal asks of its trial is published; read off the seal and the folders alone."""
+    facts, directory = read_seal_facts(path), TrialDirectory(path.parents[1])
     if facts["engine"] == "noop":
         return directory.noop.is_file()
     if facts["method"] != "none" and not directory.adapter.is_dir():
@@ -127,127 +170,118 @@ def finished(path: Path) -> bool:
     return all((directory.evaluations / eval_id).is_dir() for eval_id in facts["evaluations"].values())
 
 
-def _inputs(config: "Config") -> tuple["Config", str, str, str | None]:
-    """The config with its model pinned, the model's digest, the data's id and the digest over its files; all there when it returns."""
+def make_inputs(config: "Config") -> SealedInputs:
+    """Return the inputs of `config`: its model pinned and fetched, its data built. Raise UserError where either cannot be had."""
+    from persona_exp.trial.max_length_check import check
+
     model = config.model
     if config.engine.name == "noop":
         # It reads neither, so nothing is asked of a network.
         source = {"source": model.source, "location": model.location, "revision": model.revision, "sha256": model.sha256}
-        return config, files.digest({"engine": "noop", **source}), NO_DATA, None
-    location = str(Path(model.location).expanduser().absolute()) if model.source == "path" else model.location
-    revision = _resolve(model.source, location, model.revision)
-    config = replace(config, model=replace(model, location=location, revision=revision))
-    source_key = (model.source, location, revision, model.sha256)
-    model_digest = _model_digest(*source_key)
+        data_id = f"{NO_DATA}-{atomic_files.digest(_read_of_data(config))[:8]}"
+        return SealedInputs(model.location, model.revision, atomic_files.digest({"engine": "noop", **source}), data_id, None)
+    config = pin_model(config)
+    model_digest = pinned_model_digest(pinned_model(config))
     data_id = _prepare(config)
-    _fetch(*source_key)
-    return config, model_digest, data_id, _data_digest(Path(config.runs).absolute(), data_id)
+    check(config, data_id, download_model(pinned_model(config)))
+    data_sha256 = _data_digest(Path(config.runs).absolute(), data_id)
+    return SealedInputs(config.model.location, config.model.revision, model_digest, data_id, data_sha256)
 
 
-@cache
-def _resolve(source: str, location: str, revision: str | None) -> str | None:
-    from persona_exp.modeling.source import resolve
+def _refuse_long_warmup(config: "Config", data_id: str) -> None:
+    """Raise UserError where warm-up, given in steps, would take all that the data make."""
+    from persona_exp.trial.hyperparameters_from_config import step_plan
+    from persona_exp.trial.trial_dataset import training_examples
 
-    return resolve(source, location, revision)
-
-
-@cache
-def _model_digest(source: str, location: str, revision: str | None, sha256: str | None) -> str:
-    # The trials of a sweep share their base model, and reading a large one takes minutes.
-    from persona_exp.modeling.source import digest
-
-    return digest(source, location, revision, sha256)
-
-
-@cache
-def _fetch(source: str, location: str, revision: str | None, sha256: str | None) -> None:
-    # Jobs may run where nothing can be downloaded.
-    from persona_exp.modeling.cache import cache_folder
-    from persona_exp.modeling.source import fetch
-
-    fetch(source, location, revision, sha256, cache_folder())
+    if config.method.name != "none" and config.engine.name != "noop" and config.optim.warmup_steps and config.train.max_steps is None:
+        step_plan(config, len(training_examples(config, data_id)), None)
 
 
 _prepared: dict[str, str] = {}
 
 
 def _prepare(config: "Config") -> str:
-    """The data's id. What `prepare` reads of a config is the key; the rest of it may differ from trial to trial."""
-    from persona_exp.trial.data import data_folder, prepare
+    """Return the data's id. What `prepare` reads of a config is the key; the rest of it may differ from trial to trial."""
+    from persona_exp.trial.trial_dataset import dataset_folder, prepare
 
-    read = {name: asdict(getattr(config, name)) for name in ("persona", "corpus", "data", "teacher")}
-    # Which examples are drawn is no part of the data, and whether there are enough of them does not hang on it.
-    del read["data"]["seed"]
-    others = {name: asdict(persona) for name, persona in config.others.items()}
     trains = config.method.name != "none"
     asks = {"split": config.evaluation.split, "trains": trains, "looks": trains and config.train.eval_steps is not None}
-    key = files.canonical_json({**read, **asks, "others": others, "runs": config.runs})
+    key = atomic_files.canonical_json({**_read_of_data(config), **asks, "runs": config.runs})
     known = _prepared.get(key)
-    if known is None or not data_folder(Path(config.runs), known).is_dir():
+    if known is None or not dataset_folder(Path(config.runs), known).is_dir():
         known = _prepared[key] = prepare(config)
     return known
 
 
+def _read_of_data(config: "Config") -> dict[str, Any]:
+    """Return what decides which data are built, and what is drawn from them but for its seed."""
+    read = {name: asdict(getattr(config, name)) for name in ("persona", "corpus", "data", "teacher")}
+    # Which examples are drawn is no part of the data, and whether there are enough of them does not hang on it.
+    del read["data"]["seed"]
+    return {**read, "others": {name: asdict(persona) for name, persona in config.others.items()}}
+
+
 @cache
 def _data_digest(runs: Path, data_id: str) -> str:
-    from persona_exp.trial.data import data_folder
+    from persona_exp.trial.trial_dataset import dataset_folder
 
-    return data_digest(data_folder(runs, data_id))
+    return data_digest(dataset_folder(runs, data_id))
 
 
 def data_digest(folder: Path) -> str:
-    """Digest (64 hex digits) over the files of a built dataset that its manifest lists, as they are now; UserError: one is missing."""
-    from persona_exp.dataset.build import read_manifest
+    """Return the digest (64 hex digits) over the files of a built dataset that its manifest lists. Raise UserError where one is missing."""
+    from persona_exp.dataset.dataset_files import read_manifest
 
     names = sorted(read_manifest(folder)["files"])
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder / missing[0]} is missing; delete {folder} and build it again.")
-    return files.digest({name: files.file_digest(folder / name) for name in names})
+    return atomic_files.digest({name: atomic_files.file_digest(folder / name) for name in names})
 
 
 @cache
 def _surroundings(folder: Path) -> dict[str, Any]:
-    from persona_exp.trial.environment import versions
-    from persona_exp.trial.provenance import lock
+    from persona_exp.trial.code_provenance import lock
+    from persona_exp.trial.hardware_and_versions import versions
 
     return {"environment": versions(), "lock": lock(folder)}
 
 
 def _base(config: "Config", model_digest: str) -> str | None:
-    """The base model as a trial computes it, which is all that trials must share to travel together; None of one that runs alone."""
+    """Return the base model as a trial computes it, which is all that trials must share to travel together; None of one that runs alone."""
     if config.engine.name != "fused" or config.method.name == "full":
         return None
     quantisation = (config.method.quantisation, config.method.double_quantisation)
-    return files.digest([model_digest, *quantisation, config.model.dtype, config.model.attention])[:12]
+    return atomic_files.digest([model_digest, *quantisation, config.model.dtype, config.model.attention])[:12]
 
 
-def _asked(config: "Config", trial_id: str, data_id: str) -> dict[str, Any]:
-    """What a worker must know of a config without reading it."""
-    from persona_exp.trial.stages import owed
+def _worker_facts(config: "Config", trial_id: str, data_id: str) -> dict[str, Any]:
+    """Return what a worker must know of a config without reading it."""
+    from persona_exp.trial.evaluate_trial import owed_evaluations
 
     return {
         "engine": config.engine.name,
         "method": config.method.name,
-        "evaluations": {one.condition: one.eval_id for one in owed(config, trial_id, data_id)},
+        "evaluations": {one.condition: one.eval_id for one in owed_evaluations(config, trial_id, data_id)},
         "heartbeat_seconds": config.cluster.heartbeat_seconds,
-        "may": {"halve_micro_batch": config.train.halve_on_oom},
+        # With router losses the micro-batch is part of what the trial is.
+        "may": {"halve_micro_batch": config.train.halve_on_oom and not config.train.router_aux_loss},
     }
 
 
-def _write_config(directory: Directory, config: "Config") -> tuple[Path, str]:
+def _write_config(directory: TrialDirectory, config: "Config") -> tuple[Path, str]:
     # Where the runs are is told from where the config lies, so that a folder that is reached by two names gives one seal.
     text = _yaml(replace(config, runs="runs"))
     path = directory.config
     if not _create(path, text) and path.read_text(encoding="utf-8") != text:
         # The same trial asked for otherwise (another micro-batch, another evaluation): sealed beside the first.
-        path = directory.path / f"config-{files.digest(text)[:8]}.yaml"
+        path = directory.path / f"config-{atomic_files.digest(text)[:8]}.yaml"
         _put(path, text)
     return path, text
 
 
 def _yaml(config: "Config") -> str:
-    """The config as YAML, group by group: those that a sweep does not touch are written once."""
+    """Return the config as YAML, group by group: those that a sweep does not touch are written once."""
     return "".join(_group_yaml(name, json.dumps(value)) for name, value in asdict(config).items())
 
 
@@ -259,16 +293,16 @@ def _group_yaml(name: str, value: str) -> str:
     return str(yaml.dump({name: json.loads(value)}, Dumper=dumper, sort_keys=False, allow_unicode=True))
 
 
-def _write_provenance(directory: Directory, facts: dict[str, Any]) -> None:
-    """The first sealing's facts stay; where other code seals the trial again, that is said."""
-    text = json.dumps({**facts, "sealed": now()}, indent=2, ensure_ascii=False) + "\n"
+def _write_provenance(directory: TrialDirectory, facts: dict[str, Any]) -> None:
+    """Write the first sealing's facts; warn where other code seals the trial again."""
+    text = json.dumps({**facts, "sealed": utc_now()}, indent=2, ensure_ascii=False) + "\n"
     if _create(directory.provenance, text):
         return
     try:
         before = json.loads(directory.provenance.read_text(encoding="utf-8"))["code"]["digest"]
     except ValueError:
         # Cut short by a crash of the machine.
-        files.write_text(directory.provenance, text)
+        atomic_files.write_text(directory.provenance, text)
         return
     if before != facts["code"]["digest"]:
         log.warning("Trial %s was sealed by other code; its results are reused.", directory.trial_id)
@@ -277,9 +311,9 @@ def _write_provenance(directory: Directory, facts: dict[str, Any]) -> None:
 def _put(path: Path, text: str) -> None:
     """Have `text` in a file that is named after it, also where a crash of the machine cut an earlier one short."""
     if not _create(path, text) and path.read_text(encoding="utf-8") != text:
-        files.write_text(path, text)
+        atomic_files.write_text(path, text)
 
 
 def _create(path: Path, text: str) -> bool:
-    """Left to `flush` to bring to the disk: three waits for it a trial make minutes of a large sweep."""
-    return not path.exists() and files.create_text(path, text, flushed=False)
+    """Create it; `flush_to_disk` waits for the disk: three waits a trial make minutes of a large sweep."""
+    return not path.exists() and atomic_files.create_text(path, text, flushed=False)

@@ -11,10 +11,22 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.results import Results, load
-from analysis.rows import Row, build
+from analysis.seed_aggregation import Row
+from analysis.sweep_results import Results, read_results
+from analysis.table_rows import build_rows
+from persona_exp import training
+from persona_exp.evaluation import evaluation_id
 
 DATA_ID = "0da7a0da7a00"
+
+# What the tests hold for this code's versions, so that golden files outlive them.
+TRAINING, EVALUATION = 3, 2
+
+
+@pytest.fixture(autouse=True)
+def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation_id, "EVALUATION_VERSION", EVALUATION)
+    monkeypatch.setattr(training, "TRAINING_VERSION", TRAINING)
 
 
 def trial_id(*parts: Any) -> str:
@@ -26,6 +38,8 @@ class Runs:
 
     def __init__(self, root: Path) -> None:
         self.path = root / "runs"
+        # What conf/model says of a model, by its name.
+        self.facts: dict[str, dict[str, Any]] = {}
 
     def items(self, *, level: float, count: int = 40, noise: int = 0, data: str = DATA_ID) -> list[dict[str, Any]]:
         """Replies whose length and difficulty depend on the data alone; `noise` is what one training did to each."""
@@ -60,11 +74,12 @@ class Runs:
             "max_new_tokens": 64,
             "batch_size": 8,
             "system_prompt": condition != "base",
-            "EVALUATION_VERSION": 1,
+            "EVALUATION_VERSION": EVALUATION,
         }
         counts = {"scored_items": len(items), "spoken_items": 24, "cut_replies": 0, "shortened_prompts": 0, "wordless_replies": 0}
+        counts["skipped_items"] = 0
         for key, value in changes.items():
-            (counts if key in counts else settings)[key] = value
+            (counts if key in (*counts, "truncated_replies", "looping_replies") else settings)[key] = value
         values = {
             "perplexity": (math.exp(nats / tokens), tokens, "tokens"),
             "bits_per_byte": (nats / math.log(2) / size, size, "bytes"),
@@ -105,15 +120,24 @@ class Runs:
         model: str = "smollm2-135m",
         data: str = DATA_ID,
         quantisation: str = "nf4",
+        dtype: str = "bfloat16",
+        version: int | None = TRAINING,
         losses: Sequence[float | None] = (),
         patience: int | None = None,
     ) -> None:
         folder = self.path / "trials" / name
         (folder / "attempts" / "0001").mkdir(parents=True)
-        config = {"method": {"name": "qlora", "quantisation": quantisation}, "seed": seed}
+        config = {
+            "model": {"name": model, **self.facts.get(model, {})},
+            "method": {"name": "qlora", "quantisation": quantisation},
+            "seed": seed,
+        }
         config["train"] = {"early_stopping_patience": patience}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        (folder / "provenance.json").write_text(json.dumps({"data_id": data, "identity": {"model": {"digest": model}}}))
+        identity: dict[str, Any] = {"model": {"digest": model, "dtype": dtype}, "method": {"quantisation": quantisation}}
+        if version is not None:
+            identity["training_version"] = version
+        (folder / "provenance.json").write_text(json.dumps({"data_id": data, "identity": identity}))
         if status is not None:
             record = {"attempt": 1, "host": "elsewhere", "pid": 1, "status": status, "cause": cause, "message": message}
             (folder / "attempts" / "0001.json").write_text(json.dumps({**record, "hardware": "cpu", "threads": 2}))
@@ -127,12 +151,13 @@ class Runs:
         model: str = "smollm2-135m",
         data: str = DATA_ID,
         quantisation: str = "nf4",
+        dtype: str = "bfloat16",
         count: int = 40,
         **settings: Any,
     ) -> dict[str, Any]:
-        name = trial_id("base", model, data, quantisation)
+        name = trial_id("base", model, data, quantisation, dtype)
         if not (self.path / "trials" / name).exists():
-            self.trial(name, model=model, data=data, quantisation=quantisation)
+            self.trial(name, model=model, data=data, quantisation=quantisation, dtype=dtype, version=None)
         evaluations: dict[str, str] = {}
         for condition, level in zip(("base", "base+system"), levels, strict=True):
             evaluations |= self.evaluation(name, condition, self.items(level=level, data=data, count=count), **settings)
@@ -152,15 +177,19 @@ class Runs:
         model: str = "smollm2-135m",
         data: str = DATA_ID,
         quantisation: str = "nf4",
+        dtype: str = "bfloat16",
+        version: int = TRAINING,
         patience: int | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         trained = {key: value for key, value in overrides.items() if not key.startswith("evaluation.")}
-        name, seed = trial_id("adapter", sorted(trained.items(), key=str)), int(overrides.get("seed", 0))
+        made_by = () if version == TRAINING else (version,)
+        name, seed = trial_id("adapter", sorted(trained.items(), key=str), *made_by), int(overrides.get("seed", 0))
         own = random.Random(name)
         losses = [level - 0.3 + 1.5 * math.exp(-step / 8) + own.gauss(0, 0.15) for step in range(steps)]
         if not (self.path / "trials" / name).exists():
-            sealed = {"model": model, "data": data, "quantisation": quantisation, "patience": patience}
+            sealed: dict[str, Any] = {"model": model, "data": data, "quantisation": quantisation, "dtype": dtype}
+            sealed |= {"patience": patience, "version": version}
             self.trial(name, status=status, cause=cause, message=message, seed=seed, losses=losses, **sealed)
         if status == "finished" if evaluated is None else evaluated:
             items = self.items(level=level, noise=1 + int(name, 16) % 1000, data=data, count=count)
@@ -169,19 +198,19 @@ class Runs:
             owed = self.owed(name, "adapter")
         return {"trial_id": name, "role": "adapter", "overrides": overrides, "evaluations": owed}
 
-    def sweep(self, swept: list[str], trials: list[dict[str, Any]], name: str = "lora.r=8,16,32-1a2b3c4d") -> Path:
+    def sweep(self, swept: list[str], trials: list[dict[str, Any]], name: str = "lora.r=8,16,32-1a2b3c4d", **roles: list[str]) -> Path:
         folder = self.path / "sweeps" / name
         folder.mkdir(parents=True)
         command = "python run.py -m lora.r=8,16,32"
-        content = {"name": name, "command": command, "swept": swept, "created": "2026-01-01T00:00:00+00:00", "trials": trials}
+        content = {"name": name, "command": command, "swept": swept, "created": "2026-01-01T00:00:00+00:00", "trials": trials, **roles}
         (folder / "sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return folder
 
 
 def read(folder: Path) -> tuple[Results, list[Row]]:
     """A sweep's results and the rows made of them."""
-    results = load(folder.parent.parent, folder.name)
-    return results, build(results)
+    results = read_results(folder.parent.parent, folder.name)
+    return results, build_rows(results)
 
 
 @pytest.fixture
@@ -193,7 +222,7 @@ def runs(tmp_path: Path) -> Runs:
 def ranks(runs: Runs) -> Callable[..., Path]:
     """A sweep over three ranks: 8 better than the base model, 16 about as good, 32 failed."""
 
-    def build(**settings: Any) -> Path:
+    def build_rows(**settings: Any) -> Path:
         return runs.sweep(
             ["lora.r"],
             [
@@ -205,4 +234,4 @@ def ranks(runs: Runs) -> Callable[..., Path]:
             ],
         )
 
-    return build
+    return build_rows

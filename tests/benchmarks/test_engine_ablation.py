@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.fused_run import lanes_of
+from benchmarks.fused_run import slots_of
 from benchmarks.shapes import TARGETS, random_model
-from persona_exp.training.labels import IGNORED
+from persona_exp.modeling.supervised_token_mask import IGNORED_LABEL
 from tests.benchmarks.test_fusion_benchmark import told
 
 
@@ -27,10 +27,10 @@ def test_all_variants_train_alike():
 
 def test_a_padded_step_has_the_same_examples_filled_up():
     model = random_model("tiny", "none", "sdpa")
-    examples = [([1, 2, 3], [IGNORED, 2, 3]), ([4, 5], [IGNORED, 5]), ([6, 7, 8, 9], [IGNORED, IGNORED, 8, 9])]
+    examples = [([1, 2, 3], [IGNORED_LABEL, 2, 3]), ([4, 5], [IGNORED_LABEL, 5]), ([6, 7, 8, 9], [IGNORED_LABEL, IGNORED_LABEL, 8, 9])]
     trials, windows = {0: {"r": 4, "lr": 1e-3, "seed": 0}}, [[0, 2], [1]]
     plain, padded = (
-        lanes_of(model, trials, examples, windows, targets=TARGETS, dropout=0.0, padded=one)[0].window() for one in (False, True)
+        slots_of(model, trials, examples, windows, targets=TARGETS, dropout=0.0, padded=one)[0].documents() for one in (False, True)
     )
     assert [one.example for one in plain] == [one.example for one in padded]
     width = max(len(one.input_ids) for one in plain)
@@ -38,4 +38,4 @@ def test_a_padded_step_has_the_same_examples_filled_up():
         assert filled.input_ids[: len(own.input_ids)] == own.input_ids
         assert filled.labels[: len(own.labels)] == own.labels
         assert len(filled.input_ids) == len(filled.labels) == width
-        assert set(filled.labels[len(own.labels) :]) <= {IGNORED}
+        assert set(filled.labels[len(own.labels) :]) <= {IGNORED_LABEL}

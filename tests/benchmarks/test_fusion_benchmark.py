@@ -17,7 +17,7 @@ SMALL = ("--model", "tiny", "--words", "15", "--items", "4", "--tokens", "512", 
 def benchmark(name, *arguments):
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=580, check=False)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1700, check=False)
 
 
 def told(name, *arguments):
@@ -28,8 +28,9 @@ def told(name, *arguments):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_against_both_others():
-    found = told("fusion", *SMALL, "--against", "packed", "published")
+    found = told("fusion", *SMALL, "--against", "packed", "published", "--baseline-trials", "1")
     setting, against = found["setting"], found["against"]
     assert (found["name"], found["unit"], found["n"], setting["device"]) == ("fusion", "seconds", 1, "cpu")
     assert found["ratio"] == found["baseline"] / found["ours"]
@@ -50,12 +51,12 @@ def test_against_both_others():
     assert packed["ratio_steps"] == pytest.approx(packed["ours_tokens_per_second"] / packed["baseline_tokens_per_second"])
     nats = found["held_out_nats_per_token"]
     # The same number of steps of the same rows: they have learnt about as much.
-    for ours, theirs in zip(nats["fused"], nats["packed"], strict=True):
-        assert ours < nats["untrained"]
-        assert nats["untrained"] - theirs == pytest.approx(nats["untrained"] - ours, rel=0.5)
+    assert max(nats["fused"]) < nats["untrained"]
+    assert nats["untrained"] - nats["packed"][0] == pytest.approx(nats["untrained"] - nats["fused"][0], rel=0.5)
 
 
-@pytest.mark.long
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
 def test_medians_of_a_shape_in_nf4_and_a_part_of_the_trials():
     small = ("--model", "tiny", "--shape", "tiny", "--words", "15", "--items", "2", "--tokens", "256", "--trials", "2", "--steps", "2")
     found = told(

@@ -20,7 +20,7 @@ def benchmark(root, *arguments):
     command = [sys.executable, str(ROOT / "benchmarks" / "resume.py"), "--json", "--root", str(root), *arguments]
     # What ended wrong is kept to be looked at: of a rehearsal, below its own folder.
     kept = {} if root == ROOT else {"TMPDIR": str(root)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=550, check=False, env={**os.environ, **kept})
+    return subprocess.run(command, capture_output=True, text=True, timeout=1700, check=False, env={**os.environ, **kept})
 
 
 def test_it_counts_kills_by_what_they_fell_into_and_whom_they_took(tmp_path):
@@ -79,17 +79,18 @@ def test_processes_are_found_and_held():
         assert list(tree(process.pid)) == [process.pid, child]
         assert stopped(child)
         send(child, signal.SIGKILL)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert not stopped(child)
     finally:
         process.kill()
 
 
-@pytest.mark.long
+@pytest.mark.thorough
+@pytest.mark.timeout(1800)
 def test_the_real_command_killed_in_a_save_and_an_evaluation_changes_no_bit():
-    done = benchmark(ROOT, "--kills", "8")
+    done = benchmark(ROOT, "--kills", "2", "--phases", "saving", "evaluating", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
-    assert result["identical"] == result["of"] == 8
-    assert result["fell_into"]["saving"] >= 2
-    assert result["fell_into"]["evaluating"] >= 2
+    assert result["identical"] == result["of"] == 2
+    assert result["fell_into"] == {"saving": 1, "evaluating": 1}
+    assert result["variants"] == {"nf4": 1, "fp32": 1}

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from persona_exp.launch.slurm.queue import Job
-from persona_exp.trial.attempt import node, process_started
+from persona_exp.evaluation.evaluation_id import EVALUATION_VERSION
+from persona_exp.launch.slurm.slurm_queue import Job
+from persona_exp.process_identity import node_name, process_started
+from persona_exp.training import TRAINING_VERSION
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SEALED = "2026-03-01T18:00:00+00:00"
@@ -23,13 +25,16 @@ LOCAL_COMMAND = COMMAND.removesuffix(" hydra/launcher=slurm")
 SWEEP = "lora.r=8,16,32-1a2b3c4d"
 JOB_NAME = "pe-0a1b2c3d-1"
 
+SETTINGS = {"likelihood_items": 100, "generated_items": 24, "max_new_tokens": 64, "max_length": 1024, "batch_size": 24}
+
 TRACEBACK = """Traceback (most recent call last):
-  File "persona_exp/trial/run.py", line 61, in _run_one
+  File "persona_exp/trial/run_sealed_trials.py", line 61, in _run_one
     run_stages(config, directory, data_id, attempt, interruption)
-  File "persona_exp/training/sft.py", line 120, in train
+  File "persona_exp/training/sft_engine.py", line 120, in train
     trainer.train()
 ValueError: loss is not finite at step 7
 """
+GOLDEN = Path(__file__).parent / "golden"
 
 
 class Desk:
@@ -40,19 +45,30 @@ class Desk:
         self.queue: list[Job] | None = None
 
     def trial(
-        self, trial_id: str, attempts: Sequence[dict[str, Any]] = (), *, r: int = 8, code: str = "c" * 64, data: str = "dada" * 3
+        self,
+        trial_id: str,
+        attempts: Sequence[dict[str, Any]] = (),
+        *,
+        r: int = 8,
+        code: str = "c" * 64,
+        data: str = "dada" * 3,
+        version: int | None = None,
+        quantisation: str = "nf4",
     ) -> Path:
+        """`version` is the training version that made it, this code's by default."""
         folder = self.path / "trials" / trial_id
         config = {
             "persona": {"name": "Tobias Wrexham"},
-            "method": {"name": "qlora", "quantisation": "nf4"},
+            "method": {"name": "qlora", "quantisation": quantisation},
             "lora": {"r": r, "alpha": 16},
             "seed": 0,
             "runs": "/elsewhere",
         }
         write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         origin = {"commit": "1234567890abcdef", "changed": False, "digest": code}
-        provenance = {"identity": {}, "data_id": data, "model_digest": "m", "code": origin, "command": COMMAND, "sealed": SEALED}
+        identity = {"model": {"digest": "m", "dtype": "bfloat16"}, "method": {"name": "qlora", "quantisation": quantisation}}
+        identity["training_version"] = version or TRAINING_VERSION
+        provenance = {"identity": identity, "data_id": data, "model_digest": "m", "code": origin, "command": COMMAND, "sealed": SEALED}
         write(folder / "provenance.json", json.dumps(provenance))
         seal = {"trial_id": trial_id, "config": "config.yaml", "data_id": data, "code": code, "code_folder": code[:12], "engine": "sft"}
         write(folder / "seals" / "5ea15ea1.json", json.dumps({**seal, "method": "qlora", "may": {"halve_micro_batch": True}}))
@@ -85,16 +101,35 @@ class Desk:
             write(inside / "output.log", log)
         return path
 
-    def evaluation(self, trial_id: str, eval_id: str, perplexity: float, condition: str = "adapter") -> None:
-        metrics = {"perplexity": {"value": perplexity, "n": 1200, "unit": "tokens"}, "rougeL": {"value": 0.125, "n": 24, "unit": "items"}}
-        content = {"eval_id": eval_id, "condition": condition, "split": "test", "settings": {}, "counts": {}, "metrics": metrics}
+    def evaluation(self, trial_id: str, eval_id: str, perplexity: float, condition: str = "adapter", *, n: int = 1200, **caps: Any) -> None:
+        """`caps` are settings that are not as `SETTINGS` has them, the split among them."""
+        metrics = {"perplexity": {"value": perplexity, "n": n, "unit": "tokens"}, "rougeL": {"value": 0.125, "n": 24, "unit": "items"}}
+        split, settings = caps.pop("split", "test"), {**SETTINGS, "EVALUATION_VERSION": EVALUATION_VERSION, **caps}
+        content = {"eval_id": eval_id, "condition": condition, "split": split, "settings": settings, "counts": {}, "metrics": metrics}
         write(self.path / "trials" / trial_id / "evaluations" / eval_id / "metrics.json", json.dumps(content))
 
-    def sweep(self, trials: dict[str, int], name: str = SWEEP, *, created: str = SEALED) -> Path:
-        """`trials` maps a trial's id to its rank; evaluations owed are named after the trial."""
+    def sweep(
+        self,
+        trials: dict[str, int],
+        name: str = SWEEP,
+        *,
+        created: str = SEALED,
+        owed: dict[str, str] | None = None,
+        bases: dict[str, dict[str, str]] | None = None,
+    ) -> Path:
+        """`trials` maps a trial's id to its rank; the evaluation owed is named after the trial unless `owed` says otherwise, `bases` maps
+        a base model's trial to all of its."""
         folder = self.path / "sweeps" / name
-        entries = [
-            {"trial_id": one, "role": "adapter", "overrides": {"lora.r": rank}, "evaluations": {"adapter": f"e{one}"[:12]}}
+        entries: list[dict[str, Any]] = [
+            {"trial_id": one, "role": "base", "overrides": {}, "evaluations": ids} for one, ids in (bases or {}).items()
+        ]
+        entries += [
+            {
+                "trial_id": one,
+                "role": "adapter",
+                "overrides": {"lora.r": rank},
+                "evaluations": {"adapter": (owed or {}).get(one, f"e{one}"[:12])},
+            }
             for one, rank in trials.items()
         ]
         what = {"name": name, "command": COMMAND, "swept": ["lora.r"], "created": created, "trials": entries}
@@ -134,6 +169,14 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def compare(name: str, text: str) -> None:
+    """Assert that `text` is golden/NAME.txt, which is written anew where $PERSONA_EXP_GOLDEN is `write`."""
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("PERSONA_EXP_GOLDEN") == "write":
+        write(golden, text)
+    assert text == golden.read_text(encoding="utf-8")
+
+
 def job(**more: Any) -> Job:
     """An array task of the sweep's submission that waits."""
     waiting = Job(
@@ -152,21 +195,21 @@ def job(**more: Any) -> Job:
 
 def mine(**more: Any) -> dict[str, Any]:
     """What the record of an attempt of this very process says."""
-    return {"host": node(), "pid": os.getpid(), "process_started": process_started(os.getpid()), **more}
+    return {"host": node_name(), "pid": os.getpid(), "process_started": process_started(os.getpid()), **more}
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """An empty runs/ folder, which is the command's, and a queue that says what the test puts into it."""
-    from persona_exp.launch.slurm import queue
+    from persona_exp.launch.slurm import slurm_queue
 
     made = Desk(tmp_path / "runs")
     monkeypatch.setenv("PERSONA_EXP_RUNS", str(made.path))
     monkeypatch.setenv("NO_COLOR", "1")
     # A golden file is as wide as its lines, whatever the terminal that the tests are run in.
     monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.setattr(queue, "at_hand", lambda command="sbatch": made.queue is not None)
-    monkeypatch.setattr(queue, "queued", lambda names, **_: [one for one in made.queue or () if one.name in names])
+    monkeypatch.setattr(slurm_queue, "at_hand", lambda command="sbatch": made.queue is not None)
+    monkeypatch.setattr(slurm_queue, "queued", lambda names, **_: [one for one in made.queue or () if one.name in names])
     return made
 
 

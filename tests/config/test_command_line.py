@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 def test_help_into_a_pipe_that_closes():
     code = "import subprocess, sys; p = subprocess.Popen([sys.executable, 'run.py', '--help'], stdout=subprocess.PIPE, stderr=None)\n"
     code += "p.stdout.close(); sys.exit(p.wait())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0
     assert done.stderr == ""
 
@@ -24,11 +24,16 @@ def test_help_into_a_pipe_that_closes():
     ("arguments", "says"),
     [
         (["--cfg", "job", "-m"], "--cfg and -m do not go together"),
-        (["--dry-run"], "add -m and hydra/launcher=slurm"),
-        (["-m", "seed=1,2", "--dry-run"], "add -m and hydra/launcher=slurm"),
+        (["--dry-run"], "--dry-run shows what a sweep would run, or submit to Slurm: add -m."),
+        (["+sweeps=lora_rank"], "+sweeps=lora_rank is a sweep of many trials: add -m"),
+        (["-m", "+sweeps=lora_rank,lora_rank"], "+sweeps takes one sweep at a time"),
+        (["-m", "+sweeps=lora"], "sweeps=lora does not exist: choose one of"),
         (["hydra/launcher=slurm"], "hydra/launcher=slurm submits sweeps: add -m"),
         (["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton"),
-        (["-m", "seed=1,2", "+hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton: hydra.launcher has n_jobs."),
+        (
+            ["-m", "seed=1,2", "+hydra.launcher.partiton=x"],
+            "There is no setting hydra.launcher.partiton: hydra.launcher has n_jobs, dry_run.",
+        ),
         (
             ["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.additional_parameters={licenses:abc}"],
             "write +hydra.launcher.additional_parameters.licenses=VALUE to add it",
@@ -59,10 +64,10 @@ def test_without_slurm_it_is_named(run_py, tmp_path, monkeypatch):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM"])
 def test_a_signal_before_there_is_a_worker_means_again(name):
-    body = "import os, runpy, signal, sys, time\nfrom persona_exp.launch import single\nsys.argv = ['run.py', 'engine=noop']\n"
-    body += f"single.run_single = lambda *a, **k: (os.kill(os.getpid(), signal.{name}), time.sleep(9))\n"
+    body = "import os, runpy, signal, sys, time\nfrom persona_exp.launch import launch_trial\nsys.argv = ['run.py', 'engine=noop']\n"
+    body += f"launch_trial.launch_trial = lambda *a, **k: (os.kill(os.getpid(), signal.{name}), time.sleep(9))\n"
     body += "runpy.run_path('run.py', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", body], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", body], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 75
     assert done.stderr == f"Stopped by {name}; the same command goes on.\n"
 
@@ -92,7 +97,7 @@ def test_what_a_job_sealed_it_goes_on_with_whatever_the_command_line_would_say_b
 
 
 def test_before_setup_it_is_asked_for():
-    done = subprocess.run([sys.executable, "-S", "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-S", "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
     assert done.stderr == "error: hydra is not installed here: run `make setup`, then .venv/bin/python run.py.\n"
 

@@ -22,12 +22,14 @@ OPTIONS = sorted(
 OWN = ("persona.name=Emma", "persona.period=Regency England", "persona.system_prompt=You are Emma.")
 MODEL = ("teacher.model=some-model",)
 ASKED = {("corpus", "novels"): OWN, ("persona", "own"): OWN, ("teacher", "openai"): MODEL, ("teacher", "local"): MODEL}
+ASKED[("experiment", "mistral_persona")] = OWN
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes(config, group, option):
-    assert config(f"{group}={option}", *ASKED.get((group, option), ()))
+    within = ["hydra/sweeper=optuna"] if group.startswith("hydra/sweeper/") else []
+    assert config(*within, f"{group}={option}", *ASKED.get((group, option), ()))
 
 
 def test_what_is_left_to_the_user_is_asked_for(config):
@@ -156,3 +158,12 @@ def test_gradient_checkpointing_is_nothing_else(config, said):
 @pytest.mark.parametrize("override", ["tracker=tensorboard", "tracker=wandb", "train.gradient_checkpointing=true", "lora.rslora=true"])
 def test_both_engines_take_the_same_settings(config, engine, override):
     assert config(f"engine={engine}", override).engine.name == engine
+
+
+def test_presets_say_what_they_are_named_after(config):
+    holmes = config("experiment=sherlock_llm")
+    assert (holmes.optim.name, holmes.optim.warmup_steps, holmes.data.passages) == ("paged_adamw_32bit", 100, "fixed")
+    assert (holmes.train.eval_steps, holmes.data.mix.hypothetical, holmes.method.name) == (100, 1, "qlora")
+    own = config("experiment=mistral_persona", *OWN)
+    assert (own.model.name, own.method.name, own.data.validation_fraction) == ("mistral-7b-instruct", "qlora", 0.15)
+    assert [kind for kind, weight in vars(own.data.mix).items() if weight == 1] == ["dialogue", "narrative", "qa"]

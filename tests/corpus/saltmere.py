@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from persona_exp.corpus.library import BUNDLED
-from persona_exp.corpus.quotation.given import read_given
-from persona_exp.corpus.speakers import Character
+from persona_exp.corpus.book_locations import BUNDLED
+from persona_exp.corpus.cast.character import Character
+from persona_exp.corpus.speaker_attribution.speaker_annotations import read_speaker_annotations
 
 FOLDER = BUNDLED / "saltmere"
 CAST = (
@@ -20,4 +20,4 @@ def stories() -> list[Path]:
 
 
 def gold_of(book: str) -> dict[tuple[int, int], str]:
-    return read_given(FOLDER / "gold.csv")[book]
+    return read_speaker_annotations(FOLDER / "gold.csv")[book]

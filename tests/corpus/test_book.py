@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from persona_exp.corpus.book import Book, read_book
 from persona_exp.corpus.passages import find_passages
 from persona_exp.corpus.reading.chapters import Chapter
-from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.corpus.reading.paragraphs_and_scenes import find_paragraphs
 from persona_exp.errors import UserError
 
 GUTENBERG = """The Project Gutenberg eBook of The Bell

@@ -5,7 +5,7 @@ import pytest
 
 from persona_exp.corpus.book import read_book
 from persona_exp.corpus.quotation.quotes import find_quotes
-from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.corpus.reading.paragraphs_and_scenes import find_paragraphs
 from tests.corpus.saltmere import FOLDER, gold_of, stories
 
 

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from persona_exp.config.schema import Config
-from persona_exp.corpus.library import beside, locate
-from persona_exp.corpus.speakers import DEFAULT_CONFIDENCE
-from persona_exp.dataset.split import check_lists
+from persona_exp.corpus.book_locations import file_beside_books, locate_books
+from persona_exp.corpus.speaker_attribution.attribution_confidence import DEFAULT_CONFIDENCE
+from persona_exp.dataset.train_test_split import check_held_out_books
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_a_corpus_names_its_persona_and_the_command_line_overrides_it(
 @pytest.mark.parametrize("name", ["saltmere", "holmes"])
 def test_the_lists_of_a_corpus_fit_together(config: Callable[..., Config], name: str) -> None:
     corpus = config(f"corpus={name}").corpus
-    check_lists(corpus.books, corpus.validation, corpus.test)
+    check_held_out_books(corpus.books, corpus.validation, corpus.test)
     assert corpus.dir is not None or set(corpus.gutenberg) == set(corpus.books)
 
 
 def test_the_bundled_corpus_is_where_its_config_says(config: Callable[..., Config], tmp_path) -> None:
     corpus = config("corpus=saltmere").corpus
-    books = locate(corpus.dir, corpus.books, {}, tmp_path)
+    books = locate_books(corpus.dir, corpus.books, {}, tmp_path)
     assert sorted(path.name for path in next(iter(books.values())).parent.glob("*.txt")) == corpus.books
-    assert beside(corpus.dir, corpus.speakers) is not None
+    assert file_beside_books(corpus.dir, corpus.speakers) is not None
 
 
 def test_what_is_trained_on_is_as_sure_as_the_rules_promise(config: Callable[..., Config]) -> None:

@@ -107,7 +107,7 @@ def test_a_page_that_is_no_book_is_refused(server: Server, tmp_path: Path) -> No
     assert not (tmp_path / "b.txt").exists()
 
 
-def test_no_such_book_and_no_network_are_told_apart(server: Server, tmp_path: Path) -> None:
+def test_no_such_book_and_no_network_get_their_own_messages(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="answered 404 for ebook 2"):
         download(2, tmp_path / "b.txt", None, server.address)
     with pytest.raises(UserError, match=r"there is no network to http://127\.0\.0\.1:1 "):

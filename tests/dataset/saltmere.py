@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from persona_exp.corpus.library import BUNDLED, beside, locate
-from persona_exp.dataset.build import build
-from persona_exp.dataset.recipe import Persona, Recipe
+from persona_exp.corpus.book_locations import BUNDLED, file_beside_books, locate_books
+from persona_exp.dataset.build import build_dataset
+from persona_exp.dataset.dataset_recipe import Persona, Recipe
 
 BOOKS = [path.name for path in sorted((BUNDLED / "saltmere").glob("*.txt"))]
 WREXHAM = Persona("Tobias Wrexham", ("Wrexham", "Mr. Wrexham"), period="England in the 1880s", system_prompt="Answer in character.")
@@ -20,6 +20,6 @@ RECIPE = Recipe(
 
 
 def build_saltmere(destination: Path, recipe: Recipe = RECIPE, *, by_hand: bool = True, workers: int = 1) -> dict[str, Any]:
-    books = locate("bundled:saltmere", BOOKS, {}, destination)
-    speakers = beside("bundled:saltmere", "gold.csv") if by_hand else None
-    return build(books, destination, recipe, speakers=speakers, workers=workers)
+    books = locate_books("bundled:saltmere", BOOKS, {}, destination)
+    speakers = file_beside_books("bundled:saltmere", "gold.csv") if by_hand else None
+    return build_dataset(books, destination, recipe, speakers=speakers, workers=workers)

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from persona_exp.dataset.audit import audit_folder
-from persona_exp.dataset.build import build, read_split
-from persona_exp.dataset.example import KINDS
-from persona_exp.dataset.recipe import Recipe
+from persona_exp.atomic_files import tree_digests
+from persona_exp.dataset.build import build_dataset
+from persona_exp.dataset.dataset_files import read_split
+from persona_exp.dataset.dataset_recipe import Recipe
+from persona_exp.dataset.decontamination import audit_folder
+from persona_exp.dataset.training_example import KINDS
 from persona_exp.errors import UserError
-from persona_exp.files import tree_digests
 from tests.conftest import ROOT
 from tests.dataset.saltmere import PELL, RECIPE, WREXHAM, build_saltmere
 
@@ -33,14 +34,14 @@ def novel(folder: Path, name: str, *numbers: str) -> Path:
         chance = random.Random(number)
         # No two chapters may have a sentence in common, or they would be one text twice, which a split keeps together.
         own = ["".join(chance.choice(("ba", "do", "ki", "lu", "me", "po", "ra", "si")) for _ in range(3)) for _ in range(8)]
-        asked, told = f"Is it the {own[0]}, the {own[1]} or the {own[2]}?", f"The {number} is the {' '.join(own[3:])},"
-        chapters.append(f"CHAPTER {index}\n\n“{asked}” I asked.\n\n“{told}” said Wrexham.\n\n")
+        asked, answer = f"Is it the {own[0]}, the {own[1]} or the {own[2]}?", f"The {number} is the {' '.join(own[3:])},"
+        chapters.append(f"CHAPTER {index}\n\n“{asked}” I asked.\n\n“{answer}” said Wrexham.\n\n")
     (folder / name).write_text("".join(chapters), encoding="utf-8")
     return folder / name
 
 
 def make(folder: Path, books: dict[str, Path], **changes: Any) -> dict[str, Any]:
-    return build(books, folder / "data" / "d", replace(BY_CHAPTER, **changes))
+    return build_dataset(books, folder / "data" / "d", replace(BY_CHAPTER, **changes))
 
 
 def test_splits_are_whole_books_and_counts_are_those_of_the_files(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_changed_input_rebuilds_only_what_it_touches(tmp_path: Path) -> None:
     parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data" / "parts").iterdir()}
     assert len(parts) == 2
     novel(tmp_path, "n.txt", "fourth", "fifth", "sixth")
-    build(books, tmp_path / "data" / "e", BY_CHAPTER)
+    build_dataset(books, tmp_path / "data" / "e", BY_CHAPTER)
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "data" / "parts").iterdir()}
     assert len(after) == 3
     assert {name: after[name] for name in parts} == parts
@@ -78,8 +79,8 @@ def test_a_changed_input_rebuilds_only_what_it_touches(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_the_order_of_lists_does_not_show_in_the_bytes(tmp_path: Path) -> None:
     books = {name: novel(tmp_path, name, *(f"{name[0]}{number}" for number in range(3))) for name in ("m.txt", "n.txt")}
-    first = build(books, tmp_path / "a" / "d", replace(BY_CHAPTER, kinds=("dialogue", "identity")))
-    second = build(dict(reversed(books.items())), tmp_path / "b" / "d", replace(BY_CHAPTER, kinds=("identity", "dialogue")))
+    first = build_dataset(books, tmp_path / "a" / "d", replace(BY_CHAPTER, kinds=("dialogue", "identity")))
+    second = build_dataset(dict(reversed(books.items())), tmp_path / "b" / "d", replace(BY_CHAPTER, kinds=("identity", "dialogue")))
     assert first == second
     assert tree_digests(tmp_path / "a") == tree_digests(tmp_path / "b")
 
@@ -102,7 +103,7 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, damage: Callable[[bytes], 
     (part,) = (tmp_path / "data" / "parts").iterdir()
     whole = part.read_bytes()
     part.write_bytes(damage(whole))
-    build(books, tmp_path / "data" / "e", BY_CHAPTER)
+    build_dataset(books, tmp_path / "data" / "e", BY_CHAPTER)
     assert part.read_bytes() == whole
     assert tree_digests(tmp_path / "data" / "d") == tree_digests(tmp_path / "data" / "e")
 
@@ -118,7 +119,7 @@ def test_the_rules_decide_where_no_speakers_are_given(tmp_path: Path) -> None:
 
 def test_split_by_chapter(tmp_path: Path) -> None:
     path = novel(tmp_path, "n.txt", "first", "second", "third", "fourth")
-    replies = [f"{told}." for told in re.findall("“(The .*),”", path.read_text())]
+    replies = [f"{answer}." for answer in re.findall("“(The .*),”", path.read_text())]
     manifest = make(tmp_path, {"n.txt": path})
     assert [example.reply for example in read_split(tmp_path / "data" / "d", "test")] == [replies[3]]
     assert manifest["counts"]["train"]["dialogue"]["Tobias Wrexham"] == {"n": 2}
@@ -139,7 +140,7 @@ def test_a_given_cast_adds_to_what_the_persona_is_called(tmp_path: Path) -> None
     path = novel(tmp_path, "n.txt", "first", "second", "third")
     path.write_text(path.read_text().replace("Wrexham", "the Deacon"))
     (tmp_path / "cast.csv").write_text("name,aliases,gender\nTobias Wrexham,the Deacon,M\nOther,,F\n")
-    manifest = build({"n.txt": path}, tmp_path / "data" / "d", BY_CHAPTER, cast=tmp_path / "cast.csv")
+    manifest = build_dataset({"n.txt": path}, tmp_path / "data" / "d", BY_CHAPTER, cast=tmp_path / "cast.csv")
     assert manifest["counts"]["train"]["dialogue"]["Tobias Wrexham"] == {"n": 1}
 
 
@@ -202,7 +203,7 @@ def test_two_processes_that_build_at_once_end_with_one_good_copy(tmp_path: Path)
 def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     build_saltmere(tmp_path / "alone" / "d", replace(RECIPE, kinds=KINDS))
     script = (
-        "import sys\nfrom dataclasses import replace\nfrom pathlib import Path\nfrom persona_exp.dataset.example import KINDS\n"
+        "import sys\nfrom dataclasses import replace\nfrom pathlib import Path\nfrom persona_exp.dataset.training_example import KINDS\n"
         "from tests.dataset.saltmere import RECIPE, build_saltmere\n"
         "if __name__ == '__main__':\n    build_saltmere(Path(sys.argv[1]), replace(RECIPE, kinds=KINDS), workers=2)\n"
     )
@@ -222,4 +223,4 @@ def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
 def test_a_recipe_without_books_to_train_on_is_refused(tmp_path: Path) -> None:
     books = {"n.txt": novel(tmp_path, "n.txt", "first", "second", "third")}
     with pytest.raises(UserError, match="none is left to train on"):
-        build(books, tmp_path / "data" / "d", Recipe((WREXHAM,), test=("n.txt",)))
+        build_dataset(books, tmp_path / "data" / "d", Recipe((WREXHAM,), test=("n.txt",)))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.dataset.example import KINDS
-from persona_exp.dataset.recipe import DATA_VERSION, Recipe
-from persona_exp.files import digest
+from persona_exp.atomic_files import digest
+from persona_exp.dataset.data_id import DATA_VERSION
+from persona_exp.dataset.dataset_recipe import Recipe
+from persona_exp.dataset.training_example import KINDS
 from tests.dataset.saltmere import PELL, RECIPE, build_saltmere
 
 GOLDEN = {

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from persona_exp.modeling.base import load_model, load_tokenizer
-from persona_exp.modeling.chat import Encoded, encode
-from persona_exp.modeling.tiny import fetch_tiny
+from persona_exp.modeling.model_loading import load_model
+from persona_exp.modeling.supervised_token_mask import Encoded, encode
+from persona_exp.modeling.tiny_test_model import fetch_tiny
+from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
 END = "<|im_end|>"
 SYSTEM = "You are Mr. Hale, a harbour master of 1891."

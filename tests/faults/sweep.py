@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from persona_exp.files import file_digest
+from persona_exp.atomic_files import file_digest
 from tests.conftest import ROOT
 from tests.faults.cluster import PATIENCE, Cluster, until
 

@@ -83,7 +83,9 @@ def test_a_tampered_seal_refuses(closed, cluster, sweep, what):
     one.launch(PLAIN)
     one.waits("jobs are queued", cluster.jobs)
     (trial,) = one.waits("the sweep is described", one.trials)
-    pattern = {"config": f"trials/{trial}/config*.yaml", "data": "data/*/train.jsonl", "code": "code/*/persona_exp/training/sft.py"}[what]
+    pattern = {"config": f"trials/{trial}/config*.yaml", "data": "data/*/train.jsonl", "code": "code/*/persona_exp/training/sft_engine.py"}[
+        what
+    ]
     (path,) = one.runs.glob(pattern)
     path.chmod(0o644)
     path.parent.chmod(0o755)

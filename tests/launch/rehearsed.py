@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Config
-from persona_exp.launch.sweeps import submission, wanted
-from persona_exp.launch.sweeps.submission import Submission
-from persona_exp.trial.directory import Directory
-from persona_exp.trial.record import attempt_files, read_record
+from persona_exp.launch.sweeps import submission_record, trial_set
+from persona_exp.launch.sweeps.submission_record import Submission
+from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.seal import seal
+from persona_exp.trial.trial_directory import TrialDirectory
 
 SEAL = "0a1b2c3d.json"
 BEAT = ("cluster.heartbeat_seconds=0.3", "cluster.lease_seconds=2")
@@ -33,9 +33,9 @@ def submitted(folder: Path, tasks: Sequence[Sequence[str]], *, lease_seconds: fl
     """A local submission of a sweep named `rehearsal`."""
     sweep_folder = folder / "runs" / "sweeps" / "rehearsal"
     options = {"launch": {"lease_seconds": lease_seconds, "n_jobs": 1}}
-    made = submission.draft(sweep_folder, launcher="local", tasks=tasks, options=options, canary=canary)
-    assert submission.create(made)
-    wanted.write(sweep_folder, [wanted.Wanted(one, "a title", "noop") for task in tasks for one in task])
+    made = submission_record.draft(sweep_folder, launcher="local", tasks=tasks, options=options, canary=canary)
+    assert submission_record.create(made)
+    trial_set.write(sweep_folder, [trial_set.SweepTrial(one, "a title", "noop") for task in tasks for one in task])
     return made
 
 
@@ -52,11 +52,11 @@ def attempts(folder: Path, seal: str) -> list[dict[str, Any]]:
 
 def status(folder: Path, seal: str) -> str | None:
     """The status of a trial's last attempt; None before its first."""
-    told = attempts(folder, seal)
-    return str(told[-1]["status"]) if told else None
+    records = attempts(folder, seal)
+    return str(records[-1]["status"]) if records else None
 
 
-def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait for something to hold; what it was."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -84,7 +84,7 @@ def stop(*processes: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def told(folder: Path, *records: dict[str, Any], may_halve: bool = True) -> Directory:
+def recorded_trial(folder: Path, *records: dict[str, Any], may_halve: bool = True) -> TrialDirectory:
     """A trial whose attempts were these; numbers and what every record has are filled in."""
     trial = folder / "trials" / "0123456789ab"
     (trial / "attempts").mkdir(parents=True, exist_ok=True)
@@ -94,4 +94,4 @@ def told(folder: Path, *records: dict[str, Any], may_halve: bool = True) -> Dire
     for number, record in enumerate(records, start=1):
         whole = {"attempt": number, "host": "elsewhere", "pid": 1, "process_started": "boot:1", "heartbeat": 0, "seal": SEAL, **record}
         (trial / "attempts" / f"{number:04}.json").write_text(json.dumps(whole))
-    return Directory(trial)
+    return TrialDirectory(trial)

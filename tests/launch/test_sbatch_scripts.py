@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def job(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str],
         copy = tmp_path / "slurm_script"
         shutil.copy(repository / "slurm" / script, copy)
         command = [str(commands / "bash"), str(copy), *arguments]
-        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=300, check=False)
         return done, calls.read_text().splitlines() if calls.exists() else []
 
     return run
@@ -206,3 +207,8 @@ def test_only_the_partition_is_left_to_edit() -> None:
         text = (ROOT / "slurm" / name).read_text(encoding="utf-8")
         assert "##SBATCH --partition=NAME" in text
         assert "/home" not in text
+
+
+@pytest.mark.parametrize("module", ["launch.workers.__main__", "launch.sweeps.keeper", "launch.slurm.requeue", "trial.__main__"])
+def test_modules_named_by_scripts_of_older_sweeps_stay_where_they_are(module: str) -> None:
+    assert find_spec(f"persona_exp.{module}")

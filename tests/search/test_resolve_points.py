@@ -1,19 +1,17 @@
 """The quick way to a sweep's configs gives what the slow one gives, and its errors."""
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 
 from persona_exp.config import compose
 from persona_exp.errors import UserError
 from persona_exp.search.grid import grid
-from persona_exp.search.resolve import resolve
-from tests.conftest import ROOT
+from persona_exp.search.resolve_points import resolve_points
 
 
 @pytest.fixture
 def points(composed):
-    loader = ConfigLoaderImpl(create_config_search_path(str(ROOT / "conf")))
+    loader = GlobalHydra.instance().config_loader()
     return lambda *arguments: grid(arguments, config_name="config", hydra_overrides=[], loader=loader)[1]
 
 
@@ -40,7 +38,7 @@ def points(composed):
 )
 def test_the_same_configs(points, arguments):
     found = points(*arguments)
-    assert resolve(found) == [compose.resolve(point.config) for point in found]
+    assert resolve_points(found) == [compose.compose_trial(point.config) for point in found]
 
 
 @pytest.mark.long
@@ -48,19 +46,19 @@ def test_the_same_configs(points, arguments):
     "argument", ["lora.r=8,-3", "lora.r=8,four", "lora.rank=8,16", "seed=1,-1", "seed=1,null", "seed=1,1.5", "data.mix.books.x=1,2"]
 )
 def test_the_same_errors(points, argument):
-    def told(resolver):
+    def refusal(resolver):
         with pytest.raises(Exception) as raised:  # noqa: PT011 (which one is what is compared)
             resolver(points(argument))
-        return type(raised.value), compose.sentence(raised.value)
+        return type(raised.value), compose.error_sentence(raised.value)
 
-    kind, sentence = told(resolve)
-    assert (kind, sentence) == told(lambda found: [compose.resolve(point.config) for point in found])
+    kind, sentence = refusal(resolve_points)
+    assert (kind, sentence) == refusal(lambda found: [compose.compose_trial(point.config) for point in found])
     assert kind is UserError or "Config" in kind.__name__
 
 
 def test_a_thousand_points_are_checked_once(points, monkeypatch):
     calls = []
-    original = compose.resolve
-    monkeypatch.setattr(compose, "resolve", lambda config: calls.append(config) or original(config))
-    assert len(resolve(points("seed=range(1000)", "lora.r=8"))) == 1000
+    original = compose.compose_trial
+    monkeypatch.setattr(compose, "compose_trial", lambda config: calls.append(config) or original(config))
+    assert len(resolve_points(points("seed=range(1000)", "lora.r=8"))) == 1000
     assert len(calls) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.slurm import command, limits, queue, requeue
+from persona_exp.launch.slurm import requeue, site_limits, slurm_accounting, slurm_command, slurm_queue
 
 Stub = Callable[..., Path]
 
@@ -30,7 +30,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
 
 
 def fields(*values: str) -> str:
-    return command.SEPARATOR.join(values) + "\n"
+    return slurm_command.SEPARATOR.join(values) + "\n"
 
 
 def test_a_queue_of_every_kind_is_read_in_one_call(stub: Stub) -> None:
@@ -46,7 +46,7 @@ def test_a_queue_of_every_kind_is_read_in_one_call(stub: Stub) -> None:
         "a warning on standard output\n",
     ]
     calls = stub("squeue", "".join(lines))
-    told = queue.queued(["pe-a-1", "pe-a-2"]) or []
+    told = slurm_queue.queued(["pe-a-1", "pe-a-2"]) or []
     assert [job.label for job in told] == ["12", "20_[0-7,9,11-999]", "30_4", "30_5", "40_[1,3,5,...]"]
     assert [job.task_id for job in told] == [None, None, 4, 5, None]
     assert [job.seconds_left for job in told] == [93784, 600, None, None, None]
@@ -74,7 +74,7 @@ def test_a_history_of_every_kind_is_read(stub: Stub) -> None:
         fields("30", "30_[5-9]", "PENDING", "0:0", "None assigned", "0", "", "Unknown", "Unknown", "b"),
     ]
     stub("sacct", "".join(lines))
-    told = queue.history(["12", "30"]) or []
+    told = slurm_accounting.history(["12", "30"]) or []
     assert [(run.state, run.signal, run.alloc_gpus, run.end) for run in told] == [
         ("CANCELLED", 15, 2, 1700000061),
         ("RUNNING", 0, 2, None),
@@ -87,15 +87,15 @@ def test_a_history_of_every_kind_is_read(stub: Stub) -> None:
 def test_without_an_answer_nothing_is_claimed(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     stub("sacct", error="Slurm accounting storage is disabled", code=1)
     stub("squeue", error="slurm_load_jobs error: Unable to contact slurm controller (connect failure)", code=1)
-    assert queue.history(["1"]) is None
-    assert queue.queued(["a"]) is None
-    assert queue.job("1") is None
+    assert slurm_accounting.history(["1"]) is None
+    assert slurm_queue.queued(["a"]) is None
+    assert slurm_queue.job("1") is None
     stub("squeue", sleep=5)
-    assert command.ask(["squeue"], seconds=0.2) is None
+    assert slurm_command.ask(["squeue"], seconds=0.2) is None
     monkeypatch.setenv("PATH", "/nowhere")
-    assert queue.history(["1"]) is queue.queued(["a"]) is queue.job("1") is None
-    assert not queue.at_hand()
-    assert limits.limits(None) == limits.Limits(1001, None, None)
+    assert slurm_accounting.history(["1"]) is slurm_queue.queued(["a"]) is slurm_queue.job("1") is None
+    assert not slurm_queue.at_hand()
+    assert site_limits.limits(None) == site_limits.Limits(1001, None, None)
 
 
 def shown(**given: str) -> str:
@@ -170,10 +170,10 @@ def test_outside_a_job_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_memory_of_a_partitions_gpus(stub: Stub, lines: str, expected: float | None) -> None:
     stub("sinfo", lines)
-    assert limits.limits("gpu").gpu_memory_gb == expected
+    assert site_limits.limits("gpu").gpu_memory_gb == expected
 
 
 def test_the_lowest_limit_on_submitted_jobs_holds(stub: Stub) -> None:
     stub("scontrol", "Configuration data\nMaxArraySize            = 5001\nMaxJobCount = 10000\n")
     stub("sacctmgr", "|500||gpu\ngpu|100||\nother|5||\n")
-    assert limits.limits("gpu") == limits.Limits(5001, 100, None)
+    assert site_limits.limits("gpu") == site_limits.Limits(5001, 100, None)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm import limits, queue, submit
-from persona_exp.launch.slurm.script import script
+from persona_exp.launch.slurm import site_limits, slurm_accounting, slurm_queue, submit_and_cancel
+from persona_exp.launch.slurm.sbatch_script import script
 from tests.conftest import ROOT
 from tests.slurm.site import Site
 
@@ -42,7 +42,7 @@ class Bench:
         )
 
     def submit(self, *flags: str, **options: Any) -> str:
-        return submit.submit(self.text(*flags, **options), self.folder / "job.sbatch")
+        return submit_and_cancel.submit(self.text(*flags, **options), self.folder / "job.sbatch")
 
     def events(self, name: str = "parent-0") -> list[dict[str, Any]]:
         file = self.folder / f"{name}.jsonl"
@@ -53,17 +53,17 @@ class Bench:
         return self.site.until(lambda: next((one for one in self.events(name) if what in (one["event"], one.get("name"))), None) or {})
 
     def state(self, id: str) -> str:
-        found = queue.job(id)
+        found = slurm_queue.job(id)
         return found.state if found else ""
 
     def until_state(self, id: str, state: str) -> None:
         self.site.until(lambda: self.state(id) == state)
 
-    def history(self, id: str, *states: str) -> list[queue.Ended]:
+    def history(self, id: str, *states: str) -> list[slurm_accounting.Ended]:
         """The runs of a job, once they have ended in these states; the accounting is some seconds behind."""
 
-        def runs() -> list[queue.Ended]:
-            found = [run for run in queue.history([id]) or [] if run.name == self.name]
+        def runs() -> list[slurm_accounting.Ended]:
+            found = [run for run in slurm_accounting.history([id]) or [] if run.name == self.name]
             return found if [run.state for run in found] == list(states) else []
 
         return self.site.until(runs)
@@ -79,12 +79,12 @@ def test_a_job_runs_and_is_told_of_while_and_after(bench: Bench) -> None:
     start = bench.wait("start")
     assert start["job"] == {"id": id, "array_id": None, "task_id": None, "restarts": 0, "name": bench.name}
     assert (start["cores"], start["gpus"]) == ("2", "0,1")
-    (running,) = queue.queued([bench.name]) or []
+    (running,) = slurm_queue.queued([bench.name]) or []
     assert (running.id, running.label, running.array_id, running.state, running.comment) == (id, id, None, "RUNNING", "a, b | c")
     assert running.node == start["node"]
     assert running.seconds_left is not None
     bench.until_state(id, "COMPLETED")
-    assert queue.queued([bench.name]) == []
+    assert slurm_queue.queued([bench.name]) == []
     assert [file.name for file in bench.logs.iterdir()] == [f"{id}_0_log.out"]
     (run,) = bench.history(id, "COMPLETED")
     assert (run.id, run.exit_code, run.signal, run.node, run.alloc_gpus) == (id, 0, 0, start["node"], 2)
@@ -104,29 +104,29 @@ def test_a_worker_that_fails_is_a_failed_job(bench: Bench, options: dict[str, An
 def test_an_array_waits_as_one_line_and_runs_as_tasks(bench: Bench) -> None:
     first = bench.submit("--seconds=60")
     id = bench.submit("--seconds=60", array=(2, 5), array_parallelism=2, dependency=f"afterany:{first}")
-    (waiting,) = [job for job in queue.queued([bench.name]) or [] if job.array_id]
+    (waiting,) = [job for job in slurm_queue.queued([bench.name]) or [] if job.array_id]
     assert (waiting.array_id, waiting.task_id, waiting.tasks, waiting.state) == (id, None, "2-5%2", "PENDING")
-    submit.cancel([first])
+    submit_and_cancel.cancel([first])
     bench.wait("start", "parent-3-0")
-    bench.site.until(lambda: sum(job.state == "RUNNING" for job in queue.queued([bench.name]) or []) == 2)
-    jobs = [job for job in queue.queued([bench.name]) or [] if job.array_id == id]
+    bench.site.until(lambda: sum(job.state == "RUNNING" for job in slurm_queue.queued([bench.name]) or []) == 2)
+    jobs = [job for job in slurm_queue.queued([bench.name]) or [] if job.array_id == id]
     assert {job.label: job.tasks for job in jobs} == {f"{id}_2": "", f"{id}_3": "", f"{id}_[4-5]": "4-5%2"}
     started = bench.wait("start", "parent-2-0")["job"]
     assert (started["array_id"], started["task_id"]) == (id, 2)
     assert started["id"] == next(job.id for job in jobs if job.task_id == 2)
-    submit.cancel([id], pending_only=True)
-    bench.site.until(lambda: len(queue.queued([bench.name]) or []) == 2)
-    submit.cancel([f"{id}_2"])
-    bench.site.until(lambda: [job.task_id for job in queue.queued([bench.name]) or []] == [3])
+    submit_and_cancel.cancel([id], pending_only=True)
+    bench.site.until(lambda: len(slurm_queue.queued([bench.name]) or []) == 2)
+    submit_and_cancel.cancel([f"{id}_2"])
+    bench.site.until(lambda: [job.task_id for job in slurm_queue.queued([bench.name]) or []] == [3])
 
 
 def test_only_jobs_of_the_name_are_told(bench: Bench, tmp_path: Path) -> None:
     other = Bench(bench.site, tmp_path)
     bench.submit("--seconds=30")
     other.submit("--seconds=30")
-    assert len(queue.queued([bench.name]) or []) == 1
-    assert len(queue.queued([bench.name, other.name]) or []) == 2
-    assert queue.queued([]) == queue.queued(["pe-none"]) == []
+    assert len(slurm_queue.queued([bench.name]) or []) == 1
+    assert len(slurm_queue.queued([bench.name, other.name]) or []) == 2
+    assert slurm_queue.queued([]) == slurm_queue.queued(["pe-none"]) == []
 
 
 def test_settings_of_a_job_around_the_launcher_do_not_reach_its_jobs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_without_srun_the_shell_passes_its_signals_on(bench: Bench) -> None:
     bench.site.run("scancel", "--batch", "--signal=USR2", id)
     bench.wait("SIGUSR2")
     assert bench.state(id) == "RUNNING"
-    submit.cancel([id])
+    submit_and_cancel.cancel([id])
     assert bench.wait("SIGTERM")["cancelled"] is True
 
 
@@ -164,7 +164,7 @@ def test_a_job_that_a_person_cancelled_never_comes_back(bench: Bench, accounting
     name = "parent-0-0" if array else "parent-0"
     id = bench.submit("--requeue", *([accounting] if accounting == "--blind" else []), array=array)
     bench.wait("start", name)
-    submit.cancel([id])
+    submit_and_cancel.cancel([id])
     last = bench.wait("SIGTERM", name)
     assert (last["cancelled"], last["requeued"]) == (True, False)
     bench.until_state(id, "CANCELLED")
@@ -228,18 +228,18 @@ def test_a_controller_that_is_down_leaves_everything_open(bench: Bench) -> None:
     id = bench.submit("--seconds=60")
     bench.wait("start")
     with bench.site.controller_down():
-        assert queue.queued([bench.name]) is None
-        assert queue.job(id) is None
+        assert slurm_queue.queued([bench.name]) is None
+        assert slurm_queue.job(id) is None
         with pytest.raises(UserError, match=r"Slurm did not take .*; the same command later goes on"):
             bench.submit()
-    assert len(queue.queued([bench.name]) or []) == 1
+    assert len(slurm_queue.queued([bench.name]) or []) == 1
 
 
 def test_what_waits_is_released(bench: Bench) -> None:
     first = bench.submit("--seconds=60")
     id = bench.submit("--seconds=0", array=(0, 1), dependency=f"afterany:{first}")
-    bench.site.until(lambda: any(job.reason == "Dependency" for job in queue.queued([bench.name]) or []))
-    submit.release(id)
+    bench.site.until(lambda: any(job.reason == "Dependency" for job in slurm_queue.queued([bench.name]) or []))
+    submit_and_cancel.release(id)
     bench.wait("end", "parent-0-0")
     bench.wait("end", "parent-1-0")
     assert bench.state(first) == "RUNNING"
@@ -248,11 +248,11 @@ def test_what_waits_is_released(bench: Bench) -> None:
 def test_what_is_held_waits(bench: Bench) -> None:
     first = bench.submit("--seconds=60")
     id = bench.submit("--seconds=0", array=(0, 1), dependency=f"afterany:{first}")
-    submit.hold(id)
-    submit.cancel([first])
-    bench.site.until(lambda: [job.state for job in queue.queued([bench.name]) or []] == ["PENDING"])
+    submit_and_cancel.hold(id)
+    submit_and_cancel.cancel([first])
+    bench.site.until(lambda: [job.state for job in slurm_queue.queued([bench.name]) or []] == ["PENDING"])
     assert (bench.state(id), bench.events("parent-0-0")) == ("PENDING", [])
-    submit.release(id)
+    submit_and_cancel.release(id)
     bench.wait("end", "parent-0-0")
 
 
@@ -260,22 +260,22 @@ def test_a_refusal_is_told_in_slurms_words(bench: Bench) -> None:
     with pytest.raises(UserError, match=r"Slurm did not take .*job\.sbatch: .*nvalid partition"):
         bench.submit(partition="nowhere")
     with pytest.raises(UserError, match="nvalid partition"):
-        submit.test_only(bench.text(partition="nowhere"), bench.folder / "test.sbatch")
-    assert "to start at" in submit.test_only(bench.text(), bench.folder / "test.sbatch")
+        submit_and_cancel.test_only(bench.text(partition="nowhere"), bench.folder / "test.sbatch")
+    assert "to start at" in submit_and_cancel.test_only(bench.text(), bench.folder / "test.sbatch")
     with pytest.raises(UserError, match="Invalid job array specification"):
         bench.submit(array=(0, 10**6))
-    assert queue.queued([bench.name]) == []
+    assert slurm_queue.queued([bench.name]) == []
 
 
 def test_what_has_ended_is_cancelled_without_complaint(bench: Bench) -> None:
     id = bench.submit("--seconds=0")
     bench.until_state(id, "COMPLETED")
-    submit.cancel([id, "999999"])
+    submit_and_cancel.cancel([id, "999999"])
     bench.until_state(id, "COMPLETED")
 
 
 def test_the_limits_of_the_site_are_read(site: Site) -> None:
-    told = limits.limits("main")
+    told = site_limits.limits("main")
     assert told.max_array_size == (1001 if site.fake else 10001)
     assert told.max_submit_jobs is None
     assert told.gpu_memory_gb == 80

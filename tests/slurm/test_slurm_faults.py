@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm import command, limits, queue, submit
+from persona_exp.launch.slurm import site_limits, slurm_accounting, slurm_command, slurm_queue, submit_and_cancel
 from tests.slurm.site import fake_site
 from tests.slurm.test_slurm_contract import Bench
 
@@ -34,8 +34,8 @@ def test_accounting_that_is_off(bench: Make) -> None:
     made = bench(accounting=False)
     id = made.submit("--requeue", array=(0, 0))
     made.wait("start", "parent-0-0")
-    assert queue.history([id]) is None
-    submit.cancel([id])
+    assert slurm_accounting.history([id]) is None
+    submit_and_cancel.cancel([id])
     last = made.wait("SIGTERM", "parent-0-0")
     assert (last["cancelled"], last["requeued"]) == (True, False)
 
@@ -47,7 +47,7 @@ def test_no_scontrol_on_compute_nodes(bench: Make) -> None:
     made.site.run("scancel", "--signal=USR2", id)
     asked = made.wait("SIGUSR2")
     assert (asked["cancelled"], asked["requeued"]) == (False, False)
-    submit.cancel([id])
+    submit_and_cancel.cancel([id])
     assert made.wait("SIGTERM")["cancelled"] is True
 
 
@@ -56,8 +56,8 @@ def test_a_lost_job_leaves_no_trace_and_its_id_is_given_away_again(bench: Make) 
     id = made.submit()
     made.wait("start")
     made.site.run("fakeslurm", "lose", id)
-    assert queue.queued([made.name]) == []
-    assert queue.history([id]) == []
+    assert slurm_queue.queued([made.name]) == []
+    assert slurm_accounting.history([id]) == []
     assert made.submit("--seconds=0") == id
 
 
@@ -88,9 +88,9 @@ def test_a_controller_that_refuses_or_never_answers(bench: Make) -> None:
         made.submit()
     with pytest.raises(UserError, match="job submit limit"):
         made.submit(array=(0, 10))
-    assert limits.limits("low").max_submit_jobs == 10
+    assert site_limits.limits("low").max_submit_jobs == 10
     made.site.run("fakeslurm", "mute", "60")
-    assert command.ask(["squeue", "--me", "--format=%i"], seconds=0.5) is None
+    assert slurm_command.ask(["squeue", "--me", "--format=%i"], seconds=0.5) is None
     assert sum(call.startswith("sbatch") for call in made.site.run("fakeslurm", "calls").splitlines()) == 2
 
 
@@ -108,17 +108,17 @@ def test_a_preemption_without_the_jobs_own_signal(bench: Make) -> None:
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("Socket timed out on send/recv operation", submit.Busy),
-        ("Unable to contact slurm controller (connect failure)", submit.Busy),
-        ("Slurm temporarily unable to accept job, sleeping and retrying", submit.Busy),
-        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", submit.Full),
-        ("Invalid partition name specified", submit.Refused),
+        ("Socket timed out on send/recv operation", submit_and_cancel.Busy),
+        ("Unable to contact slurm controller (connect failure)", submit_and_cancel.Busy),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", submit_and_cancel.Busy),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", submit_and_cancel.Full),
+        ("Invalid partition name specified", submit_and_cancel.Refused),
     ],
 )
-def test_what_may_work_later_is_told_from_what_never_will(bench: Make, said: str, kind: type[submit.Refused]) -> None:
+def test_what_may_work_later_is_told_from_what_never_will(bench: Make, said: str, kind: type[submit_and_cancel.Refused]) -> None:
     made = bench()
     made.site.run("fakeslurm", "refuse", said)
-    with pytest.raises(submit.Refused, match=re.escape(said)) as refused:
+    with pytest.raises(submit_and_cancel.Refused, match=re.escape(said)) as refused:
         made.submit()
     assert type(refused.value) is kind
 
@@ -127,8 +127,8 @@ def test_a_controller_that_is_down_is_busy(bench: Make) -> None:
     made = bench()
     id = made.submit()
     with made.site.controller_down():
-        for ask in (made.submit, lambda: submit.release(id), lambda: submit.cancel([id])):
-            with pytest.raises(submit.Busy):
+        for ask in (made.submit, lambda: submit_and_cancel.release(id), lambda: submit_and_cancel.cancel([id])):
+            with pytest.raises(submit_and_cancel.Busy):
                 ask()
 
 
@@ -137,13 +137,13 @@ def test_every_task_in_the_queue_counts_against_the_limit(bench: Make) -> None:
     made.submit("--seconds=60")
     made.wait("start")
     made.submit("--seconds=60", array=(0, 11))
-    assert queue.count() == 13
-    assert limits.limits("low").queued == 13
-    assert queue.nodes("low") == {"node1", "node2", "node3"}
+    assert slurm_queue.count() == 13
+    assert site_limits.limits("low").queued == 13
+    assert slurm_queue.nodes("low") == {"node1", "node2", "node3"}
 
 
 def test_what_run_py_has_set_for_itself_reaches_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("HYDRA_OTHER", "1")
-    assert "HYDRA_FULL_ERROR" not in command.environment()
-    assert "HYDRA_OTHER" in command.environment()
+    assert "HYDRA_FULL_ERROR" not in slurm_command.environment()
+    assert "HYDRA_OTHER" in slurm_command.environment()

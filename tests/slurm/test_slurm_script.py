@@ -1,12 +1,15 @@
 """The text of sbatch scripts is what leaves the program: golden. A file that is deleted is written anew."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm.script import script
+from persona_exp.launch.slurm.sbatch_script import script
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = "/venv/bin/python -m persona_exp.launch.workers /runs/sweeps/a/submissions/0001.json"
@@ -56,3 +59,18 @@ def test_the_script_is_what_it_was(case: str) -> None:
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(UserError, match=r"hydra\.launcher\.timeout is not an option"):
         script("true", folder=Path("logs"), name="a", options={"timeout": 5}, array=None, parallelism=1, dependency=None, environment={})
+
+
+def test_the_logging_of_the_process_stays_as_it_was(tmp_path: Path) -> None:
+    """submitit's import sets up logging anew, unless it is told otherwise: every handler there was is closed."""
+    code = f"""
+import logging
+from pathlib import Path
+from persona_exp.launch.slurm.sbatch_script import script
+handler = logging.FileHandler({str(tmp_path / "log")!r})
+script("true", folder=Path("logs"), name="a", options={{}}, array=None, parallelism=1, dependency=None, environment={{}})
+assert handler.stream is not None
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "SUBMITIT_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.slurm import limits, queue
+from persona_exp.launch.slurm import site_limits, slurm_accounting
 from tests.slurm.site import TESTBED, Site, testbed_site
 from tests.slurm.test_slurm_contract import Bench
 
@@ -34,8 +34,8 @@ def test_a_cluster_without_accounting_beside_another(cluster: Site, other: Site,
     bench = Bench(other, tmp_path)
     id = bench.submit("--requeue", array=(0, 0), signal_delay_s=20)
     bench.wait("start", "parent-0-0")
-    assert queue.history([id]) is None
-    assert limits.limits("low") == limits.Limits(101, None, 80)
+    assert slurm_accounting.history([id]) is None
+    assert site_limits.limits("low") == site_limits.Limits(101, None, 80)
     other.preempt(id)
     # Slurm's TERM comes while the job still counts as running, and again when it ends for its own requeueing.
     last = bench.wait("SIGTERM", "parent-0-0")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from persona_exp.launch.slurm import requeue
-from persona_exp.trial import attempt
+from persona_exp.process_identity import this_job
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 
@@ -33,7 +33,7 @@ def main() -> int:
         signal.signal(number, lambda number, _: got.append(number))
     if asked.blind:
         requeue.history = lambda ids, **_: None
-    job = attempt.job() or {}
+    job = this_job() or {}
     who = "child" if asked.is_child else "parent"
     name = f"{who}-{job.get('task_id')}-{job.get('restarts')}" if job.get("task_id") is not None else f"{who}-{job.get('restarts')}"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from persona_exp.teacher.openai import OpenAI
-from persona_exp.teacher.request import Request, Voice
+from persona_exp.teacher.openai_teacher import Backoff, OpenAITeacher
+from persona_exp.teacher.teacher_interface import Request, Voice
 from tests.loopback import Server
 
 KEY = "sk-loopback-0123456789abcdef"
@@ -28,10 +28,10 @@ def server(monkeypatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def teacher(server) -> Callable[..., OpenAI]:
+def teacher(server) -> Callable[..., OpenAITeacher]:
     """`teacher(retries=2)`: a client of that server which hardly waits."""
-    quick = {"timeout_seconds": 5.0, "retries": 3, "backoff_seconds": 0.001, "longest_wait_seconds": 0.05, "max_output_tokens": 50}
-    return lambda **more: OpenAI("test-model", server.url, **{**quick, **more})
+    quick = {"timeout_seconds": 5.0, "retries": 3, "backoff": Backoff(0.001, 0.05), "max_output_tokens": 50}
+    return lambda **more: OpenAITeacher("test-model", server.url, **{**quick, **more})
 
 
 @pytest.fixture

@@ -22,15 +22,26 @@ def of_tensorboard(folder: Path) -> Curves:
     return {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def of_wandb(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
+def hyperparameters_of_tensorboard(folder: Path) -> dict[str, Any]:
+    """Those of the run's own line in the table."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    data = HParamsPluginData.FromString(events.summary_metadata["_hparams_/session_start_info"].plugin_data.content)
+    return {key: getattr(value, str(value.WhichOneof("kind"))) for key, value in data.session_start_info.hparams.items()}
+
+
+def of_wandb(folder: Path, kind: str = "*run") -> tuple[Any, list[dict[str, Any]]]:
     """The one run that is described below `folder` and its lines of history, once wandb's own process has written its end."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    deadline, records = time.monotonic() + 60, list[Any]()
+    deadline, records = time.monotonic() + 300, list[Any]()
     while not any(one.WhichOneof("record_type") == "exit" for one in records):
         assert time.monotonic() < deadline, f"no run has ended in {folder}"
         time.sleep(0.02)
-        records = [Record.FromString(one) for path in folder.glob("wandb/*run-*-*/*.wandb") for one in _records(path.read_bytes())]
+        records = [Record.FromString(one) for path in folder.glob(f"wandb/{kind}-*-*/*.wandb") for one in _records(path.read_bytes())]
     (run,) = [one.run for one in records if one.WhichOneof("record_type") == "run"]
     lines = [one.history for one in records if one.WhichOneof("record_type") == "history"]
     return run, [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in line.item} for line in lines]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_exp.errors import UserError
-from persona_exp.training import checkpoint, disk
+from persona_exp.training import checkpoint, checkpoint_disk_space
+from persona_exp.training.checkpoint_manifest import MANIFEST, damage
 
 
 def staged(folder, content=b"weights", name="adapter.safetensors"):
@@ -62,12 +63,12 @@ def test_only_the_last_are_kept(tmp_path):
         lambda c: (c / "adapter.safetensors").write_bytes(b"weightt"),
         lambda c: (c / "nested" / "state.json").write_text("{ }"),
         lambda c: (c / "more").write_text("x"),
-        lambda c: (c / checkpoint.MANIFEST).unlink(),
-        lambda c: (c / checkpoint.MANIFEST).write_text("{"),
-        lambda c: (c / checkpoint.MANIFEST).write_bytes(b"\xff" + (c / checkpoint.MANIFEST).read_bytes()),
-        lambda c: (c / checkpoint.MANIFEST).write_text("[]"),
-        lambda c: (c / checkpoint.MANIFEST).write_text(json.dumps({"step": 9})),
-        lambda c: (c / checkpoint.MANIFEST).write_text((c / checkpoint.MANIFEST).read_text().replace('"step": 2', '"step": 3')),
+        lambda c: (c / MANIFEST).unlink(),
+        lambda c: (c / MANIFEST).write_text("{"),
+        lambda c: (c / MANIFEST).write_bytes(b"\xff" + (c / MANIFEST).read_bytes()),
+        lambda c: (c / MANIFEST).write_text("[]"),
+        lambda c: (c / MANIFEST).write_text(json.dumps({"step": 9})),
+        lambda c: (c / MANIFEST).write_text((c / MANIFEST).read_text().replace('"step": 2', '"step": 3')),
         lambda c: c.rename(c.with_name("step-00000003")),
     ],
 )
@@ -85,7 +86,7 @@ def test_adopting_copies_verifies_and_sets_the_damaged_aside(tmp_path, caplog):
     (last / "adapter.safetensors").write_bytes(b"")
     adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "0002" / "resumed", expected_step=2)
     assert adopted == tmp_path / "0002" / "resumed" / before.name
-    assert checkpoint.damage(adopted) is None
+    assert damage(adopted) is None
     assert sorted(path.name for path in (tmp_path / "0001").glob("*step-*")) == [f"damaged-{last.name}", before.name]
     assert "adapter.safetensors is not what was saved" in caplog.text
     assert "goes on from step 1" in caplog.text
@@ -101,7 +102,7 @@ def test_a_run_never_begins_anew_in_silence(tmp_path, lost):
     if lost == "removed":
         shutil.rmtree(last)
     else:
-        (last / checkpoint.MANIFEST).unlink()
+        (last / MANIFEST).unlink()
     for _ in range(2):  # The second time, what was damaged has been set aside.
         with pytest.raises(UserError, match=r"No whole checkpoint of abc123 .*`persona-exp retry abc123 --from-scratch`"):
             checkpoint.adopt(
@@ -113,7 +114,7 @@ def test_what_was_adopted_outlives_its_source(tmp_path):
     source = save(tmp_path / "0001", 2)
     adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=2)
     shutil.rmtree(source)
-    assert checkpoint.damage(adopted) is None
+    assert damage(adopted) is None
 
 
 def test_a_checkpoint_that_vanishes_while_it_is_copied_is_not_called_damaged(tmp_path, monkeypatch, caplog):
@@ -140,7 +141,7 @@ def test_where_links_cannot_be_made_files_are_copied(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     adopted = checkpoint.adopt([tmp_path / "0001"], tmp_path / "resumed", expected_step=1)
-    assert checkpoint.damage(adopted) is None
+    assert damage(adopted) is None
     assert (adopted / "adapter.safetensors").stat().st_ino != (source / "adapter.safetensors").stat().st_ino
 
 
@@ -189,7 +190,7 @@ def test_saving_a_step_again_leaves_the_first(tmp_path):
     again = checkpoint.save(staged(tmp_path / ".staging" / "checkpoint-3", b"later"), tmp_path, step=3, keep=2)
     assert again == first
     assert (first / "adapter.safetensors").read_bytes() == b"weights"
-    assert checkpoint.damage(first) is None
+    assert damage(first) is None
     assert not list((tmp_path / ".staging").iterdir())
 
 
@@ -199,32 +200,34 @@ def test_a_full_disk_leaves_the_one_before_and_no_staging(tmp_path, monkeypatch)
     def full(path):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(checkpoint.files, "sync", full)
-    with pytest.raises(disk.DiskFull, match="the quota is used up") as refusal:
+    monkeypatch.setattr(checkpoint.atomic_files, "sync", full)
+    with pytest.raises(checkpoint_disk_space.DiskFull, match="the quota is used up") as refusal:
         save(tmp_path, 2)
     assert refusal.value.errno == errno.EDQUOT
     assert isinstance(refusal.value, UserError)
-    assert checkpoint.damage(before) is None
+    assert damage(before) is None
     assert not list((tmp_path / ".staging").iterdir())
     assert not list(tmp_path.glob("step-*2"))
 
 
 def test_room_is_asked_for_in_gigabytes(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10e9, 9e9, 1e9))
-    disk.require(tmp_path, int(9e8), "a checkpoint")
-    with pytest.raises(disk.DiskFull, match=r"for a checkpoint 1.25 GB are needed and 1 GB are free; make room") as refusal:
-        disk.require(tmp_path, int(1.25e9), "a checkpoint")
+    checkpoint_disk_space.require(tmp_path, int(9e8), "a checkpoint")
+    with pytest.raises(
+        checkpoint_disk_space.DiskFull, match=r"for a checkpoint 1.25 GB are needed and 1 GB are free; make room"
+    ) as refusal:
+        checkpoint_disk_space.require(tmp_path, int(1.25e9), "a checkpoint")
     assert refusal.value.errno == errno.ENOSPC
     assert "\n" not in str(refusal.value)
 
 
 def test_other_faults_are_not_taken_for_a_full_disk(tmp_path):
-    assert disk.explain(PermissionError(errno.EACCES, "no"), tmp_path, "a checkpoint") is None
-    assert disk.explain(RuntimeError("shape"), tmp_path, "a checkpoint") is None
+    assert checkpoint_disk_space.explain(PermissionError(errno.EACCES, "no"), tmp_path, "a checkpoint") is None
+    assert checkpoint_disk_space.explain(RuntimeError("shape"), tmp_path, "a checkpoint") is None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_save_cut_short_leaves_nothing_that_looks_whole(tmp_path):
+def test_a_save_cut_short_leaves_nothing_that_seems_whole(tmp_path):
     staged(tmp_path / ".staging" / "checkpoint-3")
     assert adopted([tmp_path], tmp_path / "copy") is None
 
@@ -234,9 +237,9 @@ def test_a_save_cut_short_leaves_nothing_that_looks_whole(tmp_path):
 def test_any_flipped_bit_is_seen(tmp_path_factory, content, data):
     root = tmp_path_factory.mktemp("bits")
     folder = checkpoint.save(staged(root / ".staging" / "checkpoint-1", content), root, step=1, keep=1)
-    assert checkpoint.damage(folder) is None
+    assert damage(folder) is None
     bit = data.draw(st.integers(0, len(content) * 8 - 1))
     flipped = bytearray(content)
     flipped[bit // 8] ^= 1 << bit % 8
     (folder / "adapter.safetensors").write_bytes(bytes(flipped))
-    assert "not what was saved" in checkpoint.damage(folder)
+    assert "not what was saved" in damage(folder)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from persona_exp.config.schema import Config
-from persona_exp.trial import verification
+from persona_exp.dataset import dataset_card
+from persona_exp.trial import seal_verification, token_cache
 from persona_exp.trial.seal import Sealed, seal
 from tests.things import THINGS
 
@@ -19,8 +20,20 @@ from tests.things import THINGS
 @pytest.fixture(autouse=True)
 def _nothing_verified_before():
     """A child verifies once a process; here every test is one."""
-    for known in (verification._digest_of_code, verification._digest_of_data, verification._digest_of_model):
+    for known in (seal_verification._digest_of_code, seal_verification._digest_of_data, seal_verification._digest_of_model):
         known.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _tokens_are_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealing makes them in a process of its own, which would import torch anew for each test; test_token_cache.py has one that does."""
+    monkeypatch.setattr(token_cache, "make_in_child", lambda wanted: [token_cache.make(one) for one in wanted])
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_of_the_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here reads it, and drawing one takes longer than making the novel's dataset."""
+    monkeypatch.setattr(dataset_card, "plot_mix", lambda mix, path: path.touch())
 
 
 @pytest.fixture
@@ -53,10 +66,17 @@ def novel(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(config: Callable[..., Config], runs: Path, novel: Path, one_copy_of_the_code: None) -> Callable[..., Config]:
     """`tiny("lora.r=4")`: two steps of the tiny model on the novel, measured on next to nothing."""
-    given = ("corpus=novels", f"corpus.dir={novel.parent}", "corpus.books=[lamp.txt]", "data.split=chapter", "persona.name=Ada")
+    given = ("corpus=novels", "corpus.dir=.", "corpus.books=[lamp.txt]", "data.split=chapter", "persona.name=Ada")
     given += ("data.validation_fraction=0", "data.test_fraction=0.3", "model=tiny", "train.max_steps=2", "optim.effective_batch_size=2")
-    given += ("evaluation.likelihood_items=2", "evaluation.generated_items=1", "evaluation.max_new_tokens=2", f"runs={runs}")
-    return lambda *overrides: config(*given, *overrides)
+    given += ("evaluation.likelihood_items=2", "evaluation.generated_items=1", "evaluation.max_new_tokens=2")
+
+    def made(*overrides: str) -> Config:
+        # The folders come afterwards: what is the same in all tests is composed once.
+        composed = config(*given, *overrides)
+        own = any(one.startswith("runs=") for one in overrides)
+        return replace(composed, corpus=replace(composed.corpus, dir=str(novel.parent)), runs=composed.runs if own else str(runs))
+
+    return made
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ change a trial's result as far as mathematics goes, and stays out of its identit
 
 from dataclasses import dataclass, field, replace
 
-from persona_exp.config.alone import base_is_its_own
-from persona_exp.config.checks import between
+from persona_exp.config.range_checks import between
 from persona_exp.config.schema.bundle import Bundle
 from persona_exp.config.schema.cluster import Cluster
 from persona_exp.config.schema.corpus import Corpus
@@ -51,7 +50,7 @@ class Config:
 
     def __post_init__(self) -> None:
         between("seed", self.seed, 0, 2**32 - 1)
-        own = base_is_its_own(self.method.name, self.model.attention)
+        own = self.own_base_reason
         if self.engine.name == "fused" and own:
             # Replaced, not changed: a sweep's trials share their groups.
             self.engine = replace(self.engine, name="sft")
@@ -59,5 +58,24 @@ class Config:
             why = own or "engine=sft has one rate for all weights"
             raise UserError(f"optim.loraplus_lr_ratio={self.optim.loraplus_lr_ratio:g} needs engine=fused: {why}.")
         if self.engine.name == "sft" and self.method.name != "none" and self.train.eval_steps is not None:
-            why = own or "engine=sft looks at nothing before the end"
+            why = own or "engine=sft computes no validation loss"
             raise UserError(f"train.eval_steps={self.train.eval_steps} needs engine=fused: {why}.")
+        if self.engine.name == "sft" and self.method.name != "none" and self.train.stop_at_step is not None:
+            why = own or "engine=sft ends at its last step alone"
+            raise UserError(f"train.stop_at_step={self.train.stop_at_step} needs engine=fused: {why}.")
+        if self.engine.name == "sft" and self.method.name in ("lora", "qlora") and self.lora.init_from is not None:
+            raise UserError(f"lora.init_from={self.lora.init_from} needs engine=fused: {own or 'engine=sft begins anew'}.")
+        if self.engine.name == "fused" and self.method.name != "none" and self.train.router_aux_loss:
+            raise UserError("train.router_aux_loss=true needs engine=sft: rows of engine=fused are no batches to balance.")
+        warmup, steps = self.optim.warmup_steps, self.train.max_steps
+        if self.method.name != "none" and warmup is not None and steps is not None and warmup >= steps:
+            raise UserError(f"optim.warmup_steps={warmup} is not below train.max_steps={steps}: lower it, or train longer.")
+
+    @property
+    def own_base_reason(self) -> str | None:
+        """Why the trial cannot share a base model, whichever engine is asked for; None where it can."""
+        if self.method.name == "full":
+            return "method=full changes the base model"
+        if self.model.attention == "eager":
+            return "model.attention=eager is not computed for several trials at once"
+        return None

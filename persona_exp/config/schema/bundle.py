@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from persona_exp.config.checks import positive
-from persona_exp.config.schema.outside import outside
+from persona_exp.config.range_checks import positive
+from persona_exp.config.schema.outside_identity import outside
 
 
 @dataclass

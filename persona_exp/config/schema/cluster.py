@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from persona_exp.config.checks import at_least, one_of, positive
+from persona_exp.config.range_checks import at_least, one_of, positive
 from persona_exp.errors import UserError
 
 
@@ -13,11 +13,11 @@ class Cluster:
     """What a machine or a Slurm site offers. No part of it can change a trial's mathematics, so none is in its identity.
 
     `threads` is the number of CPU threads a trial computes with (null: all cores). From `partition` to `setup` the settings are what
-    hydra.launcher takes for this site unless told otherwise, under submitit's names; `setup` are shell lines run before a job's Python
+    hydra.launcher takes for this site unless they are set there, under submitit's names; `setup` are shell lines run before a job's Python
     (modules, Apptainer). `gpus_per_node` may carry a type, as in a100:1. `keeper_partition` is where a sweep's last, GPU-less job runs
     (null: `partition`).
 
-    `stage` names what is copied to the node-local folder `scratch` once per node: model, environment. `gpu_memory_gb` is told where
+    `stage` names what is copied to the node-local folder `scratch` once per node: model, environment. `gpu_memory_gb` is given where
     Slurm cannot tell it. A trial's attempt counts a heartbeat every `heartbeat_seconds`; it is believed dead when the count stands still
     for `lease_seconds`. `hours_per_trial` is your own estimate, for when no earlier run allows one; a sweep that is expected to take more
     than `budget_gpu_hours` is refused.

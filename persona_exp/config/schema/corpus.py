@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from persona_exp.config.checks import between, one_of
+from persona_exp.config.range_checks import between, one_of
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Corpus:
 
     `dir` is a folder, "bundled:NAME" for a collection that comes with the package, or null to download the books in `gutenberg`.
     No teacher ever sees a book of `holdout`. `speakers` names a CSV file in `dir` that says by hand who speaks, `cast` one that lists the
-    characters (null: both told from the text). `attribution` is `rules`, or `teacher` for a language model's word on who speaks.
+    characters (null: both found in the text). `attribution` is `rules`, or `teacher` for a language model's word on who speaks.
     Speech of which that is less sure than `min_confidence` is not trained on.
     """
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from persona_exp.config.checks import at_least, between, one_of, positive
+from persona_exp.config.range_checks import at_least, between, one_of, positive
 from persona_exp.errors import UserError
 
-# The kinds of examples, as dataset.example lists them.
+# The kinds of examples, as dataset.training_example lists them.
 MIX_KINDS = ("dialogue", "narrative", "qa", "transformed", "hypothetical", "contrast", "general", "identity")
 
 
@@ -13,7 +13,7 @@ MIX_KINDS = ("dialogue", "narrative", "qa", "transformed", "hypothetical", "cont
 class Mix:
     """Weight of each kind of example: 1 takes all that there are, 0.5 half, 0 none, 2 each twice.
 
-    `books` (file names without their ending) and `personas` weigh what comes from one source, 1 unless told otherwise: an example's
+    `books` (file names without their ending) and `personas` weigh what comes from one source, 1 unless set: an example's
     weight is the product of its three.
     """
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from persona_exp.config.checks import one_of
+from persona_exp.config.range_checks import one_of
 
 
 @dataclass

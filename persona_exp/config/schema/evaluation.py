@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
-from persona_exp.config.checks import at_least, one_of, positive
-from persona_exp.config.schema.outside import outside
+from persona_exp.config.range_checks import at_least, one_of, positive
+from persona_exp.config.schema.outside_identity import outside
 
 
 @dataclass
 class Evaluation:
-    """What is measured on which split, and on how many items: fixed caps, stated beside every figure."""
+    """What is measured on which split, and on how many items: fixed caps, stated beside every figure.
+
+    `batch_size` is how many items of a trial go through the model at once on a CPU, where it changes no figure. On a GPU, where it would,
+    it does nothing: batches there are of a size that belongs to how evaluation works.
+    """
 
     split: str = "test"
     likelihood_items: int = 100

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from persona_exp.config.checks import one_of
+from persona_exp.config.range_checks import one_of
 from persona_exp.errors import UserError
 
 
@@ -12,7 +12,7 @@ from persona_exp.errors import UserError
 class Persona:
     """Who speaks. `aliases` are the other names the books use, surname and titles included.
 
-    `pronoun` is he, she or they (null: told from the books). `contexts` say when and in what mood the persona speaks, by book (a file
+    `pronoun` is he, she or they (null: found in the books). `contexts` say when and in what mood the persona speaks, by book (a file
     name without its ending) or book/chapter; data.system_prompt=contextual puts them behind the system prompt. `facts` (occupation,
     home, companion) are what identity questions ask, `evasions` the persona's ways of not knowing.
     """

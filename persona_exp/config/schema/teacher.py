@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from persona_exp.config.checks import at_least, one_of, positive
-from persona_exp.config.schema.outside import outside
+from persona_exp.config.range_checks import at_least, one_of, positive
+from persona_exp.config.schema.outside_identity import outside
 from persona_exp.errors import UserError
 
 

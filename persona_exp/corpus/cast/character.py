@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 NARRATOR = "the narrator"
+# In the place of an index into the cast: none of it.
+NOBODY = -1
 
 
 @dataclass(frozen=True)

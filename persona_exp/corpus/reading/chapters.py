@@ -1,4 +1,4 @@
-"""Where a book's chapters begin and end, told by its headings."""
+"""Where a book's chapters begin and end, by its headings."""
 
 import re
 from collections.abc import Mapping
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from persona_exp.corpus.reading.headings import CONTAINER_WORD, Block, blocks, heading_kind, number_of
-
-# These were at home here; what looks for blocks and headings may go on asking for them here.
-__all__ = ["Block", "Chapter", "Found", "blocks", "find_chapters", "find_headed", "heading_kind"]
 
 SENTENCE_END = re.compile(r"[.!?:;—…”\"'’)\]]$")
 MIN_FRONT_WORDS = 300
@@ -31,7 +28,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Found:
+class HeadedChapter:
     """A chapter, and where its heading begins."""
 
     heading: int
@@ -39,7 +36,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ClassifiedBlock:
     """A block, what sort of heading it is, and the level that its file gives it as a heading (None: none)."""
 
     block: Block
@@ -48,19 +45,19 @@ class Piece:
 
 
 def find_chapters(text: str, levels: Mapping[int, int] | None = None) -> tuple[Chapter, ...]:
-    """The chapters of a book. A text without headings is one chapter; contents lists and front matter belong to none.
+    """Return the chapters of a book. A text without headings is one chapter; contents lists and front matter belong to none.
 
     `levels` are the levels of headings that the file marks as such, by where they begin. The strongest sort of heading that occurs
     twice makes the chapters ("Chapter I", then "I. A Title", then "I.", then headings marked in the file, then parts, then titles in
     capitals); a weaker one inside a chapter is only a break between scenes.
     """
-    return tuple(found.chapter for found in find_headed(text, levels))
+    return tuple(found.chapter for found in find_headed_chapters(text, levels))
 
 
-def find_headed(text: str, levels: Mapping[int, int] | None = None) -> list[Found]:
-    """`find_chapters`, with the places of the headings."""
+def find_headed_chapters(text: str, levels: Mapping[int, int] | None = None) -> list[HeadedChapter]:
+    """Return what `find_chapters` does, with the places of the headings."""
     levels = levels or {}
-    pieces = [Piece(block, heading_kind(block.text), levels.get(block.start)) for block in blocks(text)]
+    pieces = [ClassifiedBlock(block, heading_kind(block.text), levels.get(block.start)) for block in blocks(text)]
     for kind in ("chapter", "numbered", "bare"):
         # In a file that marks headings, those are the chapters' where there are some of this kind.
         for marked in (True, False) if levels else (False,):
@@ -80,17 +77,17 @@ def find_headed(text: str, levels: Mapping[int, int] | None = None) -> list[Foun
     body = [piece for piece in pieces if piece.kind is None and piece.level is None]
     # A title alone in its block at the top is not a paragraph of the story.
     first = body[1] if len(body) > 1 and not _ends_sentence(body[0].block) else body[0] if body else None
-    return [Found(first.block.start, Chapter("", first.block.start, body[-1].block.end))] if first else []
+    return [HeadedChapter(first.block.start, Chapter("", first.block.start, body[-1].block.end))] if first else []
 
 
-def _head_parts(pieces: list[Piece], starts: list[int], level: int) -> bool:
-    """Whether most of the headings at `starts` are parts': a deeper heading comes before any prose."""
+def _head_parts(pieces: list[ClassifiedBlock], starts: list[int], level: int) -> bool:
+    """Return whether most of the headings at `starts` are parts': a deeper heading comes before any prose."""
     following = [pieces[place + 1].level for place in starts if place + 1 < len(pieces)]
     return 2 * sum(deeper is not None and deeper > level for deeper in following) > len(starts)
 
 
-def _in_sequence(pieces: list[Piece], starts: list[int]) -> list[int]:
-    """Of the numbered headings at `starts` those whose numbers count on, or begin anew at one."""
+def _in_sequence(pieces: list[ClassifiedBlock], starts: list[int]) -> list[int]:
+    """Return those of the numbered headings at `starts` whose numbers count on, or begin anew at one."""
     kept: list[int] = []
     last = 0
     for place in starts:
@@ -101,25 +98,25 @@ def _in_sequence(pieces: list[Piece], starts: list[int]) -> list[int]:
     return kept
 
 
-def _are_long(text: str, found: list[Found]) -> bool:
+def _are_long(text: str, found: list[HeadedChapter]) -> bool:
     if sum(len(text[one.chapter.start : one.chapter.end].split()) for one in found) < MIN_CAPITALS_WORDS * len(found):
         return False
     return median(one.chapter.end - one.chapter.start for one in found) > 5 * MIN_CAPITALS_WORDS
 
 
-def _chapters_at(pieces: list[Piece], starts: list[int], kind: str) -> list[Found]:
-    """The chapters that begin at the headings `starts`, and at a prologue or an epilogue; fewer than two `starts`: none."""
+def _chapters_at(pieces: list[ClassifiedBlock], starts: list[int], kind: str) -> list[HeadedChapter]:
+    """Return the chapters that begin at the headings `starts`, and at a prologue or an epilogue; fewer than two `starts`: none."""
     if len(starts) < 2:
         return []
     own = set(starts)
     named = [place for place, piece in enumerate(pieces) if piece.kind == "named" and place not in own]
     starts = sorted([*starts, *named])
     shallow = min((level for place in own if (level := pieces[place].level) is not None), default=0)
-    found: list[Found] = []
+    found: list[HeadedChapter] = []
     chapters = 0
     front = [piece.block for piece in _prose(pieces[: starts[0]]) if _ends_sentence(piece.block)]
     if sum(len(block.text.split()) for block in front) >= MIN_FRONT_WORDS:
-        found.append(Found(front[0].start, Chapter("", front[0].start, front[-1].end)))
+        found.append(HeadedChapter(front[0].start, Chapter("", front[0].start, front[-1].end)))
     parts = _Parts(kind, shallow)
     for piece_before in range(starts[0]):
         parts.meet(pieces, piece_before)
@@ -131,17 +128,17 @@ def _chapters_at(pieces: list[Piece], starts: list[int], kind: str) -> list[Foun
         prose = _prose(pieces[begin:stop])
         # A line of the contents list has no prose behind it.
         if any(_ends_sentence(piece.block) for piece in prose):
-            found.append(Found(pieces[place].block.start, Chapter(title, prose[0].block.start, prose[-1].block.end, part)))
+            found.append(HeadedChapter(pieces[place].block.start, Chapter(title, prose[0].block.start, prose[-1].block.end, part)))
             chapters += place in own
         for at in range(begin, after):
             parts.meet(pieces, at)
     return _without_listed(found) if chapters >= 2 else []
 
 
-def _without_listed(found: list[Found]) -> list[Found]:
-    """Without those that have the title of a later chapter and next to no text: the last line of a contents list, and what follows it."""
+def _without_listed(found: list[HeadedChapter]) -> list[HeadedChapter]:
+    """Return `found` without those of next to no text that have a later chapter's title: the last line of a contents list."""
     longest: dict[str, int] = {}
-    kept: list[Found] = []
+    kept: list[HeadedChapter] = []
     for one in reversed(found):
         title, length = one.chapter.title.casefold().strip(" ."), one.chapter.end - one.chapter.start
         if not title or length > LISTED_CHARACTERS or longest.get(title, 0) < 10 * length:
@@ -158,7 +155,7 @@ class _Parts:
         self._shallow = shallow
         self._open: list[tuple[str, str]] = []
 
-    def _is_part(self, pieces: list[Piece], at: int) -> bool:
+    def _is_part(self, pieces: list[ClassifiedBlock], at: int) -> bool:
         if self._kind == "container":
             return False
         piece = pieces[at]
@@ -168,7 +165,7 @@ class _Parts:
             above = sum(other.level == piece.level for other in pieces) > 1
         return piece.kind == "container" or above
 
-    def meet(self, pieces: list[Piece], at: int) -> None:
+    def meet(self, pieces: list[ClassifiedBlock], at: int) -> None:
         """Read on over the piece at `at`: a part's heading ends the part of its sort before it."""
         if not self._is_part(pieces, at):
             return
@@ -183,16 +180,16 @@ class _Parts:
             del self._open[sorts.index(sort) :]
         self._open.append((sort, title))
 
-    def closes(self, pieces: list[Piece], at: int) -> bool:
-        """Whether the piece at `at` ends the chapter before it."""
+    def closes(self, pieces: list[ClassifiedBlock], at: int) -> bool:
+        """Return whether the piece at `at` ends the chapter before it."""
         return self._is_part(pieces, at) or pieces[at].kind in ("contents", "end")
 
     def now(self) -> str:
         return ", ".join(title for _, title in self._open)
 
 
-def _is_part_subtitle(pieces: list[Piece], at: int) -> bool:
-    """Whether a piece names the part whose heading stands before it: one line, followed by a chapter's heading."""
+def _is_part_subtitle(pieces: list[ClassifiedBlock], at: int) -> bool:
+    """Return whether a piece names the part whose heading stands before it: one line, followed by a chapter's heading."""
     text = pieces[at].block.text
     if "\n" in text or len(text) > 80 or pieces[at].kind not in (None, "capitals"):
         return False
@@ -200,8 +197,8 @@ def _is_part_subtitle(pieces: list[Piece], at: int) -> bool:
     return following not in (None, "capitals", "rule") or _is_title_case(text)
 
 
-def _title(pieces: list[Piece], place: int, after: int) -> tuple[str, int]:
-    """A chapter's title, from its heading at `place` and a line below it, and where its body begins."""
+def _title(pieces: list[ClassifiedBlock], place: int, after: int) -> tuple[str, int]:
+    """Return a chapter's title, from its heading at `place` and a line below it, and where its body begins."""
     heading = pieces[place]
     title = " ".join(heading.block.text.split())
     is_whole = "\n" in heading.block.text or heading.kind in ("numbered", "named", "capitals", None)
@@ -210,7 +207,7 @@ def _title(pieces: list[Piece], place: int, after: int) -> tuple[str, int]:
     return title, place + 1
 
 
-def _prose(pieces: list[Piece]) -> list[Piece]:
+def _prose(pieces: list[ClassifiedBlock]) -> list[ClassifiedBlock]:
     return [piece for piece in pieces if piece.kind is None]
 
 
@@ -218,7 +215,7 @@ def _ends_sentence(block: Block) -> bool:
     return SENTENCE_END.search(block.text[-2:]) is not None
 
 
-def _is_subtitle(piece: Piece, title: str) -> bool:
+def _is_subtitle(piece: ClassifiedBlock, title: str) -> bool:
     text = piece.block.text
     if piece.kind not in (None, "capitals") or "\n" in text or len(text) > 80:
         return False
@@ -229,6 +226,6 @@ def _is_subtitle(piece: Piece, title: str) -> bool:
 
 
 def _is_title_case(text: str) -> bool:
-    """Whether all longer words begin with a capital."""
+    """Return whether all longer words begin with a capital."""
     words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 3]
     return len(words) >= 2 and all(word[0].isupper() for word in words)

@@ -1,4 +1,4 @@
-"""What a heading looks like: "CHAPTER I", "Book the First", "IV.", "I. A TITLE", "PROLOGUE", a line of stars."""
+"""Headings, their kinds and numbers: "CHAPTER I", "Book the First", "IV.", "I. A TITLE", "PROLOGUE", a line of stars."""
 
 import re
 from collections.abc import Iterator
@@ -36,6 +36,8 @@ END = re.compile(rf"(?:finis|the\s{{1,9}}end|(?:the\s{{1,9}})?{VOLUME_END})[.!]?
 CONTENTS = re.compile(r"(?:table\s{1,9}of\s{1,9})?contents[.:]?", re.IGNORECASE)
 RULE = re.compile(r"[\s*·•~=_#—-]+")
 MAX_HEADING = 300
+BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+FILLED = re.compile(r"\S")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Block:
 
 
 def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
-    """The blocks of `text[start:end]` in order."""
+    """Return the blocks of `text[start:end]` in order."""
     end = len(text) if end is None else end
     begin = _filled(text, start, end)
     while begin < end:
@@ -59,17 +61,13 @@ def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]
         begin = _filled(text, gap.end(), end) if gap else end
 
 
-BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
-FILLED = re.compile(r"\S")
-
-
 def _filled(text: str, start: int, end: int) -> int:
     found = FILLED.search(text, start, end)
     return found.start() if found else end
 
 
 def heading_kind(block: str) -> str | None:
-    """What sort of heading a block is: chapter, container, numbered, bare, named, capitals, rule, end, contents; None for prose."""
+    """Return what sort of heading a block is: chapter, container, numbered, bare, named, capitals, rule, end, contents; None for prose."""
     if len(block) > MAX_HEADING and not RULE.match(block):
         return None
     if RULE.fullmatch(block):
@@ -95,13 +93,13 @@ def heading_kind(block: str) -> str | None:
 
 
 def _is_title(rest: str) -> bool:
-    """Whether what follows "Chapter I" is a title, not the rest of a sentence ("Part one of my plan was done.")."""
+    """Return whether what follows "Chapter I" is a title, not the rest of a sentence ("Part one of my plan was done.")."""
     rest = rest.strip(" \t\n")
     return not rest or not rest[0].islower()
 
 
 def number_of(heading: str) -> int | None:
-    """The number that a numbered or bare heading begins with."""
+    """Return the number that a numbered or bare heading begins with."""
     match = NUMBERED.fullmatch(heading) or BARE.fullmatch(heading)
     if match is None:
         return None
@@ -112,6 +110,6 @@ def number_of(heading: str) -> int | None:
 
 
 def heading_has_title(heading: str) -> bool:
-    """Whether a chapter's heading says more than its number."""
+    """Return whether a chapter's heading says more than its number."""
     match = CHAPTER.fullmatch(heading)
     return match is not None and bool(match["rest"].strip(" .:—-"))

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from persona_exp.launch.slurm.command import ask
-from persona_exp.launch.slurm.queue import history
-from persona_exp.trial.attempt import job as this_job
+from persona_exp.launch.slurm.slurm_accounting import history
+from persona_exp.launch.slurm.slurm_command import ask
+from persona_exp.process_identity import this_job
 
 # Words of scontrol for a job that ended for a reason of its own, while its processes still run.
 _NOT_A_PERSON = ("TimeLimit", "NodeDown", "NonZeroExitCode", "RaisedSignal", "OutOfMemory", "BootFail", "DeadLine", "NodeFail")
@@ -26,7 +26,7 @@ exit 0"""
 
 
 def cancelled_by_user() -> bool:
-    """Whether a person has cancelled this job; False when that cannot be told.
+    """Return whether a person has cancelled this job; False when that is not known.
 
     While its processes still run, Slurm shows a cancelled job as COMPLETING and hides the rest, and so it does with one that was requeued,
     preempted or out of time: those have one more restart, a preemption whose grace is over, or a reason.
@@ -73,7 +73,7 @@ def _label(job: dict[str, Any]) -> str:
 
 
 def _shown(label: str) -> dict[str, str] | None:
-    """What Slurm shows of a job, under scontrol's names; by squeue where a compute node has no scontrol."""
+    """Return what Slurm shows of a job, under scontrol's names; by squeue where a compute node has no scontrol."""
     answer = ask(["scontrol", "show", "job", label, "--oneliner"], seconds=_SECONDS, epoch=True)
     if answer is not None:
         return dict(_FIELD.findall(answer.out)) if answer.code == 0 else None
@@ -86,14 +86,14 @@ def _shown(label: str) -> dict[str, str] | None:
 
 
 def _accounted(job: dict[str, Any]) -> str | None:
-    """The state of this very run in the accounting, once it has ended there; None without accounting, or while it is behind."""
+    """Return the state of this very run in the accounting, once it has ended there; None without accounting, or while it is behind."""
     runs = [run for run in history([_label(job)], seconds=_SECONDS) or () if run.id == job["id"] and run.name == job["name"]]
     last = runs[-1].state if runs else None
     return None if last in (None, "RUNNING", "PENDING", "COMPLETING", "SUSPENDED") else last
 
 
 def _grace_is_over(shown: dict[str, str]) -> bool:
-    """Whether a preempted job was left the whole of its grace; a person may still cancel it before."""
+    """Return whether a preempted job was left the whole of its grace; a person may still cancel it before."""
     preempted, ended = shown.get("PreemptTime", ""), shown.get("EndTime", "")
     if not preempted.isdigit() or not ended.isdigit():
         return False

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.launch.sweeps.canary import hold_if_it_never_began
-from persona_exp.launch.sweeps.submission import read
-from persona_exp.launch.workers.child import Child
-from persona_exp.launch.workers.departure import go_elsewhere
-from persona_exp.launch.workers.saying import say
-from persona_exp.launch.workers.work import of_seals, of_submission
-from persona_exp.launch.workers.worker import INTERRUPTED, Worker
-from persona_exp.process import die_with_parent
-from persona_exp.trial.attempt import node
+from persona_exp.launch.sweeps.canary_trial import hold_if_it_never_began
+from persona_exp.launch.sweeps.submission_record import read
+from persona_exp.launch.workers.output_relay import print_line
+from persona_exp.launch.workers.training_process import TrainingProcess
+from persona_exp.launch.workers.worker_loop import INTERRUPTED, Worker
+from persona_exp.launch.workers.worker_requeue import requeue_away_from_failed_node
+from persona_exp.launch.workers.worker_tasks import tasks_of_seals, tasks_of_submission
+from persona_exp.process_identity import node_name
+from persona_exp.process_signals import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The worker's command; its exit code."""
+    """Run the worker's command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m persona_exp.launch.workers", description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("submission", nargs="?", type=Path, help="runs/sweeps/NAME/submissions/NUMBER.json")
     parser.add_argument("--seal", action="append", type=Path, default=[], help="a trial of no sweep, by its seal")
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if (given.submission is None) == (not given.seal):
         parser.error("give a submission or --seal PATH")
-    with Child(gpu=given.gpu, log=not given.seal) as child:
+    with TrainingProcess(gpu=given.gpu, log=not given.seal) as child:
         if given.parent:
             die_with_parent(signal.SIGTERM)
             if os.getppid() != given.parent:
@@ -51,23 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
-def _work(given: argparse.Namespace, child: Child) -> int:
+def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
     if given.seal:
-        return Worker(of_seals(given.seal), child).run()
+        return Worker(tasks_of_seals(given.seal), child).run()
     submission = read(given.submission)
     alone = given.task is not None
     task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
     if task >= len(submission.tasks):
         raise UserError(f"{given.submission} has {len(submission.tasks)} tasks: there is no task {task}.")
-    if go_elsewhere(submission):
-        say(f"{node()} has failed under this sweep before: this job was put back for another node.")
+    if requeue_away_from_failed_node(submission):
+        print_line(f"{node_name()} has failed under this sweep before: this job was put back for another node.")
         return INTERRUPTED
     with_canary = submission.canary and submission.launcher == "slurm"
     canary = with_canary and alone and task == 0
     if with_canary and not canary:
-        hold_if_it_never_began(submission, say)
+        hold_if_it_never_began(submission, print_line)
     quiet: Any = (lambda seal: None) if given.quiet else None
-    return Worker(of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
+    return Worker(tasks_of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
 
 
 if __name__ == "__main__":

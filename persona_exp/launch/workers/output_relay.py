@@ -1,4 +1,4 @@
-"""Where a child's output goes when its worker writes to a terminal or a pipe: to the worker, which hands it on while anybody reads.
+"""The output of a worker and of its training process, which the worker hands on to a terminal or a pipe while anybody reads.
 
 A terminal that is closed, a reader that leaves (`| head`): neither is an error of the child's then. On a terminal the child has one of
 its own, of the same size, so that it draws what it would draw on the worker's.
@@ -12,6 +12,15 @@ import termios
 import threading
 import tty
 from types import TracebackType
+
+
+def print_line(line: str) -> None:
+    """Print a line, if anybody still reads."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        # A reader that left (`| head`) is no reason to stop.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Outlet:
@@ -49,16 +58,16 @@ class Outlet:
         self.stdout = self.stderr = None
 
     def resize(self) -> None:
-        """Tell the child's terminal the size of the worker's."""
+        """Give the child's terminal the size of the worker's."""
         for master, own in self._sizes:
             try:
                 fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(own, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0)))
             except OSError:
-                # Gone, with whoever looked at it.
+                # Gone, with its reader.
                 continue
 
     def _open(self, descriptor: int) -> int:
-        """The child's end of a new pipe or terminal that is pumped to `descriptor`."""
+        """Return the child's end of a new pipe or terminal that is pumped to `descriptor`."""
         if os.isatty(descriptor):
             self.terminal = True
             mine, its = os.openpty()
@@ -74,7 +83,7 @@ class Outlet:
 
 
 def _status(descriptor: int) -> os.stat_result | None:
-    """Of a terminal, a pipe or a socket; None for what cannot be taken away, such as a file."""
+    """Return the status of a terminal, a pipe or a socket; None for what cannot be taken away, such as a file."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -83,7 +92,7 @@ def _status(descriptor: int) -> os.stat_result | None:
 
 
 def _pump(source: int, end: int) -> None:
-    """Hand on what the child writes for as long as somebody reads it, and read on when nobody does."""
+    """Hand on what the child writes for as long as anybody reads it, and read on when nobody does."""
     heard = True
     while True:
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 import jinja2
 import jinja2.meta
 
+from persona_exp.atomic_files import digest as value_digest
 from persona_exp.errors import UserError
-from persona_exp.files import digest as value_digest
-from persona_exp.teacher.request import Request
+from persona_exp.teacher.teacher_interface import Request
 
 FOLDER = Path(__file__).parent
 # A changed prompt is a new file: the old one still says what older data was made with.
@@ -28,7 +28,7 @@ Message = dict[str, str]
 
 
 def render(request: Request) -> list[Message]:
-    """The conversation that asks for `request`.
+    """Return the conversation that asks for `request`.
 
     One user turn: many models' templates know no system turn, and what all requests of a persona share comes first, where endpoints
     that keep a prompt's beginning charge less for it.
@@ -40,21 +40,21 @@ def render(request: Request) -> list[Message]:
 
 
 def render_speakers(scene: str, quotes: int, cast: Sequence[str]) -> list[Message]:
-    """The conversation that asks who speaks the `quotes` quotations, numbered [1], [2], … in `scene`."""
+    """Return the conversation that asks who speaks the `quotes` quotations, numbered [1], [2], … in `scene`."""
     text = _environment().get_template(SPEAKERS).render(scene=scene, quotes=quotes, cast=list(cast))
     return [{"role": "user", "content": text.strip()}]
 
 
 @cache
 def digest(*files: str) -> str:
-    """SHA-256 (64 hex digits) over the prompt files named, by default all, and over the parts that they include."""
-    wanted = _with_parts(files or (*FILES.values(), SPEAKERS))
-    return value_digest({name: hashlib.sha256(_source(name).encode()).hexdigest() for name in wanted})
+    """Return the SHA-256 (64 hex digits) over the prompt files named, by default all, and over the parts that they include."""
+    names = _with_parts(files or (*FILES.values(), SPEAKERS))
+    return value_digest({name: hashlib.sha256(_source(name).encode()).hexdigest() for name in names})
 
 
 @cache
 def own_words() -> tuple[str, ...]:
-    """The stretches of all prompts that are the same whatever is asked."""
+    """Return the stretches of all prompts that are the same whatever is asked."""
     pieces: list[str] = []
     for name in _with_parts((*FILES.values(), SPEAKERS)):
         pieces += re.split(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", _source(name), flags=re.DOTALL)
@@ -63,13 +63,13 @@ def own_words() -> tuple[str, ...]:
 
 def _with_parts(files: Sequence[str]) -> list[str]:
     found: list[str] = []
-    waiting = sorted(files)
-    while waiting:
-        name = waiting.pop(0)
+    pending = sorted(files)
+    while pending:
+        name = pending.pop(0)
         if name not in found:
             found.append(name)
             parsed = _environment().parse(_source(name))
-            waiting += sorted(part for part in jinja2.meta.find_referenced_templates(parsed) if part)
+            pending += sorted(part for part in jinja2.meta.find_referenced_templates(parsed) if part)
     return sorted(found)
 
 

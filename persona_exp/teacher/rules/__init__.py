@@ -1,5 +1,5 @@
 """The offline teacher: narration into the first person, questions, reported speech and evasions, by rules."""
 
-from persona_exp.teacher.rules.teacher import Rules
+from persona_exp.teacher.rules.rules_teacher import RULES_IDENTITY, RulesTeacher
 
-__all__ = ["Rules"]
+__all__ = ["RULES_IDENTITY", "RulesTeacher"]

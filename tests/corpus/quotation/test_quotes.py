@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_exp.corpus.quotation.marks import STYLES, find_style
+from persona_exp.corpus.quotation.quotation_marks import STYLES, find_style
 from persona_exp.corpus.quotation.quotes import Quote, find_all_quotes, find_nested, find_quotes
-from persona_exp.corpus.reading.paragraphs import find_paragraphs
+from persona_exp.corpus.reading.paragraphs_and_scenes import find_paragraphs
 
 
 def quotes(text: str) -> list[Quote]:
@@ -231,7 +231,6 @@ def test_what_comes_in_another_scene_changes_nothing_before_it(text: str, more: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("unit", ["'a ", " 'a", "' ", " don't", "“a", "—he said ", "a.' 'B ", '"a ', "“Yes, said he and went\n\n"])
 def test_time_grows_with_the_length(unit: str) -> None:
     def seconds(size: int) -> float:

@@ -2,11 +2,11 @@ import time
 
 import pytest
 
-from persona_exp.corpus.reading.cuts import Cuts
-from persona_exp.corpus.reading.hyphens import join_hyphens
-from persona_exp.corpus.reading.lines import part_paragraphs
-from persona_exp.corpus.reading.markup import clean
-from persona_exp.corpus.reading.notes import strip_notes
+from persona_exp.corpus.reading.footnotes import strip_footnotes
+from persona_exp.corpus.reading.line_end_hyphens import join_hyphens
+from persona_exp.corpus.reading.markup_removal import remove_markup
+from persona_exp.corpus.reading.paragraph_breaks import separate_paragraphs
+from persona_exp.corpus.reading.removed_text import Cuts
 
 
 @pytest.mark.parametrize(
@@ -31,36 +31,36 @@ def test_footnotes_go_with_their_marks() -> None:
         "The bell[1] rang.[*]\n\n[1] It was cast in Delft.\n\n[*] Twice.\n\nThe elders2 came.\n\n2 Heifer is their word.\n\nNo. 2 left.\n"
     )
     cuts = Cuts()
-    assert strip_notes(text, cuts).split("\n\n") == ["The bell rang.", "", "", "The elders came.", "", "No. 2 left.\n"]
+    assert strip_footnotes(text, cuts).split("\n\n") == ["The bell rang.", "", "", "The elders came.", "", "No. 2 left.\n"]
     assert {cut.kind: cut.number for cut in cuts.all()} == {"footnote": 3, "footnote marker": 3}
 
 
 def test_numbers_that_no_note_explains_stay() -> None:
     text = "Engine no7 ran.\n\nPlatform12 was shut.\n"
-    assert strip_notes(text, Cuts()) == text
+    assert strip_footnotes(text, Cuts()) == text
 
 
 def test_transcribers_notes_and_bold_words_go() -> None:
     text = "It *rang* =twice=.\n\n[Transcriber's Note: one word\nwas changed.]\n\nTranscriber’s Notes:\nSpelling kept.\n\nIt fell.\n"
     cuts = Cuts()
-    assert clean(text, cuts).split() == ["It", "rang", "twice.", "It", "fell."]
+    assert remove_markup(text, cuts).split() == ["It", "rang", "twice.", "It", "fell."]
     assert {cut.kind: cut.number for cut in cuts.all()} == {"transcriber's note": 2, "emphasis": 2}
 
 
 def test_scene_breaks_and_blanks_in_names_stay() -> None:
     text = "Mr. ____ came.\n\n* * *\n\n*****\n\na = b\n"
-    assert clean(text) == text
+    assert remove_markup(text) == text
 
 
 def test_paragraphs_that_only_an_indent_parts() -> None:
     text = "".join("    The water rose and\nfell again, and the boat\nswung on its chain.\n" for _ in range(10))
-    assert len(clean(text).strip().split("\n\n")) == 10
+    assert len(remove_markup(text).strip().split("\n\n")) == 10
 
 
 def test_a_line_in_an_unfinished_speech_belongs_to_it() -> None:
     long = "word " * 60
     text = f"{long}end.\n“It was Mr.\nPell who rang, {long}and he left.” “Did he?”\n“He did.”\n{long}end.\n"
-    assert len(part_paragraphs(text).strip().split("\n\n")) == 4
+    assert len(separate_paragraphs(text).strip().split("\n\n")) == 4
 
 
 LINES = [b"tide " * 400_000, b"t" * 2_000_000, b"a" + b" " * 2_000_000 + b"b", b"_a " * 600_000, b"[" * 2_000_000, b"[Page " * 300_000]
@@ -71,7 +71,7 @@ PIECES = [b"." * 2_000_000 + b"a", b"[Illustration" + b"[a]" * 600_000, b"a-\n" 
 @pytest.mark.parametrize("text", [text.decode() for text in LINES + PIECES], ids=range(len(LINES + PIECES)))
 def test_cleaning_takes_time_in_proportion(text: str) -> None:
     start = time.process_time()
-    clean(text)
+    remove_markup(text)
     # Linear: about a second at most here; what looks twice at each place takes hours.
     assert time.process_time() - start < 20
 
@@ -79,4 +79,4 @@ def test_cleaning_takes_time_in_proportion(text: str) -> None:
 def test_a_chapter_number_above_prose_stands_alone_and_above_a_title_does_not() -> None:
     prose = "\n".join(["The water rose and fell again, and the boat swung on its chain."] * 6)
     text = f"CHAPTER I\n{prose}\n\nCHAPTER II\nThe Bell\n\n{prose}\n"
-    assert clean(text) == text.replace("CHAPTER I\n", "CHAPTER I\n\n")
+    assert remove_markup(text) == text.replace("CHAPTER I\n", "CHAPTER I\n\n")

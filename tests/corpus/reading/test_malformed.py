@@ -13,7 +13,8 @@ from tests.corpus.malformed import SPECIAL, make
 ROOT = Path(__file__).parents[3]
 FILES = 240
 GROUPS = 8
-SECONDS = 10
+# It is one or two; what is not linear in the size of these files takes minutes.
+SECONDS = 60
 GIBIBYTE = 1 << 30
 # Reads files one by one in a process of its own; its and its children's peak memory are those of the whole group. Its own is read off
 # VmHWM: ru_maxrss would count the test runner that it was forked from.
@@ -42,7 +43,7 @@ for path in sys.stdin.read().splitlines():
 def test_every_file_ends_soon_with_a_book_or_one_sentence(group: int, tmp_path: Path) -> None:
     paths = list(make(tmp_path, range(group, FILES, GROUPS), seed=7))
     names = "\n".join(str(path) for path in paths)
-    done = subprocess.run([sys.executable, "-c", READ], input=names, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    done = subprocess.run([sys.executable, "-c", READ], input=names, capture_output=True, text=True, cwd=ROOT, timeout=550)
     assert done.returncode == 0, done.stderr[-2000:]
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert [result["path"] for result in results] == [str(path) for path in paths]

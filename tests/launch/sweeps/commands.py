@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from persona_exp.launch.slurm import queue
-from persona_exp.launch.sweeps import submission, wanted
-from persona_exp.trial.attempt import this_process
+from persona_exp.launch.slurm import slurm_queue
+from persona_exp.launch.sweeps import submission_record, trial_set
+from persona_exp.process_identity import this_process
 from tests.conftest import ROOT, environment
 from tests.slurm.site import Site
 
@@ -32,7 +32,7 @@ class Commands:
 
     def run(self, *more: str, **settings: Any) -> tuple[int, str]:
         process = self.start(*more, **settings)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
     @property
@@ -40,8 +40,8 @@ class Commands:
         (folder,) = (self.runs / "sweeps").iterdir()
         return folder
 
-    def submissions(self) -> list[submission.Submission]:
-        return submission.submissions(self.sweep)
+    def submissions(self) -> list[submission_record.Submission]:
+        return submission_record.all_submissions(self.sweep)
 
     def finished(self) -> int:
         return len(list(self.runs.glob("trials/*/adapter/noop.json")))
@@ -52,8 +52,8 @@ class Commands:
     def sbatch_calls(self) -> int:
         return sum(call.startswith("sbatch") for call in self._calls()[self.calls_before :])
 
-    def jobs(self) -> list[queue.Job]:
-        return queue.queued([one.job_name for one in self.submissions()]) or []
+    def jobs(self) -> list[slurm_queue.Job]:
+        return slurm_queue.queued([one.job_name for one in self.submissions()]) or []
 
     def _calls(self) -> list[str]:
         return self.site.run("fakeslurm", "calls").splitlines()
@@ -67,7 +67,7 @@ def repair(commands: Commands) -> None:
 def attempted(commands: Commands, *, host: str | None = None) -> None:
     """An attempt without a last word at every trial: on `host`, or of this living process."""
     process = {**this_process(), **({"host": host} if host else {})}
-    for one in wanted.read(commands.sweep):
+    for one in trial_set.read(commands.sweep):
         path = one.directory(commands.sweep).path / "attempts" / "0001.json"
         record = {"attempt": 1, "status": "running", "seal": one.seal_name, "heartbeat": 3, "heartbeat_seconds": 0.5, **process}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.judgement.failed_nodes import note_failed_node
-from persona_exp.launch.slurm import queue
-from persona_exp.launch.slurm.limits import Limits
-from persona_exp.launch.sweeps.arrays import keeper_script, parts, texts, worker_script
-from persona_exp.launch.sweeps.submission import draft
+from persona_exp.launch.recovery.failed_nodes import note_failed_node
+from persona_exp.launch.slurm import slurm_queue
+from persona_exp.launch.slurm.site_limits import Limits
+from persona_exp.launch.sweeps.job_arrays import keeper_script, sbatch_texts, worker_jobs_of, worker_script
+from persona_exp.launch.sweeps.submission_record import draft
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "dry_run.sbatch"
@@ -49,7 +49,7 @@ def plain(text: str, folder: Path) -> str:
 
 
 def test_the_text_of_a_sweep(tmp_path):
-    found = "\n".join(f"# ---- {name}\n{text}" for name, text in texts(made(tmp_path, 40), SITE))
+    found = "\n".join(f"# ---- {name}\n{text}" for name, text in sbatch_texts(made(tmp_path, 40), SITE))
     assert plain(found, tmp_path) == GOLDEN.read_text()
 
 
@@ -67,7 +67,7 @@ def test_the_text_of_a_sweep(tmp_path):
     ],
 )
 def test_which_jobs_a_sweep_becomes(tmp_path, tasks, canary, site, expected):
-    assert list(parts(made(tmp_path, tasks, canary=canary), site)) == expected
+    assert list(worker_jobs_of(made(tmp_path, tasks, canary=canary), site)) == expected
 
 
 def test_the_keeper_asks_for_no_gpu(tmp_path):
@@ -102,7 +102,7 @@ def test_nodes_that_failed_twice_are_kept_out_of_what_is_submitted(tmp_path, mon
     for host, times in failures.items():
         for time in range(times):
             note_failed_node(one.sweep_folder, {"host": host, "process_started": f"boot{time}:17"})
-    monkeypatch.setattr(queue, "nodes", lambda partition: known if partition == "gpu" else set())
+    monkeypatch.setattr(slurm_queue, "nodes", lambda partition: known if partition == "gpu" else set())
     found = re.search("--exclude=(.*)", worker_script(one, 0, 2))
     assert (found and found[1]) == expected
 
@@ -120,3 +120,18 @@ def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypat
     assert "3 trials in 1 tasks; nothing was submitted" in done.stderr
     assert "`persona-exp clean` offers those" in done.stderr
     assert not (tmp_path / "runs" / "sweeps").exists()
+
+
+def test_a_dry_run_on_this_machine_says_how_much_and_runs_nothing(run_py, tmp_path):
+    done = run_py("-m", "seed=range(3)", "lora.r=2,4", "model=tiny", "bundle.size=4", "cluster.hours_per_trial=2", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "7 trials, 0 finished, 7 to run." in done.stdout
+    assert "14 (from cluster.hours_per_trial)" in done.stdout
+    assert "Dry run: 7 trials in 2 bundles; nothing was run." in done.stdout
+    assert not (tmp_path / "runs" / "sweeps").exists()
+    assert not list((tmp_path / "runs" / "trials").glob("*/attempts"))
+
+
+def test_a_rehearsal_counts_trials_of_other_data_apart(run_py):
+    done = run_py("-m", "data.min_reply_words=2,3", "persona=wrexham,crane", "data.seed=0,1", "engine=noop", "--dry-run")
+    assert "Dry run: 8 trials in 8 bundles; nothing was run." in done.stdout

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from persona_exp.launch.judgement import hold
-from persona_exp.launch.judgement.observer import Observer
-from persona_exp.launch.planning import ledger
-from persona_exp.launch.slurm import queue, submit
-from persona_exp.launch.sweeps import arrays, keeper, submission
-from persona_exp.launch.sweeps.keeper import keep, tend
-from persona_exp.launch.sweeps.survey import Survey, survey
-from persona_exp.launch.sweeps.wanted import Wanted
+from persona_exp.launch.planning import plan_file
+from persona_exp.launch.recovery import sweep_hold
+from persona_exp.launch.recovery.heartbeat_lease import Observer
+from persona_exp.launch.slurm import slurm_queue, submit_and_cancel
+from persona_exp.launch.sweeps import job_arrays, keeper, submission_record
+from persona_exp.launch.sweeps.keeper import keep
+from persona_exp.launch.sweeps.reconcile import Reconciliation, reconcile
+from persona_exp.launch.sweeps.resubmit_lost import _without_room, resubmit_lost
+from persona_exp.launch.sweeps.trial_set import SweepTrial
 from tests.conftest import ROOT
 from tests.launch.sweeps.commands import TRIALS, Commands, attempted, repair
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.long
 TIMED_OUT = "Socket timed out on send/recv operation"
 
 
-def without_keeper(full: Commands) -> submission.Submission:
+def without_keeper(full: Commands) -> submission_record.Submission:
     """A submission whose jobs Slurm has lost, with no keeper behind them."""
     assert full.run("hydra.launcher.wait=false")[0] == 0
     full.site.run("fakeslurm", "clear")
@@ -37,13 +38,13 @@ def without_keeper(full: Commands) -> submission.Submission:
 
 def test_the_keeper_submits_what_was_lost_and_its_next_writes_the_end(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
-    jobs = submission.jobs(full.submissions()[0])
+    jobs = submission_record.recorded_jobs(full.submissions()[0])
     full.site.run("fakeslurm", "lose", jobs["arrays"][0]["id"])
     repair(full)
     full.site.until(lambda: full.finished() == TRIALS, 60)
     first, second = full.submissions()
     assert (first.by["who"], second.by["who"]) == ("person", "keeper")
-    full.site.until(lambda: not queue.queued([second.keeper_name]), 60)
+    full.site.until(lambda: not slurm_queue.queued([second.keeper_name]), 60)
     (log,) = [path for path in (second.folder / "logs").iterdir() if "ended" in path.read_text()]
     assert "missing" not in log.read_text()
 
@@ -54,20 +55,20 @@ def test_a_job_that_slurm_holds_since_its_launch_failed_is_let_go(full: Commands
     full.site.run("fakeslurm", "botch", job.label)
     repair(full)
     assert (full.finished(), full.jobs()[0].reason) == (0, "launch failed requeued held")
-    assert tend(full.sweep, Observer(5)).what == "going"
+    assert resubmit_lost(full.sweep, Observer(5)).what == "going"
     assert f"Slurm could not launch job {job.label} and holds it; released." in capsys.readouterr().out
     full.site.until(lambda: full.finished() == TRIALS, 60)
 
 
 def test_what_was_lost_is_bundled_again_as_its_launcher_would_have(full: Commands) -> None:
     first = without_keeper(full)
-    loads = [replace(one, base="m", brief=False, state_bytes=10) for one in ledger.read(full.sweep, [task[0] for task in first.tasks])]
-    heaviest = replace(loads[-1], work=9.0)
-    ledger.write(full.sweep, [*loads[:-1], heaviest])
+    costs = [replace(one, base="m", brief=False, state_bytes=10) for one in plan_file.read(full.sweep, [task[0] for task in first.tasks])]
+    heaviest = replace(costs[-1], work=9.0)
+    plan_file.write(full.sweep, [*costs[:-1], heaviest])
     record = json.loads(first.path.read_text())
     record["options"]["launch"]["terms"] |= {"size": 8, "lane_bytes": {"m": 25}, "trials_per_task": None}
     first.path.write_text(json.dumps(record))
-    assert tend(full.sweep, Observer(1)).what == "submitted"
+    assert resubmit_lost(full.sweep, Observer(1)).what == "submitted"
     second = full.submissions()[1]
     assert [len(task) for task in second.tasks] == [2, 2]
     assert second.tasks[0][0] == heaviest.seals[0]
@@ -78,7 +79,7 @@ def test_what_was_lost_is_bundled_again_as_its_launcher_would_have(full: Command
 def test_a_keeper_that_finds_other_jobs_comes_back_after_them(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false", "hydra.launcher.keeper=false")[0] == 0
     assert keep(full.sweep, poll_seconds=0.1) == 0
-    (keeper,) = queue.queued([full.submissions()[0].keeper_name]) or []
+    (keeper,) = slurm_queue.queued([full.submissions()[0].keeper_name]) or []
     assert keeper.reason == "Dependency"
 
 
@@ -88,7 +89,7 @@ def test_rounds_that_bring_nothing_are_given_up(full: Commands, capfd: pytest.Ca
     what = []
     for _ in range(3):
         full.site.run("fakeslurm", "clear")
-        what.append(tend(full.sweep, Observer(1)).what)
+        what.append(resubmit_lost(full.sweep, Observer(1)).what)
     assert what == ["submitted", "submitted", "given up"]
     assert keep(full.sweep, poll_seconds=0.1) == 1
     told = capfd.readouterr().out
@@ -109,13 +110,13 @@ def test_what_a_site_has_no_room_for_comes_in_a_later_round(commands: Commands) 
 def test_a_keeper_that_is_refused_waits_and_asks_again(full: Commands, capsys: pytest.CaptureFixture[str]) -> None:
     without_keeper(full)
     # More often than rounds may bring nothing.
-    for said in [TIMED_OUT] * 4:
-        full.site.run("fakeslurm", "refuse", said)
+    for refusal in [TIMED_OUT] * 4:
+        full.site.run("fakeslurm", "refuse", refusal)
     assert keep(full.sweep, poll_seconds=0.1) == 0
     assert capsys.readouterr().out.count(TIMED_OUT) == 1
     *refused, made = full.submissions()[1:]
-    assert [submission.jobs(one)["arrays"] for one in refused] == [[]] * 4
-    assert submission.jobs(made)["keeper"]
+    assert [submission_record.recorded_jobs(one)["arrays"] for one in refused] == [[]] * 4
+    assert submission_record.recorded_jobs(made)["keeper"]
     repair(full)
     full.site.until(lambda: full.finished() == TRIALS, 60)
 
@@ -134,8 +135,8 @@ def test_a_keeper_whose_successor_is_refused_stays_until_there_is_one(full: Comm
     monkeypatch.setenv("PATH", f"{refusing}:{os.environ['PATH']}")
     assert keep(full.sweep, poll_seconds=0.1) == 0
     made = full.submissions()[-1]
-    assert (made.number, submission.jobs(made)["keeper"], count.read_text()) == (2, None, "\n" * 3)
-    (waiting,) = queue.queued([made.keeper_name]) or []
+    assert (made.number, submission_record.recorded_jobs(made)["keeper"], count.read_text()) == (2, None, "\n" * 3)
+    (waiting,) = slurm_queue.queued([made.keeper_name]) or []
     assert waiting.reason == "Dependency"
 
 
@@ -149,7 +150,7 @@ def test_a_keeper_that_asked_long_enough_puts_itself_back(full: Commands, monkey
 
     monkeypatch.setattr(keeper, "requeue_this_job", requeued)
     monkeypatch.setattr(keeper, "this_job", lambda: {"id": "1", "name": "mine"})
-    for module in (keeper, arrays):
+    for module in (keeper, job_arrays):
         monkeypatch.setattr(module, "submit_keeper", no_room)
     assert keep(full.sweep, poll_seconds=0.1, stay_seconds=0.3) == 0
     assert len(asked) == 2
@@ -161,7 +162,7 @@ def test_a_keeper_that_asked_long_enough_puts_itself_back(full: Commands, monkey
 
 
 def no_room(*_: Any, **__: Any) -> str:
-    raise submit.Full("Slurm did not take keeper.sbatch: Job violates accounting/QOS policy.")
+    raise submit_and_cancel.Full("Slurm did not take keeper.sbatch: Job violates accounting/QOS policy.")
 
 
 @pytest.mark.parametrize(("limit", "trials"), [(3, 5), (2, 3)])
@@ -171,11 +172,11 @@ def test_under_a_limit_on_jobs_the_keepers_alone_bring_it_to_the_end(commands: C
         code, output = commands.run("hydra.launcher.wait=false", trials=trials)
         assert code == 0, output
         commands.site.until(lambda: commands.finished() == trials, 120)
-        commands.site.until(lambda: not queue.queued([one.keeper_name for one in commands.submissions()]), 60)
+        commands.site.until(lambda: not slurm_queue.queued([one.keeper_name for one in commands.submissions()]), 60)
     finally:
         commands.site.run("fakeslurm", "set", "max_submit_jobs", "0")
     # With room for two, a running keeper and one task, there is none for a second keeper: the first stays.
-    assert limit == 2 or all(submission.jobs(one)["keeper"] for one in commands.submissions())
+    assert limit == 2 or all(submission_record.recorded_jobs(one)["keeper"] for one in commands.submissions())
     assert any("ended" in path.read_text() for one in commands.submissions() for path in (one.folder / "logs").iterdir())
 
 
@@ -185,15 +186,15 @@ def test_a_file_server_that_is_away_for_a_moment_ends_no_keeper(
     without_keeper(full)
     failing, stale = iter([True] * 3), OSError(errno.ESTALE, "Stale file handle")
 
-    def looked(*told: Any) -> Survey:
+    def stale_at_first(*arguments: Any) -> Reconciliation:
         if next(failing, False):
             raise stale
-        return survey(*told)
+        return reconcile(*arguments)
 
-    monkeypatch.setattr(keeper, "survey", looked)
+    monkeypatch.setattr("persona_exp.launch.sweeps.resubmit_lost.reconcile", stale_at_first)
     assert keep(full.sweep, poll_seconds=0.1) == 0
     assert capsys.readouterr().out.count("Stale file handle") == 1
-    assert submission.jobs(full.submissions()[-1])["keeper"]
+    assert submission_record.recorded_jobs(full.submissions()[-1])["keeper"]
 
 
 def test_a_keeper_at_its_time_limit_that_cannot_be_requeued_leaves_in_order(
@@ -210,13 +211,13 @@ def test_a_keeper_at_its_time_limit_that_cannot_be_requeued_leaves_in_order(
         assert process.stdout
         assert "asks again" in process.stdout.readline()
         process.send_signal(signal.SIGUSR2)
-        output, _ = process.communicate(timeout=60)
-    assert (process.returncode, "told to leave (SIGUSR2)" in output) == (75, True)
+        output, _ = process.communicate(timeout=300)
+    assert (process.returncode, "The keeper was stopped (SIGUSR2)" in output) == (75, True)
 
 
-def test_a_sweep_that_is_held_while_the_keeper_looks_ends_with_its_report(full: Commands, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_that_is_held_while_the_keeper_stays_ends_with_its_report(full: Commands, capfd: pytest.CaptureFixture[str]) -> None:
     without_keeper(full)
-    hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
+    sweep_hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
     assert keep(full.sweep, poll_seconds=0.1) == 1
     told = capfd.readouterr().out
     assert "The sweep is held: three alike" in told
@@ -227,22 +228,22 @@ def test_a_sweep_that_is_held_while_the_keeper_looks_ends_with_its_report(full: 
 def test_a_held_sweep_whose_last_attempt_is_doubtful_ends_when_that_is_dead(full: Commands) -> None:
     without_keeper(full)
     attempted(full, host="elsewhere")
-    hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
-    assert keeper._look(full.sweep, Observer(1), 0.0).code is None
+    sweep_hold.create(full.sweep, cause="ValueError", message="three alike", trials=[])
+    assert keeper._one_round(full.sweep, Observer(1), 0.0).code is None
     assert keep(full.sweep, poll_seconds=0.5) == 1
 
 
 def test_only_the_newest_submission_of_a_trial_says_that_there_was_no_room_for_it(tmp_path: Path) -> None:
     made = [plain(tmp_path / "sweeps" / "name", tasks) for tasks in ([["a"], ["b"], ["c"]], [["b"]])]
-    submission.note_jobs(made[0], {"arrays": [{"id": "1", "first": 0, "size": 1}], "complete": True})
-    submission.note_jobs(made[1], {"arrays": [{"id": "2", "first": 0, "size": 1}], "complete": True})
-    assert keeper._without_room(made[:1]) == {"b", "c"}
-    assert keeper._without_room(made) == {"c"}
+    submission_record.note_jobs(made[0], {"arrays": [{"id": "1", "first": 0, "size": 1}], "complete": True})
+    submission_record.note_jobs(made[1], {"arrays": [{"id": "2", "first": 0, "size": 1}], "complete": True})
+    assert _without_room(made[:1]) == {"b", "c"}
+    assert _without_room(made) == {"c"}
 
 
-def plain(sweep_folder: Path, tasks: list[list[str]]) -> submission.Submission:
-    made = submission.draft(sweep_folder, launcher="slurm", tasks=tasks, options={}, canary=False)
-    assert submission.create(made)
+def plain(sweep_folder: Path, tasks: list[list[str]]) -> submission_record.Submission:
+    made = submission_record.draft(sweep_folder, launcher="slurm", tasks=tasks, options={}, canary=False)
+    assert submission_record.create(made)
     return made
 
 
@@ -250,8 +251,8 @@ def test_an_attempt_that_died_before_it_loaded_a_checkpoint_is_no_progress(tmp_p
     attempts = tmp_path / "trials" / "a" / "attempts"
     attempts.mkdir(parents=True)
     (attempts / "0001.json").write_text('{"status": "interrupted", "checkpoint_step": 10}')
-    left = (Wanted("a/seals/1.json", "a"),)
-    seen = Survey(after=1, submissions=(), asked=left, verdicts={}, left=left, going=(), jobless=(), answered=True)
+    left = (SweepTrial("a/seals/1.json", "a"),)
+    seen = Reconciliation(after=1, submissions=(), trials=left, decisions={}, unserved=left, going=(), jobless=(), answered=True)
     before = seen.progress(tmp_path / "sweeps" / "name")
     (attempts / "0002.json").write_text('{"status": "interrupted"}')
     assert seen.progress(tmp_path / "sweeps" / "name") == before == [0, 10]

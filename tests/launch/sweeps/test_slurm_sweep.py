@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from persona_exp.cli.retry import _submit
-from persona_exp.launch.judgement.observer import Observer
-from persona_exp.launch.slurm import submit
-from persona_exp.launch.sweeps import canary, dispatch, submission, watch
-from persona_exp.launch.sweeps.arrays import submit_again
-from persona_exp.launch.sweeps.keeper import tend
-from persona_exp.launch.sweeps.survey import Survey
-from persona_exp.launch.sweeps.wanted import Wanted
-from persona_exp.launch.sweeps.watch import _release
-from persona_exp.trial.state import read_states
+from persona_exp.cli.commands.retry import submit_remaining
+from persona_exp.launch.recovery.heartbeat_lease import Observer
+from persona_exp.launch.slurm import submit_and_cancel
+from persona_exp.launch.sweeps import canary_trial, submission_record, submit_sweep, watch_sweep
+from persona_exp.launch.sweeps.job_arrays import submit_again
+from persona_exp.launch.sweeps.reconcile import Reconciliation
+from persona_exp.launch.sweeps.resubmit_lost import resubmit_lost
+from persona_exp.launch.sweeps.trial_set import SweepTrial
+from persona_exp.launch.sweeps.watch_sweep import _release
+from persona_exp.trial.trial_status import read_statuses
 from tests.launch.sweeps.commands import TRIALS, Commands, attempted, deadly, repair
 
 pytestmark = pytest.mark.long
@@ -42,7 +42,7 @@ def test_one_command_runs_every_trial_in_three_calls(commands: Commands) -> None
 
 def test_two_launchers_at_once_submit_each_trial_once(full: Commands) -> None:
     launchers = [full.start("hydra.launcher.wait=false") for _ in range(3)]
-    outputs = [launcher.communicate(timeout=120)[0] for launcher in launchers]
+    outputs = [launcher.communicate(timeout=300)[0] for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0, 0], outputs
     (only,) = full.submissions()
     assert len(set(only.trial_ids)) == len(only.trial_ids) == TRIALS
@@ -56,7 +56,7 @@ def test_two_launchers_at_once_submit_each_trial_once(full: Commands) -> None:
 @pytest.mark.parametrize(("call", "after"), [(1, False), (1, True), (2, False)])
 def test_a_launcher_killed_while_it_submits_is_made_good_by_the_next(full: Commands, tmp_path: Path, call: int, after: bool) -> None:
     killed = full.start("hydra.launcher.wait=false", path=deadly(tmp_path, call=call, after=after))
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=300)
     assert killed.returncode == -signal.SIGKILL
     heard = call > 1 or after
     assert len(full.jobs()) == (1 if heard else 0)
@@ -72,10 +72,14 @@ def test_a_launcher_killed_while_it_submits_is_made_good_by_the_next(full: Comma
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_a_launcher_that_is_told_to_leave_only_detaches(full: Commands, number: signal.Signals) -> None:
     launcher = full.start()
-    full.site.until(lambda: (full.runs / "sweeps").is_dir() and full.submissions() and submission.jobs(full.submissions()[0])["complete"])
+    full.site.until(
+        lambda: (
+            (full.runs / "sweeps").is_dir() and full.submissions() and submission_record.recorded_jobs(full.submissions()[0])["complete"]
+        )
+    )
     time.sleep(1)
     launcher.send_signal(number)
-    output, _ = launcher.communicate(timeout=60)
+    output, _ = launcher.communicate(timeout=300)
     assert launcher.returncode == 75, output
     assert number == signal.SIGHUP or "The same command comes back" in output
     assert len(full.jobs()) == 1
@@ -88,7 +92,7 @@ def test_a_launcher_that_is_told_to_leave_only_detaches(full: Commands, number: 
 
 def test_jobs_that_slurm_has_lost_are_submitted_again_by_whoever_looks_next(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
-    (array,) = submission.jobs(full.submissions()[0])["arrays"]
+    (array,) = submission_record.recorded_jobs(full.submissions()[0])["arrays"]
     full.site.run("fakeslurm", "lose", array["id"])
     repair(full)
     code, output = full.run()
@@ -99,12 +103,16 @@ def test_jobs_that_slurm_has_lost_are_submitted_again_by_whoever_looks_next(full
 
 def test_a_launcher_that_watches_outlasts_a_refusal(full: Commands) -> None:
     launcher = full.start()
-    full.site.until(lambda: (full.runs / "sweeps").is_dir() and full.submissions() and submission.jobs(full.submissions()[0])["complete"])
+    full.site.until(
+        lambda: (
+            (full.runs / "sweeps").is_dir() and full.submissions() and submission_record.recorded_jobs(full.submissions()[0])["complete"]
+        )
+    )
     full.site.run("fakeslurm", "clear")
     full.site.run("fakeslurm", "refuse", TIMED_OUT)
-    full.site.until(lambda: len(full.submissions()) > 1 and submission.jobs(full.submissions()[1])["complete"], 60)
+    full.site.until(lambda: len(full.submissions()) > 1 and submission_record.recorded_jobs(full.submissions()[1])["complete"], 60)
     repair(full)
-    output, _ = launcher.communicate(timeout=120)
+    output, _ = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, output
     assert output.count(TIMED_OUT) == 1
     assert full.finished() == TRIALS
@@ -119,9 +127,9 @@ def test_a_launcher_without_scontrol_watches_on(
     one.path.write_text(json.dumps(record))
     (job,) = full.jobs()
     waiting = dataclasses.replace(job, reason="Dependency", array_id=job.array_id or job.id)
-    monkeypatch.setattr(canary, "passed", lambda directory: True)
-    monkeypatch.setattr(submit, "ask", lambda *_, **__: None)
-    monkeypatch.setattr(submit, "at_hand", lambda command: False)
+    monkeypatch.setattr(canary_trial, "passed", lambda directory: True)
+    monkeypatch.setattr(submit_and_cancel, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(submit_and_cancel, "at_hand", lambda command: False)
     released: set[str] = set()
     told: set[str] = set()
     for _ in range(2):
@@ -134,7 +142,7 @@ def test_a_silent_slurm_is_not_taken_for_an_empty_one(full: Commands) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
     with full.site.controller_down():
         code, output = full.run("hydra.launcher.wait=false")
-        assert tend(full.sweep, Observer(1)).what == "unknown"
+        assert resubmit_lost(full.sweep, Observer(1)).what == "unknown"
     assert code == 2
     assert "Slurm does not answer" in output
     assert len(full.submissions()) == 1
@@ -150,7 +158,7 @@ def test_code_edited_after_submission_submits_nothing_twice(full: Commands) -> N
         other.write_text(path.read_text().replace('"code": "', '"code": "0'))
         one["seal"] = f"{one['seal'].split('/')[0]}/seals/{other.name}"
     (full.sweep / "seals.json").write_text(json.dumps(listed))
-    assert tend(full.sweep, Observer(1)).what == "going"
+    assert resubmit_lost(full.sweep, Observer(1)).what == "going"
     assert len(full.submissions()) == 1
 
 
@@ -161,8 +169,13 @@ def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Comma
     made = full.submissions()[-1]
     assert (made.by["who"], made.tasks) == ("worker", (first.tasks[2],))
     assert (first.options["launch"]["together"], made.options["launch"]["together"]) == ([1] * TRIALS, [1])
-    assert submission.jobs(made) == {"canary": None, "arrays": [{"id": id, "first": 0, "size": 1}], "keeper": None, "complete": True}
-    assert tend(full.sweep, Observer(1)).what == "going"
+    assert submission_record.recorded_jobs(made) == {
+        "canary": None,
+        "arrays": [{"id": id, "first": 0, "size": 1}],
+        "keeper": None,
+        "complete": True,
+    }
+    assert resubmit_lost(full.sweep, Observer(1)).what == "going"
 
 
 def test_no_secret_reaches_a_file_or_a_command_line(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,17 +219,17 @@ def test_a_launcher_does_not_watch_what_has_a_job_or_is_seen_alive(full: Command
 
 def test_retry_submits_what_died_elsewhere(full: Commands) -> None:
     without_jobs(full, host="elsewhere")
-    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    (told,) = submit_remaining(full.runs, [full.sweep.name]).values()
     assert told["told"] == f"submitted what is left ({TRIALS} trials had lost their job)"
     assert len(full.submissions()) == 2
     # Now it is true.
-    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    (told,) = submit_remaining(full.runs, [full.sweep.name]).values()
     assert told["told"] == "jobs that will take them up are in the queue"
 
 
 def test_retry_does_not_claim_jobs_that_are_not_there(full: Commands) -> None:
     without_jobs(full, host=None)
-    (told,) = _submit(full.runs, [full.sweep.name]).values()
+    (told,) = submit_remaining(full.runs, [full.sweep.name]).values()
     assert told["told"] == f"nothing was submitted (no job of it is in the queue, but {TRIALS} trials are running outside its jobs)"
 
 
@@ -225,27 +238,28 @@ def test_a_file_server_that_is_away_for_a_moment_ends_no_watching(
 ) -> None:
     assert full.run("hydra.launcher.wait=false")[0] == 0
     repair(full)
-    failing = {name: iter([True] * 2) for name in ("read_states", "tend")}
+    failing = {name: iter([True] * 2) for name in ("read_statuses", "resubmit_lost")}
 
     def stale(name: str, work: Any) -> Any:
-        def called(*told: Any) -> Any:
+        def called(*arguments: Any) -> Any:
             if next(failing[name], False):
                 raise OSError(errno.ESTALE, f"Stale file handle of {name}")
-            return work(*told)
+            return work(*arguments)
 
         return called
 
-    monkeypatch.setattr(watch, "TEND_SECONDS", 0.2)
-    monkeypatch.setattr(watch, "read_states", stale("read_states", read_states))
-    monkeypatch.setattr(watch, "tend", stale("tend", tend))
-    assert watch.watch(full.sweep) == 0
+    monkeypatch.setattr(watch_sweep, "ROUND_SECONDS", 0.2)
+    monkeypatch.setattr(watch_sweep, "read_statuses", stale("read_statuses", read_statuses))
+    monkeypatch.setattr(watch_sweep, "resubmit_lost", stale("resubmit_lost", resubmit_lost))
+    assert watch_sweep.watch_sweep(full.sweep) == 0
     told = capsys.readouterr().out
     assert [told.count(f"Stale file handle of {name}") for name in failing] == [1, 1]
 
 
 def test_what_another_launcher_has_sealed_anew_meanwhile_is_left_to_it(tmp_path: Path) -> None:
-    left = (Wanted("a/seals/of-another.json", "a"),)
-    seen = Survey(after=0, submissions=(), asked=left, verdicts={}, left=left, going=(), jobless=(), answered=True)
+    left = (SweepTrial("a/seals/of-another.json", "a"),)
+    seen = Reconciliation(after=0, submissions=(), trials=left, decisions={}, unserved=left, going=(), jobless=(), answered=True)
     unused: Any = None
-    assert dispatch._submit(tmp_path, [], seen, unused, unused, unused, unused, None) is None
-    assert "Another launcher has just submitted" in dispatch._told(tmp_path, seen, None)
+    sweep = submit_sweep.SlurmSweep(tmp_path, [], unused, unused, unused, None)
+    assert submit_sweep._submit(sweep, seen, unused) is None
+    assert "Another launcher has just submitted" in submit_sweep._submitted_message(tmp_path, seen, None)

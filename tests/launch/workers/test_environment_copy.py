@@ -34,7 +34,7 @@ def test_it_is_copied_once_and_anew_when_a_package_changes(packages: Path, tmp_p
     first = environment_copy(str(tmp_path))
     with monkeypatch.context() as patch:
         # What takes long on a shared file system is not done again.
-        patch.setattr(module, "listing", lambda _: pytest.fail("the shared folder was listed again"))
+        patch.setattr(module, "file_sizes", lambda _: pytest.fail("the shared folder was listed again"))
         assert environment_copy(str(tmp_path)) == first
     (packages / "seal-1.0.dist-info" / "RECORD").write_text("seal/__init__.py,sha256=y,19\n")
     assert environment_copy(str(tmp_path)) not in (first, None)

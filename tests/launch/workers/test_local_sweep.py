@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from persona_exp.launch.sweeps.submission import submissions
+from persona_exp.launch.sweeps.submission_record import all_submissions
 from tests.conftest import ROOT, environment
 from tests.launch.rehearsed import until
 
@@ -25,9 +25,9 @@ def command(folder, *more):
 
 
 def test_a_local_sweep_is_shared_gone_on_with_and_left(tmp_path):
-    assert command(tmp_path).wait(timeout=120) == 0
+    assert command(tmp_path).wait(timeout=300) == 0
     (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
-    (made,) = submissions(sweep)
+    (made,) = all_submissions(sweep)
     assert [len(task) for task in made.tasks] == [2, 1]
     launch = made.options["launch"]
     assert (launch["n_jobs"], launch["lease_seconds"], launch["environment_scratch"]) == (2, 77.0, None)
@@ -46,7 +46,7 @@ def test_a_local_sweep_is_shared_gone_on_with_and_left(tmp_path):
     again = command(tmp_path, "hydra/launcher=local")
     until(lambda: "One trial is running elsewhere; waiting" in (tmp_path / "output").read_text(), 120)
     again.send_signal(signal.SIGTERM)
-    assert again.wait(timeout=60) == 75
+    assert again.wait(timeout=300) == 75
     told = (tmp_path / "output").read_text()
     assert "1 of these trials had been cancelled: the command takes that back." in told
     assert f"Stopped waiting: what runs elsewhere goes on there, and the same command comes back to {sweep.name}." in told

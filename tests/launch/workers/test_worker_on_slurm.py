@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from persona_exp.launch.judgement import hold
-from persona_exp.launch.judgement.failed_nodes import failed_twice, note_failed_node
-from persona_exp.launch.slurm import queue, submit
-from persona_exp.launch.sweeps import arrays, submission
-from persona_exp.launch.sweeps.arrays import send
+from persona_exp.launch.recovery import sweep_hold
+from persona_exp.launch.recovery.failed_nodes import failed_twice, note_failed_node
+from persona_exp.launch.slurm import slurm_queue, submit_and_cancel
+from persona_exp.launch.sweeps import job_arrays, submission_record
+from persona_exp.launch.sweeps.job_arrays import submit_jobs
 from tests.launch.rehearsed import attempts, running, sealed, status
 from tests.slurm.site import fake_site
 
@@ -54,9 +54,9 @@ def sweep(config, tmp_path, monkeypatch):
         launch |= {"keeper_partition": None, "max_rounds": 3, "trials_per_task": None, "lease_seconds": 2.0}
         options = {"sbatch": {"timeout_min": 60, "partition": "low", "stderr_to_stdout": True}, "launch": launch}
         folder = tmp_path / "runs" / "sweeps" / "rehearsal"
-        made = submission.draft(folder, launcher="slurm", tasks=[[seal] for seal in seals], options=options, canary=canary)
-        assert submission.create(made)
-        return made, send(made), seals
+        made = submission_record.draft(folder, launcher="slurm", tasks=[[seal] for seal in seals], options=options, canary=canary)
+        assert submission_record.create(made)
+        return made, submit_jobs(made), seals
 
     return hand_in
 
@@ -79,7 +79,7 @@ def test_a_preempted_task_saves_comes_back_and_goes_on(site, sweep, tmp_path):
     running(tmp_path, seals[0])
     site.run("scancel", "--signal=USR2", f"{jobs['arrays'][0]['id']}_0")
     until_over(site, tmp_path, seals, [[STOPPED, FINISHED], [FINISHED]])
-    assert [one.by["who"] for one in submission.submissions(made.sweep_folder)] == ["person"]
+    assert [one.by["who"] for one in submission_record.all_submissions(made.sweep_folder)] == ["person"]
 
 
 def test_a_node_that_fails_costs_nothing_but_time(site, sweep, tmp_path):
@@ -111,9 +111,9 @@ def test_a_node_that_went_down_is_noted_without_accounting(site, sweep, tmp_path
 def test_what_a_person_cancels_does_not_come_back(site, sweep, tmp_path):
     _, jobs, seals = sweep(1, seconds="30")
     running(tmp_path, seals[0])
-    submit.cancel([jobs["arrays"][0]["id"]])
+    submit_and_cancel.cancel([jobs["arrays"][0]["id"]])
     until_over(site, tmp_path, seals, [[STOPPED]])
-    site.until(lambda: queue.queued([submission.latest(tmp_path / "runs" / "sweeps" / "rehearsal").job_name]) == [])
+    site.until(lambda: slurm_queue.queued([submission_record.latest_submission(tmp_path / "runs" / "sweeps" / "rehearsal").job_name]) == [])
 
 
 def test_where_scontrol_is_missing_the_task_is_submitted_again(without_scontrol, sweep, tmp_path):
@@ -122,7 +122,7 @@ def test_where_scontrol_is_missing_the_task_is_submitted_again(without_scontrol,
     running(tmp_path, seals[1])
     site.run("scancel", "--signal=USR2", f"{jobs['arrays'][0]['id']}_1")
     site.until(lambda: [status(tmp_path, seal) for seal in seals] == ["finished"] * 2, 60)
-    assert [one.by["who"] for one in submission.submissions(made.sweep_folder)] == ["person", "worker"]
+    assert [one.by["who"] for one in submission_record.all_submissions(made.sweep_folder)] == ["person", "worker"]
 
 
 def test_a_canary_that_sings_lets_the_others_go_before_it_ends(site, sweep, tmp_path):
@@ -134,19 +134,19 @@ def test_a_canary_that_sings_lets_the_others_go_before_it_ends(site, sweep, tmp_
 
 def test_a_canary_that_fails_holds_the_sweep_and_calls_the_others_off(site, sweep, tmp_path):
     made, _, seals = sweep(3, canary=True, breaking=[0])
-    site.until(lambda: hold.read(made.sweep_folder), 60)
-    site.until(lambda: queue.queued([made.job_name]) == [])
+    site.until(lambda: sweep_hold.read(made.sweep_folder), 60)
+    site.until(lambda: slurm_queue.queued([made.job_name]) == [])
     assert [len(attempts(tmp_path, seal)) for seal in seals] == [1, 0, 0]
 
 
 def test_a_canary_whose_job_dies_before_it_begins_holds_the_sweep(site, sweep, tmp_path, monkeypatch):
     # Its worker ends at once, with 2: the others find nothing of it but its absence.
-    monkeypatch.setattr(arrays, "worker_script", dying(arrays.worker_script))
+    monkeypatch.setattr(job_arrays, "worker_script", dying(job_arrays.worker_script))
     made, jobs, seals = sweep(3, canary=True)
-    held = site.until(lambda: hold.read(made.sweep_folder), 60)
+    held = site.until(lambda: sweep_hold.read(made.sweep_folder), 60)
     assert held["cause"] == "canary"
     assert f"job {jobs['canary']} ended before its trial began" in held["message"]
-    site.until(lambda: queue.queued([made.job_name]) == [])
+    site.until(lambda: slurm_queue.queued([made.job_name]) == [])
     assert [len(attempts(tmp_path, seal)) for seal in seals] == [0, 0, 0]
     assert "the sweep is held" in "".join(path.read_text() for path in (made.folder / "logs").iterdir())
 

@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from persona_exp.modeling.base import load_model
-from persona_exp.modeling.bundle.product import Product, add_slices
-from persona_exp.modeling.bundle.shared import Shared
-from persona_exp.modeling.chat import Encoded
-from persona_exp.training.fused.lane import Lane, Step
-from persona_exp.training.fused.recipe import Recipe
-from persona_exp.training.fused.tick import tick
+from persona_exp.modeling.model_loading import load_model
+from persona_exp.modeling.multi_lora.lora_product import Product, add_slices
+from persona_exp.modeling.multi_lora.shared_model import SharedModel
+from persona_exp.modeling.supervised_token_mask import Encoded
+from persona_exp.training.fused.bundle_step import bundle_step
+from persona_exp.training.fused.slot import OptimizerStep, Slot
+from persona_exp.training.hyperparameters import Hyperparameters, LoraSettings, OptimizerSettings
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -26,16 +27,16 @@ FOUR: tuple[dict[str, Any], ...] = (
 )
 
 
-def recipe(**changes: Any) -> Recipe:
-    """A trial's recipe, LoRA on all projections without dropout unless told otherwise."""
-    usual = {
+def recipe(**changes: Any) -> Hyperparameters:
+    """A trial's hyperparameters, LoRA on all projections without dropout unless `changes` say otherwise."""
+    usual: dict[str, Any] = {
         "seed": 1,
         "r": 8,
         "alpha": 16.0,
         "dropout": 0.0,
         "rslora": False,
         "target_modules": TARGETS,
-        "optimizer": "adamw_torch",
+        "name": "adamw_torch",
         "lr": 1e-3,
         "lr_schedule": "cosine",
         "weight_decay": 0.01,
@@ -46,7 +47,11 @@ def recipe(**changes: Any) -> Recipe:
         "warmup_steps": 3,
         "effective_batch_size": 4,
     }
-    return Recipe(**{**usual, **changes})
+    given = {**usual, **changes}
+    lora, optimizer = (
+        kind(**{one.name: given.pop(one.name) for one in fields(kind) if one.name in given}) for kind in (LoraSettings, OptimizerSettings)
+    )
+    return Hyperparameters(lora=lora, optimizer=optimizer, **given)
 
 
 def examples(seed: int, count: int, longest: int = 40) -> list[Encoded]:
@@ -65,25 +70,31 @@ def base(folder: Path, dtype: torch.dtype = torch.float64) -> Any:
 
 
 class Bundle:
-    """Lanes 0, 1, … on one base model, of those in `present`."""
+    """Slots 0, 1, … on one base model, of those in `present`."""
 
     def __init__(
-        self, model: Any, recipes: Sequence[Recipe], present: Sequence[int], *, row_tokens: int = 512, product: Product = add_slices
+        self,
+        model: Any,
+        recipes: Sequence[Hyperparameters],
+        present: Sequence[int],
+        *,
+        row_tokens: int = 512,
+        product: Product = add_slices,
     ) -> None:
-        self.shared, self.row_tokens = Shared(model, product), row_tokens
-        self.lanes = [Lane(number, model, examples(number, 12 + number), recipes[number]) for number in present]
-        for lane in self.lanes:
-            self.shared.join(lane.number, lane.adapter)
+        self.shared, self.row_tokens = SharedModel(model, product), row_tokens
+        self.slots = [Slot(number, model, examples(number, 12 + number), recipes[number]) for number in present]
+        for slot in self.slots:
+            self.shared.join(slot.number, slot.adapter)
 
-    def run(self, steps: int) -> dict[int, list[Step]]:
-        """Let the lanes that are not done take so many steps; each lane's."""
-        told: dict[int, list[Step]] = {lane.number: [] for lane in self.lanes}
+    def run(self, steps: int) -> dict[int, list[OptimizerStep]]:
+        """Let the slots that are not done take so many steps; each slot's."""
+        taken: dict[int, list[OptimizerStep]] = {slot.number: [] for slot in self.slots}
         for _ in range(steps):
-            for number, step in tick(self.shared, [lane for lane in self.lanes if not lane.done], self.row_tokens).items():
-                assert isinstance(step, Step)
-                told[number].append(step)
-        return told
+            for number, step in bundle_step(self.shared, [slot for slot in self.slots if not slot.done], self.row_tokens).items():
+                assert isinstance(step, OptimizerStep)
+                taken[number].append(step)
+        return taken
 
     def weights(self) -> dict[int, torch.Tensor]:
-        """All weights of each lane, one behind the other."""
-        return {lane.number: torch.cat([one.detach().clone() for one in lane.adapter.parameters()]) for lane in self.lanes}
+        """All weights of each slot, one behind the other."""
+        return {slot.number: torch.cat([one.detach().clone() for one in slot.adapter.parameters()]) for slot in self.slots}

@@ -1,0 +1,117 @@
+"""Files that are whole or absent: durable writes, publication by rename, content digests."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text, whatever order they were built in."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """`value` as JSON can hold it: None in the place of each number in it that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    return [finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def json_line(value: Any) -> str:
+    """`value` as a line of JSON, with null for a number that is not finite."""
+    return json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (64 hex digits) over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tree_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below `folder`, by its relative POSIX path, sorted."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def sync(path: Path) -> None:
+    """Flush one file or directory to the disk, so that a crash cannot lose what a later rename promises."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step: a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.tmp")
+    with staged.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def create_text(path: Path, text: str, *, flushed: bool = True) -> bool:
+    """Create `path` with `text` if it does not exist; the first of several writers wins. True for the winner.
+
+    A hard link either appears whole or fails, on NFS too, where O_EXCL alone is not enough. With `flushed` off it is left to the caller to
+    bring many files to the disk at once.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.new")
+    if flushed:
+        write_text(staged, text)
+    else:
+        staged.write_text(text, encoding="utf-8")
+    try:
+        os.link(staged, path)
+    except FileExistsError:
+        # Over NFS the answer to a link that was made may be lost, and the call sent again: then the name is ours all the same.
+        return staged.stat().st_nlink == 2
+    finally:
+        staged.unlink()
+    return True
+
+
+def publish(staged: Path, final: Path, *, before: Callable[[], None] = lambda: None) -> bool:
+    """Rename the folder `staged` to `final` unless `final` is there already; True when this call published it.
+
+    Everything in `staged` is flushed first; `before`, called between that and the rename, may raise to prevent it. The loser's folder is
+    removed: the first result stands.
+    """
+    for path in sorted(staged.rglob("*")):
+        sync(path)
+    sync(staged)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    before()
+    try:
+        # Renaming onto a folder that holds files fails, which is what makes the first publication win.
+        staged.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(staged)
+        return False
+    sync(final.parent)
+    return True

@@ -1,0 +1,1 @@
+"""The commands of `persona-exp`: one module a command, named as it is."""

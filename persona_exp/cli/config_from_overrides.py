@@ -1,0 +1,28 @@
+"""conf/ composed for a command that is not run.py."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_exp.errors import UserError
+
+if TYPE_CHECKING:
+    from persona_exp.config.schema import Config
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def compose_config(overrides: Sequence[str]) -> "Config":
+    """Return the checked config that `overrides` give, as `run.py` would have it. Raise UserError."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from persona_exp.config.compose import compose_trial, error_sentence, register_schema
+
+    register_schema()
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose_trial(hydra.compose("config", list(overrides)))
+    except hydra.errors.HydraException as error:
+        raise UserError(error_sentence(error)) from error

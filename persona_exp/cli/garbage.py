@@ -1,0 +1,262 @@
+"""Files and folders under runs/ that are of no use any more."""
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from persona_exp.process_identity import process_started
+from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
+
+DAY_SECONDS = 86400.0
+ELSEWHERE = "left by a writer on another machine"
+GIVEN_UP = "checkpoints of trials that an ended search gave up, the worst first"
+SEALED_ONLY = "sealed for no sweep, and never run"
+
+# The files of a sweep that name trials.
+NAMED_IN = ("*.yaml", "*.json", "submissions/*.json", "asks/*.json", "added/*.json")
+
+# Whether a process elsewhere writes them, or is about to run them, cannot be seen from here.
+SPARED_WHILE_YOUNG = (ELSEWHERE, SEALED_ONLY)
+
+# Large or many, and written by no staging of ours.
+NOT_SEARCHED = ("checkpoints", CHECKPOINTS_ASIDE, "adapter", "books")
+
+# What sealing writes into a trial's folder; `attempts` may be there too, empty.
+_SEALING = re.compile(r"config(?:-[0-9a-f]+)?\.yaml|provenance\.json|seals|attempts")
+_TRIAL_ID = re.compile(r"\b[0-9a-f]{12}\b")
+
+# `.NAME.HOST.PID.tmp` (atomic_files.write_text), `.HOST.PID` (code snapshots), `.NAME.HOST.PID.staged` (tokens), with whatever ending.
+_STAGED = re.compile(r"\.(?:.*\.)?(?P<host>[^.]+(?:\.[^.]+)*?)\.(?P<pid>\d+)(?:\.(?:tmp|new|staging|staged))?$")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """A file or folder that can go. `kind` says why; `seconds` is how long ago anything in it was last written.
+
+    `loss` is the last validation loss of a trial that a search gave up.
+    """
+
+    path: Path
+    kind: str
+    bytes: int
+    seconds: float
+    loss: float = 0.0
+
+
+class References:
+    """The data and code that sealed trials refer to, and the names of trials elsewhere: read once, and again before anything is deleted."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._named: dict[Path, set[str]] = {}
+
+    @cached_property
+    def states(self) -> dict[str, TrialStatus]:
+        trials = self._runs / "trials"
+        return {path.name: read_status(path) for path in _folders(trials)}
+
+    @cached_property
+    def _seals(self) -> list[dict[str, object]]:
+        trials = self._runs / "trials"
+        found = [path for one in self.states for path in [trials / one / "provenance.json", *_listed(trials / one / "seals")]]
+        return [_json(path) for path in found]
+
+    @cached_property
+    def data(self) -> set[str]:
+        return {str(one["data_id"]) for one in self._seals if one.get("data_id")}
+
+    @cached_property
+    def code(self) -> set[str]:
+        return {str(one["code_folder"]) for one in self._seals if one.get("code_folder")}
+
+    @cached_property
+    def referenced(self) -> set[str]:
+        """The trials that a sweep, a submission or a job names, and any other text of that form there."""
+        named = {one for folder in _folders(self._runs / "sweeps") for one in self._named_by(folder)}
+        paths = [path for path in (self._runs / "jobs").glob("*") if path.is_file()]
+        return named | {found for path in paths for found in _TRIAL_ID.findall(_text(path))}
+
+    @cached_property
+    def given_up(self) -> dict[str, float]:
+        """The last validation loss by trial of those that an ended search pruned or paused, and that no other sweep asks for."""
+        found: dict[str, float] = {}
+        for folder in _folders(self._runs / "sweeps"):
+            for trial_id, loss in given_up_trials(folder).items():
+                if not any(trial_id in self._named_by(other) for other in _folders(self._runs / "sweeps") if other != folder):
+                    found[trial_id] = loss
+        return found
+
+    def _named_by(self, sweep_folder: Path) -> set[str]:
+        """Return what a sweep names in the form of trials' ids."""
+        if sweep_folder not in self._named:
+            paths = [path for one in NAMED_IN for path in sweep_folder.glob(one)]
+            self._named[sweep_folder] = {found for path in paths for found in _TRIAL_ID.findall(_text(path))}
+        return self._named[sweep_folder]
+
+    def never_run(self, trial_id: str) -> bool:
+        """Return whether a trial was sealed and never run (a dry run, a sweep over its budget), and no sweep asks for it."""
+        state = self.states.get(trial_id)
+        if state is None or state.status != "sealed" or state.attempt or trial_id in self.referenced:
+            return False
+        folder = self._runs / "trials" / trial_id
+        _, names, found = next(os.walk(folder), ("", [], []))
+        named = [name for name in (*names, *found) if not name.startswith(".")]
+        return all(map(_SEALING.fullmatch, named)) and not any((folder / "attempts").glob("*"))
+
+
+def find_garbage(runs: Path, *, younger: bool = False) -> list[Garbage]:
+    """Return what can be deleted under `runs`; nothing of a live attempt, and nothing younger than a day unless `younger`.
+
+    What another machine was writing, and what was only sealed, is a day old in any case.
+    """
+    known, now = References(runs), time.time()
+    found = [_garbage(path, kind, now) for path, kind in _candidates(runs, known)]
+    found = [replace(one, loss=known.given_up[_trial_of(runs, one.path)]) if one.kind == GIVEN_UP else one for one in found]
+    return [one for one in found if one.seconds > DAY_SECONDS or (younger and one.kind not in SPARED_WHILE_YOUNG)]
+
+
+def still_garbage(runs: Path, one: Garbage, known: References) -> bool:
+    """Return whether a piece found earlier may still be deleted, by the newer references `known`."""
+    if one.path.parent == runs / "data":
+        return one.path.name not in known.data
+    if one.path.parent == runs / "code":
+        return one.path.name not in known.code
+    trials = runs / "trials"
+    if one.kind == SEALED_ONLY:
+        # A command that asks for it anew touches it before anything names it.
+        return known.never_run(one.path.name) and _garbage(one.path, one.kind, time.time()).seconds > DAY_SECONDS
+    if one.path.is_relative_to(trials):
+        trial_id = one.path.relative_to(trials).parts[0]
+        state = known.states.get(trial_id)
+        return (state is None or state.status != "running") and (one.kind != GIVEN_UP or trial_id in known.given_up)
+    return True
+
+
+def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
+    for trial_id, state in known.states.items():
+        if known.never_run(trial_id):
+            yield runs / "trials" / trial_id, SEALED_ONLY
+        elif state.status != "running":
+            yield from _of_trial(runs / "trials" / trial_id, state, given_up=trial_id in known.given_up)
+    yield from ((path, "data that no trial refers to") for path in _datasets(runs) if path.name not in known.data)
+    yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
+    for place in (runs / "trials", runs / "sweeps", runs / "data", runs / "code"):
+        yield from _staged(place)
+
+
+def _of_trial(folder: Path, state: TrialStatus, *, given_up: bool) -> Iterator[tuple[Path, str]]:
+    for path in attempt_files(folder):
+        attempt = path.with_suffix("")
+        if not attempt.is_dir():
+            continue
+        for name in sorted(os.listdir(attempt)):  # noqa: PTH208 (thousands of them)
+            if name == "fenced" or name.startswith("fenced-"):
+                yield attempt / name, "results of attempts that were overtaken"
+            elif name == "staging" and read_record(path)["status"] != "running" and any((attempt / name).iterdir()):
+                yield attempt / name, "results of attempts that were cut short"
+            elif name in ("checkpoints", CHECKPOINTS_ASIDE) and state.status == "finished":
+                yield attempt / name, "checkpoints of finished trials"
+            elif name in ("checkpoints", CHECKPOINTS_ASIDE) and given_up:
+                yield attempt / name, GIVEN_UP
+
+
+def given_up_trials(sweep_folder: Path) -> dict[str, float]:
+    """Return the last validation loss by trial of those that a search pruned, or paused, where it has ended; else none.
+
+    It has ended when all its trials have been asked for and none runs or waits to be begun: what is paused then stays so.
+    """
+    from persona_exp.search.ask_files import ask_numbers, read_asks
+    from persona_exp.search.ask_results import read_result
+    from persona_exp.search.study_settings import is_search, read_settings, to_ask
+
+    if not is_search(sweep_folder):
+        return {}
+    runs, settings = sweep_folder.parent.parent, read_settings(sweep_folder)
+    if to_ask(settings, ask_numbers(sweep_folder)):
+        return {}
+    results = [(ask, read_result(runs, sweep_folder.name, ask, settings.objectives, losses=True)) for ask in read_asks(sweep_folder)]
+    if any(result.state in ("open", "running") for _, result in results):
+        return {}
+    ended = [(ask, result) for ask, result in results if result.state in ("pruned", "paused")]
+    # Without a loss it was given up before it was validated, and is the worst.
+    return {
+        one.trial_id: result.losses[max(result.losses)] if result.losses else float("inf") for ask, result in ended for one in ask.trials
+    }
+
+
+def _trial_of(runs: Path, path: Path) -> str:
+    return path.relative_to(runs / "trials").parts[0]
+
+
+def _datasets(runs: Path) -> list[Path]:
+    """Return the built datasets; what they share (shards, answers) is no dataset."""
+    return [path for path in _folders(runs / "data") if (path / "manifest.json").is_file()]
+
+
+def _staged(place: Path) -> Iterator[tuple[Path, str]]:
+    """Yield files and folders that a process was writing: of this machine only those whose process is gone."""
+    here = os.uname().nodename
+    for current, names, found in os.walk(place):
+        for name in [*(one for one in names if one.startswith(".")), *(one for one in found if one.startswith("."))]:
+            staged = _STAGED.fullmatch(name)
+            if name.startswith(".dropped-"):
+                yield Path(current) / name, "deleted half-way"
+            elif staged and not staged["host"].endswith(here):
+                yield Path(current) / name, ELSEWHERE
+            elif staged and process_started(int(staged["pid"])) is None:
+                yield Path(current) / name, "left by a writer that died"
+        names[:] = [one for one in names if not one.startswith(".") and one not in NOT_SEARCHED]
+
+
+def _garbage(path: Path, kind: str, now: float) -> Garbage:
+    count, newest = 0, 0.0
+    for entry in _entries(path):
+        count += entry.st_size if stat.S_ISREG(entry.st_mode) else 0
+        newest = max(newest, entry.st_mtime)
+    return Garbage(path, kind, count, now - newest)
+
+
+def _entries(path: Path) -> Iterator[os.stat_result]:
+    try:
+        yield path.lstat()
+        for current, names, found in os.walk(path):
+            for name in [*names, *found]:
+                yield (Path(current) / name).lstat()
+    except FileNotFoundError:
+        return
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,21 @@
+"""What conf/ composes: a trial, and what is said beside it of the sweep that it belongs to."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from persona_exp.config.schema import Config
+
+# The keys that are no trial's.
+OF_SWEEP = ("search", "arms", "tuned")
+# conf/search/default.yaml, which a trial or a grid must leave as it is.
+SEARCH_DEFAULTS: dict[str, Any] = {"objective": "bits_per_byte", "seeds": 1, "from": []}
+
+
+@dataclass
+class Composition(Config):
+    """`search` is conf/search. `arms` are the settings that a sweep compares, `tuned` those that it tunes for each arm."""
+
+    # A mapping, for `search.from` is no name that a dataclass may have.
+    search: dict[str, Any] = field(default_factory=dict)
+    arms: list[str] = field(default_factory=list)
+    tuned: list[str] = field(default_factory=list)

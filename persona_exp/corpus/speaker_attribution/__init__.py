@@ -1,0 +1,1 @@
+"""Who says a quotation: by the words beside it, the people at hand and the turns of the conversation."""

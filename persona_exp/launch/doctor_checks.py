@@ -1,0 +1,240 @@
+"""The checks of a site before a sweep is sent there: Slurm, the GPU, the libraries, the disks. Imports no torch, changes nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from persona_exp.config.schema import Cluster, Config
+from persona_exp.errors import UserError
+from persona_exp.launch.check_result import Check
+from persona_exp.launch.slurm import sbatch_script, site_limits, submit_and_cancel
+from persona_exp.launch.slurm.slurm_command import ask
+from persona_exp.launch.slurm.slurm_queue import at_hand
+from persona_exp.modeling.model_cache import cache_folder
+from persona_exp.modeling.node_scratch_copy import os_error_reason, scratch_folder
+
+SECONDS = 3.0
+GB = 1e9
+# What Slurm's commands say where there is no slurm.conf.
+UNCONFIGURED = ("DNS SRV lookup failed", "configuration source", "Unable to process configuration file")
+FEW_GB, FEW_INODES = 10.0, 50_000
+# The first capability whose tensor cores compute in bfloat16 (Ampere).
+BF16_CAPABILITY = 8.0
+LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes")
+
+
+def check_slurm(cluster: Cluster, options: Mapping[str, Any]) -> list[Check]:
+    """Check the commands, the partition, the limits, the accounting, whether sbatch would take a job with `options` (submitit's names)."""
+    if not at_hand():
+        return [
+            Check("Slurm", "warn", "sbatch is not installed here", "log in to a cluster's login node; hydra/launcher=local needs no Slurm")
+        ]
+    partitions = ask(["sinfo", "--noheader", "--format=%P|%a|%l|%G"], seconds=SECONDS)
+    if partitions and partitions.code and any(words in partitions.error for words in UNCONFIGURED):
+        fix = "nothing to do for hydra/launcher=local; for hydra/launcher=slurm log in to a cluster, or set SLURM_CONF"
+        return [Check("Slurm", "warn", "its commands are installed here, but belong to no cluster", fix)]
+    if partitions is None or partitions.code:
+        why = partitions.reason.split(";")[0] if partitions else f"no answer for {SECONDS:.0f} s"
+        return [Check("Slurm", "fail", f"the controller does not answer ({why})", "try again, or ask the site")]
+    checks = [Check("Slurm", "ok", (ask(["sbatch", "--version"], seconds=SECONDS) or partitions).out.split("\n")[0])]
+    checks.append(_partition(cluster, [line.split("|") for line in partitions.out.splitlines() if line.count("|") == 3]))
+    allowed = site_limits.limits(cluster.partition, account=cluster.account, qos=cluster.qos)
+    most = allowed.max_submit_jobs if allowed.max_submit_jobs is not None else "any number of"
+    checks.append(Check("limits", "ok", f"arrays up to index {allowed.max_array_size - 1:,}, {most} jobs submitted at once"))
+    checks.append(_accounting())
+    checks.append(_commands())
+    return [*checks, _test_only(options)]
+
+
+def check_gpu(config: Config) -> list[Check]:
+    """Check the GPU of this machine and what its kernels need."""
+    gpus = _run(["nvidia-smi", "--query-gpu=name,memory.total,compute_cap,driver_version", "--format=csv,noheader,nounits"])
+    if not gpus:
+        fix = "on a cluster run this on a compute node (srun --gpus=1 persona-exp doctor); on a CPU only small models train"
+        return [Check("GPU", "warn", "none is seen on this machine", fix), *_libraries(), _attention(config)]
+    checks = []
+    for line in gpus.splitlines():
+        name, memory, capability, driver = (field.strip() for field in line.split(","))
+        checks.append(Check("GPU", "ok", f"{name}, {float(memory) / 1024:.0f} GiB, driver {driver}"))
+        if float(capability) < BF16_CAPABILITY:
+            fix = "set model.dtype=float16, or ask for an Ampere GPU or newer"
+            checks.append(Check("bf16", "warn", f"{name} (compute capability {capability}) has no bfloat16 units", fix))
+        else:
+            checks.append(Check("bf16", "ok", f"compute capability {capability}"))
+    return [*checks, *_libraries(), _cuda(), _attention(config)]
+
+
+def check_disks(config: Config) -> list[Check]:
+    """Check the free space, inodes and hard links where results go, the caches, and the scratch disk."""
+    checks = [*_room("runs", Path(config.runs)), _links(Path(config.runs)), _quota()]
+    checks += _room("cache", cache_folder())
+    hub = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    if config.model.source == "hub":
+        checks += _room("HF_HOME", hub)
+        checks.append(_model(config))
+    if config.cluster.scratch:
+        try:
+            checks.append(Check("scratch", "ok", str(scratch_folder(config.cluster.scratch))))
+        except OSError as error:
+            fix = "that matters on compute nodes alone: there, models are read from the shared folder instead"
+            checks.append(Check("scratch", "warn", f"cluster.scratch={config.cluster.scratch}: {os_error_reason(error)}", fix))
+    return checks
+
+
+def _partition(cluster: Cluster, rows: list[list[str]]) -> Check:
+    """Check the partition in `rows` of sinfo: partition (the default one with a star), whether it is up, its time limit, its resources."""
+    mine = [row for row in rows if row[0].rstrip("*") == cluster.partition or (cluster.partition is None and row[0].endswith("*"))]
+    names = ", ".join(sorted({row[0].rstrip("*") for row in rows}))
+    if not mine:
+        what = f"there is no {cluster.partition}" if cluster.partition else "the site has no default partition"
+        return Check("partition", "fail", what, f"set cluster.partition to one of {names}")
+    name = mine[0][0].rstrip("*")
+    if not any(row[1] == "up" for row in mine):
+        return Check("partition", "fail", f"{name} is {mine[0][1]}", "ask the site, or take another partition")
+    longest = max(_minutes(row[2]) for row in mine)
+    if longest < cluster.timeout_min:
+        return Check("partition", "fail", f"jobs may last {longest:.0f} min in {name}", f"set cluster.timeout_min={longest:.0f} or less")
+    resources = ", ".join(sorted({row[3] for row in mine}))
+    kind = cluster.gpus_per_node.split(":")[0] if cluster.gpus_per_node and ":" in cluster.gpus_per_node else ""
+    if cluster.gpus_per_node and f"gpu:{kind}" not in resources:
+        fix = "correct cluster.gpus_per_node or cluster.partition"
+        return Check("partition", "fail", f"{name} has no {kind or 'GPU'}, but {resources}", fix)
+    return Check("partition", "ok", f"{name} ({resources})")
+
+
+def _minutes(limit: str) -> float:
+    """Return the minutes of sinfo's `1-02:00:00`, `30:00`, `infinite`."""
+    days, _, clock = limit.strip().rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return float("inf")
+    hours, minutes, rest = (int(part) for part in ["0", "0", *parts][-3:])
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) + rest / 60
+
+
+def _accounting() -> Check:
+    answer = ask(["sacct", "--allocations", "--noheader", "--starttime=now"], seconds=SECONDS)
+    if answer is None or answer.code:
+        return Check("accounting", "warn", "sacct tells nothing", "nothing to do: causes and hours come from the trials' own records")
+    return Check("accounting", "ok", "sacct answers")
+
+
+def _commands() -> Check:
+    missing = [name for name in ("squeue", "scontrol", "scancel", "srun") if not at_hand(name)]
+    if missing:
+        fix = "nothing to do: jobs are submitted anew instead of requeued" if missing == ["scontrol"] else "ask the site"
+        return Check("commands", "warn", f"{', '.join(missing)} is missing here", fix)
+    return Check("commands", "ok", "squeue, scontrol, scancel and srun are here")
+
+
+def _test_only(options: Mapping[str, Any]) -> Check:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            where = Path(folder)
+            text = sbatch_script.script(
+                "true", folder=where, name="doctor", options=options, array=None, parallelism=1, dependency=None, environment={}
+            )
+            return Check("sbatch --test-only", "ok", submit_and_cancel.test_only(text, where / "doctor.sbatch").strip())
+        except UserError as error:
+            reason_given = str(error).partition(": ")[2] or str(error)
+            return Check(
+                "sbatch --test-only", "fail", reason_given.rstrip("."), "correct cluster.partition, account, qos, gpus_per_node or mem_gb"
+            )
+
+
+def _libraries() -> list[Check]:
+    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    if missing:
+        return [Check("libraries", "fail", f"{', '.join(missing)} is not installed", "run make setup, or activate the environment")]
+    return [Check("libraries", "ok", ", ".join(f"{name} {version(name)}" for name in LIBRARIES))]
+
+
+def _cuda() -> Check:
+    """Check that torch and bitsandbytes were built for a GPU, by their files: importing them takes seconds."""
+    built = _package("torch") / "version.py"
+    cuda = re.search(r"^cuda[^=]*= '([\d.]+)'", built.read_text(encoding="utf-8"), re.MULTILINE) if built.is_file() else None
+    if cuda is None:
+        return Check("kernels", "fail", "this torch is built for CPUs alone", "install the CUDA build of torch")
+    if not list(_package("bitsandbytes").glob("libbitsandbytes_cuda*.so")):
+        return Check("kernels", "fail", "bitsandbytes has no CUDA library", "install bitsandbytes from PyPI, or leave out method=qlora")
+    return Check("kernels", "ok", f"torch for CUDA {cuda[1]}, bitsandbytes with CUDA")
+
+
+def _attention(config: Config) -> Check:
+    if config.model.attention != "flash_attention_2":
+        return Check("attention", "ok", f"model.attention={config.model.attention} needs nothing more")
+    try:
+        return Check("attention", "ok", f"flash-attn {version('flash-attn')}")
+    except PackageNotFoundError:
+        return Check("attention", "fail", "flash-attn is not installed", "install it, or set model.attention=sdpa")
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else Path(os.devnull)
+
+
+def _room(name: str, folder: Path) -> list[Check]:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    if not os.access(there, os.W_OK):
+        fix = "choose another folder with PERSONA_EXP_RUNS, PERSONA_EXP_CACHE or HF_HOME"
+        return [Check(name, "fail", f"{there} cannot be written to", fix)]
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize / GB
+    # Some file systems count no inodes, and say 0.
+    few = disk.f_files > 0 and disk.f_favail < FEW_INODES
+    found = f"{folder}: {free:,.0f} GB free" + (f", {disk.f_favail:,} inodes" if disk.f_files else "")
+    if free < FEW_GB or few:
+        return [Check(name, "warn", found, "make room: persona-exp clean says what can go")]
+    return [Check(name, "ok", found)]
+
+
+def _links(runs: Path) -> Check:
+    """Check for hard links, of which claims are made."""
+    there = next(path for path in (runs.absolute(), *runs.absolute().parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryDirectory(dir=there, prefix=".doctor-") as folder:
+            (Path(folder) / "a").touch()
+            os.link(Path(folder) / "a", Path(folder) / "b")
+    except OSError as error:
+        return Check(
+            "hard links", "fail", f"{there} has none ({os_error_reason(error)})", "put runs/ on another file system with PERSONA_EXP_RUNS"
+        )
+    return Check("hard links", "ok", f"{there} has them, so that no trial is claimed twice")
+
+
+def _quota() -> Check:
+    answer = _run(["quota", "--no-wrap", "--human-readable"]) if shutil.which("quota") else None
+    if not answer:
+        return Check("quota", "ok", "this machine reports none")
+    # A star marks what is over its limit.
+    over = "; ".join(line.strip() for line in answer.splitlines() if "*" in line)
+    if over:
+        return Check("quota", "fail", over, "make room: persona-exp clean says what can go")
+    return Check("quota", "ok", "not reached")
+
+
+def _model(config: Config) -> Check:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(config.model.location, "config.json", revision=config.model.revision)
+    if isinstance(found, str):
+        return Check("model", "ok", f"{config.model.location} is in the cache")
+    fix = f"it is downloaded at submission; without internet here: hf download {config.model.location} where there is"
+    return Check("model", "warn", f"{config.model.location} is not in the cache", fix)
+
+
+def _run(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
+        return None
+    # `quota` has exit code 1 where a limit is reached.
+    return done.stdout.strip() or None

@@ -1,1 +1,0 @@
-"""What may become of a trial or a sweep next."""

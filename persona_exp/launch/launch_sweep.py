@@ -1,0 +1,177 @@
+"""A sweep: seal its trials, estimate, run here or submit to Slurm, report."""
+
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persona_exp import atomic_files
+from persona_exp.errors import UserError
+from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
+from persona_exp.launch.planning import plan_file
+from persona_exp.launch.planning.bundle_plan import plan_summary
+from persona_exp.launch.recovery.retry_decision import Decision, allow_after_site_faults, decide, undo_cancellations
+from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
+from persona_exp.launch.sweep_forecast import Forecast, forecast
+from persona_exp.launch.sweeps import trial_set
+from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
+from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+
+if TYPE_CHECKING:
+    from persona_exp.launch.cost.cost_estimate import Estimate
+
+LONGEST_SLUG = 80
+
+
+def launch_sweep(
+    *,
+    command: str,
+    arguments: Sequence[str],
+    swept: Sequence[str],
+    requests: Sequence[TrialRequest],
+    options: LocalOptions | SlurmOptions | None = None,
+    roles: Mapping[str, Sequence[str]] | None = None,
+) -> int:
+    """Seal every trial and its base model, run what is not finished, write the report, and return the exit code.
+
+    `command` is what the person typed, the launcher's settings included; `arguments` are its overrides without Hydra's own; `roles` says
+    which of the swept settings are `arms`, and which `tuned`.
+
+    Nothing runs before all are sealed, so that a mistake in the last trial costs no time of the first. Raise UserError before anything
+    is run or submitted.
+    """
+    if not requests:
+        raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
+    options, cluster = options or LocalOptions(), requests[0].config.cluster
+    if isinstance(options, SlurmOptions):
+        from persona_exp.launch.sweeps.submit_sweep import check_options
+
+        check_options(options, cluster)
+    elif not options.dry_run and (warning := warning_if_run_here(cluster)):
+        print(warning, file=sys.stderr, flush=True)
+    rows = seal_rows(requests, command)
+    # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
+    named = dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps"))
+    ids = [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
+    folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(list(named), ids)
+    limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
+    ahead = forecast(rows, options, limits)
+    if isinstance(options, LocalOptions) and options.dry_run:
+        return _print_dry_run(folder.name, ahead)
+    if isinstance(options, SlurmOptions) and options.dry_run:
+        from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, print_dry_run
+
+        left = unfinished(rows)
+        return print_dry_run(SlurmSweep(folder, left, ahead.terms, options, cluster, limits), ahead.plan(left))
+    estimate = estimated(folder.name, ahead, limits)
+    write(folder, command, swept, ahead, roles)
+    if isinstance(options, SlurmOptions):
+        from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, submit_and_watch
+
+        return submit_and_watch(SlurmSweep(folder, rows, ahead.terms, options, cluster, limits), estimate)
+    from persona_exp.launch.workers.local_sweep import run_here
+
+    return run_here(folder, rows, ahead.terms, estimate)
+
+
+def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast, roles: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write what the sweep asks for. A person who asks again takes back what was cancelled, and vouches for the site."""
+    rows = ahead.rows
+    describe(folder, command, swept, rows, roles)
+    plan_file.write(folder, ahead.costs)
+    trial_set.write(folder, [row.sweep_trial for row in rows])
+    directories = [row.trial.directory for row in rows]
+    taken_back = undo_cancellations(directories)
+    if taken_back:
+        print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
+    allow_after_site_faults(directories, [row.trial.path.name for row in rows])
+
+
+def unfinished(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows whose trial has something left to do, failed ones too."""
+    return [row for row, one in zip(rows, decisions(rows), strict=True) if one.next != "finished"]
+
+
+def decisions(rows: Sequence[Row]) -> list[Decision]:
+    """Return what comes next for each row's trial, as far as its files tell at once."""
+    return [decide(row.trial.directory, row.trial.path.name, lambda _: "unknown") for row in rows]
+
+
+def estimated(name: str, ahead: Forecast, limits: Limits | None) -> "Estimate":
+    """Print and return what the sweep is expected to take. Raise UserError when it is over the budget."""
+    from persona_exp.launch.cost import cost_estimate
+
+    cluster, left = ahead.rows[0].config.cluster, unfinished(ahead.rows)
+    estimate = ahead.estimate(left, limits)
+    first_line, *others = cost_estimate.lines(estimate)
+    bundles = plan_summary(ahead.plan(left))
+    print("\n".join([f"Sweep {name}: {first_line}", *([bundles] if bundles else []), *others]), flush=True)
+    failed = sum(one.next == "failed" for one in decisions(left))
+    if failed:
+        print(f"Of these {failed} failed before and are left alone: `persona-exp retry {name} --failed` lets them try again.", flush=True)
+    cost_estimate.refuse_over_budget(estimate, cluster)
+    return estimate
+
+
+def _print_dry_run(name: str, ahead: Forecast) -> int:
+    """Print what would be run here and return 0."""
+    left = unfinished(ahead.rows)
+    tasks = ahead.plan(left)
+    estimated(name, ahead, None)
+    bundles = sum(math.ceil(len(task.trials) / task.at_once) for task in tasks)
+    trials = f"{len(left)} trial{'' if len(left) == 1 else 's'} in {bundles} bundle{'' if bundles == 1 else 's'}"
+    print(f"Dry run: {trials}; nothing was run.")
+    if any(row.config.engine.name == "noop" for row in left):
+        print("engine=noop plans trials alone, without base models, and takes no time: leave it out for bundles, memory and hours.")
+    print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.")
+    return 0
+
+
+def sweep_name(arguments: Sequence[str], ids: Sequence[str]) -> str:
+    """Return a readable slug of the overrides and eight hex digits of the evaluations asked for: the same command gives the same name."""
+    slug = ",".join(argument.removeprefix("+sweeps=") for argument in arguments if "/" not in argument)
+    slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", slug)[:LONGEST_SLUG].strip("_,")
+    return "-".join(filter(None, [slug, atomic_files.digest(sorted(ids))[:8]]))
+
+
+def describe(
+    folder: Path, command: str, swept: Sequence[str], rows: Sequence[Row], roles: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Write sweep.yaml, anew where the command is another: the last one given is the one that goes on with the sweep."""
+    path = folder / "sweep.yaml"
+    before = _head(path)
+    if before is None:
+        atomic_files.create_text(path, _description(folder.name, command, swept, rows, utc_now(), roles))
+    elif before["command"] != command:
+        atomic_files.write_text(path, _description(folder.name, command, swept, rows, before["created"], roles))
+
+
+def _head(path: Path) -> dict[str, Any] | None:
+    """Return what sweep.yaml has before its trials, maybe a thousand; None without it. Raise UserError where it is damaged."""
+    import yaml
+
+    try:
+        head = yaml.safe_load(path.read_text(encoding="utf-8").partition("\ntrials:")[0])
+        return {"command": head["command"], "created": head["created"]}
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+
+
+def _description(
+    name: str, command: str, swept: Sequence[str], rows: Sequence[Row], created: str, roles: Mapping[str, Sequence[str]] | None
+) -> str:
+    import yaml
+
+    trials = [
+        {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in rows
+    ]
+    what: dict[str, Any] = {"name": name, "command": command, "swept": list(swept)}
+    what |= {role: list(keys) for role, keys in (roles or {}).items() if keys}
+    what |= {"created": created, "trials": trials}
+    # The one written in C, where PyYAML has it: a thousand rows take seconds otherwise.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(what, Dumper=dumper, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,90 @@
+"""One trial, from its config to its figures on the screen.
+
+python -m persona_exp.launch.launch_trial SEAL      goes on with the trial of a seal
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_exp.config.schema import Config
+from persona_exp.errors import UserError
+from persona_exp.launch.job_resume_command import write_resume_command
+from persona_exp.launch.launcher_options import environment_scratch, warning_if_run_here
+from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
+from persona_exp.launch.workers.local_workers import run_alone
+from persona_exp.launch.workers.worker_tasks import tasks_of_seals
+from persona_exp.process_signals import exit_resumable_on_signal
+from persona_exp.trial.engine_selection import alone_reason
+from persona_exp.trial.runs_reader import read_trial
+from persona_exp.trial.seal import Sealed, all_published, read_seal, read_seal_facts
+from persona_exp.trial.trial_pipeline import seal_trial
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def launch_trial(composed: "DictConfig", *, command: str) -> int:
+    """Seal and run the trial that Hydra composed, print its metrics, and return the exit code."""
+    if warning := warning_if_run_here(composed.cluster):
+        print(warning, file=sys.stderr, flush=True)
+    trial, config = seal_trial(composed, command=command)
+    if reason := alone_reason(config):
+        print(f"The trial runs alone ({reason}).", flush=True)
+    write_resume_command(trial.path, "persona_exp.launch.launch_trial", str(trial.path.absolute()))
+    # A person who asks again takes back what was cancelled, and vouches for the site.
+    if undo_cancellations([trial.directory]):
+        print(f"Trial {trial.trial_id} was cancelled; this takes that back.", flush=True)
+    allow_after_site_faults([trial.directory], [trial.path.name])
+    return _run(trial, config)
+
+
+def main(path: Path) -> int:
+    """Go on with the trial of the seal at `path` and return the exit code."""
+    try:
+        trial, config = read_seal(path)
+        print(f"Trial {trial.trial_id} goes on as it was sealed.", flush=True)
+        return _run(trial, config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(trial: Sealed, config: Config) -> int:
+    from persona_exp.launch.workers.visible_gpus import gpus_here
+
+    if all_published(trial.path):
+        print(f"Trial {trial.trial_id} is finished already.")
+    else:
+        work = tasks_of_seals([trial.path], config.cluster.lease_seconds, environment_scratch(config.cluster))
+        code = run_alone(work, config.method.name, gpus_here())
+        if code:
+            return code
+    if config.engine.name != "noop":
+        _show(trial, config)
+    return 0
+
+
+def _show(trial: Sealed, config: Config) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    found = {one.eval_id: one for one in read_trial(trial.directory.runs, trial.trial_id).evaluations}
+    evaluations = [found[eval_id] for eval_id in read_seal_facts(trial.path)["evaluations"].values()]
+    table = Table(title=f"{config.persona.name}, {config.evaluation.split} split")
+    table.add_column("metric")
+    for one in evaluations:
+        table.add_column(one.condition, justify="right")
+    table.add_column("n", justify="right")
+    # A model that says no word has no period terms, so not every evaluation has every metric.
+    for name, metric in {name: metric for one in evaluations for name, metric in one.metrics.items()}.items():
+        values = [f"{one.metrics[name]['value']:.3f}" if name in one.metrics else "–" for one in evaluations]
+        table.add_row(name, *values, f"{metric['n']} {metric['unit']}")
+    console = Console()
+    console.print(table)
+    console.print(f"{trial.directory.path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    exit_resumable_on_signal()
+    sys.exit(main(Path(sys.argv[1])))

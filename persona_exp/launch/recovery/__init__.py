@@ -1,0 +1,1 @@
+"""What becomes of trials and sweeps after failures: causes, retries, memory backoff, holds."""

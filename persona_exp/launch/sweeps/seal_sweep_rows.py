@@ -1,0 +1,114 @@
+"""The rows of a sweep: its trials sealed, each once, and the base model that they are compared with."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from persona_exp import atomic_files
+from persona_exp.config.schema import Config
+from persona_exp.config.trial_identity import GROUPS_READ
+from persona_exp.launch.sweeps.trial_set import SweepTrial
+from persona_exp.progress_bar import track
+from persona_exp.trial.engine_selection import with_suitable_engine
+from persona_exp.trial.seal import Sealed, flush_to_disk, read_seal_facts, seal
+
+# Sealed in a moment: no progress is shown.
+FEW = 50
+
+# What the base model as it is reads nothing of: one row serves all trials that differ there alone.
+UNREAD_BY_BASE = ("lora", "optim", "train", "seed")
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """One trial that a sweep asks for, with the swept overrides that tell it from the others."""
+
+    config: Config
+    overrides: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sealed trial of a sweep. `evaluations` maps a condition to the id of what is to be measured; `facts` are the seal's."""
+
+    trial: Sealed
+    config: Config
+    role: str
+    overrides: dict[str, Any]
+    facts: dict[str, Any]
+
+    @property
+    def evaluations(self) -> dict[str, str]:
+        return dict(self.facts["evaluations"])
+
+    @property
+    def title(self) -> str:
+        if self.role == "base":
+            return "base model"
+        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or self.config.method.name
+
+    @property
+    def sweep_trial(self) -> SweepTrial:
+        return SweepTrial(f"{self.trial.trial_id}/seals/{self.trial.path.name}", self.title, self.config.engine.name)
+
+
+def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
+    """Seal the base models, then the trials, and return them as rows; what asks for the same evaluations of the same trial is there once.
+
+    A rehearsal (engine=noop) compares with nothing. Raise UserError before anything runs.
+    """
+    requests = [replace(one, config=with_suitable_engine(one.config)) for one in requests]
+    bases = {_read_by_base(one.config): _base(one.config) for one in reversed(requests) if one.config.engine.name != "noop"}
+    asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
+    asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
+    found: dict[tuple[str, ...], Row] = {}
+    for trial, (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], command), asked, strict=True):
+        row = Row(trial, config, role, overrides, read_seal_facts(trial.path))
+        found.setdefault(tuple(row.evaluations.values()) or (trial.trial_id,), row)
+    return list(found.values())
+
+
+def _sealed(configs: Sequence[Config], command: str) -> list[Sealed]:
+    """Seal each config, on the disk when this returns."""
+    shown = track(configs, "Sealing", total=len(configs)) if len(configs) > FEW else configs
+    with _first_warning_alone():
+        sealed = [seal(config, command=command) for config in shown]
+    flush_to_disk(Path(configs[0].runs))
+    return sealed
+
+
+@contextmanager
+def _first_warning_alone() -> Iterator[None]:
+    """Let the first warning of sealing through, and then how many more there were: it may be that of a thousand trials."""
+    records: list[logging.LogRecord] = []
+
+    def first_alone(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return len(records) == 1
+
+    log = logging.getLogger("persona_exp.trial.seal")
+    log.addFilter(first_alone)
+    try:
+        yield
+    finally:
+        log.removeFilter(first_alone)
+        if len(records) > 1:
+            log.warning("So it is with %d more trials.", len(records) - 1)
+
+
+def _base(config: Config) -> Config:
+    return replace(config, method=replace(config.method, name="none"))
+
+
+def _read_by_base(config: Config) -> str:
+    read = {name: value for name, value in asdict(_base(config)).items() if name not in UNREAD_BY_BASE}
+    return atomic_files.digest(read)
+
+
+def _read(request: TrialRequest) -> dict[str, Any]:
+    """Return the swept overrides that the trial's method reads: full fine-tuning has no rank, whatever the grid says."""
+    unread = {"lora", "optim", "train"} - set(GROUPS_READ[request.config.method.name])
+    return {key: value for key, value in request.overrides.items() if key.split(".")[0] not in unread}

@@ -1,0 +1,249 @@
+"""A submission: one planned set of tasks of one sweep, its record created exclusively before Slurm hears of it.
+
+The record, not a job id, says what was asked for: Slurm may lose a job and give its number to another user's, so that jobs are known by
+their name, which no other submission has. All worker jobs of a submission bear its `job_name` and say in their comment at which task
+they begin; the keeper's name has an ending of its own.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from persona_exp import atomic_files
+from persona_exp.errors import UserError
+from persona_exp.launch.recovery.heartbeat_lease import LEASE_SECONDS
+from persona_exp.process_identity import process_gone, this_process
+from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+
+if TYPE_CHECKING:
+    from persona_exp.launch.slurm.slurm_queue import Job
+
+Launcher = Literal["local", "slurm"]
+Who = Literal["person", "keeper", "worker"]
+FOLDER = "submissions"
+# So long a maker that cannot be seen from here is given between its record and its last sbatch.
+MAKING_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`tasks` hold the seals of each task, as paths relative to runs/trials; `by` says who made it, where and when.
+
+    `options` are sbatch's under submitit's names, and below "launch" our own: what a later round needs to submit the same way again.
+    """
+
+    path: Path
+    sweep: str
+    number: int
+    launcher: Launcher
+    tasks: tuple[tuple[str, ...], ...]
+    options: dict[str, Any] = field(hash=False)
+    by: dict[str, Any] = field(hash=False)
+    job_name: str
+    canary: bool
+
+    @property
+    def folder(self) -> Path:
+        """Its sbatch scripts, jobs.json and Slurm's own output."""
+        return self.path.with_suffix("")
+
+    @property
+    def logs(self) -> Path:
+        """Where Slurm and the workers write their output."""
+        return self.folder / "logs"
+
+    @property
+    def code(self) -> Path:
+        """The code snapshot that its jobs run."""
+        return (self.runs / "code" / str(self.options["launch"]["code_folder"])).absolute()
+
+    @property
+    def lease_seconds(self) -> float:
+        """So many seconds a heartbeat of its trials must stand still before they are taken for dead."""
+        return float(self.options.get("launch", {}).get("lease_seconds", LEASE_SECONDS))
+
+    @property
+    def sweep_folder(self) -> Path:
+        return self.path.parent.parent
+
+    @property
+    def runs(self) -> Path:
+        return self.sweep_folder.parent.parent
+
+    @property
+    def keeper_name(self) -> str:
+        return f"{self.job_name}-keeper"
+
+    @property
+    def trial_ids(self) -> tuple[str, ...]:
+        return tuple(seal.split("/")[0] for task in self.tasks for seal in task)
+
+
+def draft(
+    sweep_folder: Path,
+    *,
+    launcher: Launcher,
+    tasks: Sequence[Sequence[str]],
+    options: dict[str, Any],
+    canary: bool,
+    after: int | None = None,
+    who: Who = "person",
+    progress: Sequence[int] = (),
+) -> Submission:
+    """Return the submission that follows number `after` (None: the latest there is); write nothing.
+
+    Read `after` before working out what is left to submit: then the loser of the race to create it knows that its list is out of date.
+    `progress` is what the sweep had reached, for the keeper to see whether a round brought anything.
+    """
+    last = numbers(sweep_folder)
+    number = (after if after is not None else (last[-1] if last else 0)) + 1
+    by = {"who": who, **this_process(), "at": utc_now(), "progress": list(progress)}
+    folder = sweep_folder.absolute()
+    token = atomic_files.digest([str(folder.resolve()), number, by, os.urandom(8).hex()])[:8]
+    return Submission(
+        path=_path(folder, number),
+        sweep=folder.name,
+        number=number,
+        launcher=launcher,
+        tasks=tuple(tuple(task) for task in tasks),
+        options=options,
+        by=by,
+        job_name=f"pe-{token}-{number}",
+        canary=canary,
+    )
+
+
+def create(submission: Submission) -> bool:
+    """Create the record of a draft; return False when another made the one of its number first."""
+    record = {one.name: getattr(submission, one.name) for one in fields(submission) if one.name != "path"}
+    return atomic_files.create_text(submission.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def read(path: Path) -> Submission:
+    """Return the submission of this record. Raise UserError where it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return _from_record(path.absolute(), record)
+    except FileNotFoundError:
+        raise UserError(f"There is no submission at {path}; give one of runs/sweeps/NAME/submissions/NUMBER.json.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+
+
+def numbers(sweep_folder: Path) -> list[int]:
+    """Return the numbers of the sweep's submissions, ascending."""
+    return sorted(int(path.stem) for path in (sweep_folder / FOLDER).glob("[0-9]*.json") if path.stem.isdigit())
+
+
+def latest_submission(sweep_folder: Path) -> Submission | None:
+    """Return the sweep's newest submission; None without any."""
+    found = numbers(sweep_folder)
+    return read(_path(sweep_folder.absolute(), found[-1])) if found else None
+
+
+def all_submissions(sweep_folder: Path) -> list[Submission]:
+    """Return the sweep's submissions, oldest first."""
+    return [read(_path(sweep_folder.absolute(), number)) for number in numbers(sweep_folder)]
+
+
+def note_jobs(submission: Submission, jobs: dict[str, Any]) -> None:
+    """Write which jobs Slurm has taken: {"canary": id|None, "arrays": [{"id","first","size"}], "keeper": id|None, "complete"}."""
+    atomic_files.write_json(submission.folder / "jobs.json", jobs)
+
+
+def recorded_jobs(submission: Submission) -> dict[str, Any]:
+    """Return what `note_jobs` wrote; empty lists before that."""
+    empty: dict[str, Any] = {"canary": None, "arrays": [], "keeper": None, "complete": False}
+    try:
+        noted = json.loads((submission.folder / "jobs.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return empty
+    except ValueError as error:
+        raise UserError(f"{submission.folder / 'jobs.json'} is damaged: remove it; jobs are found again by their name.") from error
+    return {**empty, **noted}
+
+
+def none_accepted(submission: Submission) -> bool:
+    """Return whether its maker is done and Slurm took none of its jobs, as far as sbatch said."""
+    if submission.launcher == "local":
+        return False
+    noted = recorded_jobs(submission)
+    return bool(noted["complete"]) and not (noted["canary"] or noted["arrays"] or noted["keeper"])
+
+
+def worker_jobs(sweep_folder: Path) -> dict[str, str]:
+    """Return the ids of all jobs ever given to the sweep for its trials, each with its name. Slurm may since have used an id again."""
+    given = {one.job_name: recorded_jobs(one) for one in all_submissions(sweep_folder) if one.launcher == "slurm"}
+    return {str(id): name for name, noted in given.items() for id in (noted["canary"], *(one["id"] for one in noted["arrays"])) if id}
+
+
+def in_making(submission: Submission) -> bool:
+    """Return whether its maker may still be between the record and its last sbatch."""
+    if submission.launcher == "local" or recorded_jobs(submission)["complete"]:
+        return False
+    gone = process_gone(submission.by)
+    if gone is not None:
+        return not gone
+    return abs((datetime.now(UTC) - datetime.fromisoformat(submission.by["at"])).total_seconds()) < MAKING_SECONDS
+
+
+def covered(among: Sequence[Submission]) -> set[str] | None:
+    """Return the seals of these submissions that a job in the queue will run or is running; None where Slurm does not answer."""
+    from persona_exp.launch.slurm.slurm_queue import queued
+
+    named = {one.job_name: one for one in among if one.launcher == "slurm"}
+    found = queued(list(named)) if named else []
+    if found is None:
+        return None
+    return {seal for job in found for task in task_numbers(job, named[job.name]) for seal in named[job.name].tasks[task]}
+
+
+def has_jobs(among: Sequence[Submission]) -> bool:
+    """Return whether a worker job of these submissions is in the queue, running or not; False where Slurm does not answer."""
+    from persona_exp.launch.slurm.slurm_queue import queued
+
+    named = [one.job_name for one in among if one.launcher == "slurm"]
+    return bool(named and queued(named))
+
+
+def comment(first: int, own: str | None = None) -> str:
+    """Return a worker job's comment, which says at which task of its submission it begins."""
+    return f"{own} first={first}" if own else f"first={first}"
+
+
+def task_numbers(job: "Job", submission: Submission) -> list[int]:
+    """Return the tasks of its submission that a worker job stands for; of an array, those that have not started."""
+    first_task = re.search(r"\bfirst=(\d+)", job.comment)
+    first, last = int(first_task[1]) if first_task else 0, len(submission.tasks) - 1
+    if job.task_id is not None or job.array_id is None:
+        return [number for number in [first + (job.task_id or 0)] if number <= last]
+    indices: list[int] = []
+    for low, high, step in re.findall(r"(\d+)(?:-(\d+)(?::(\d+))?)?", job.tasks.split("%")[0]):
+        indices += range(int(low), int(high or low) + 1, int(step or 1))
+    if "..." in job.tasks:
+        # Cut short by squeue: what it does not name may be there too.
+        indices += range(max(indices, default=0), last + 1)
+    return sorted({first + index for index in indices if first + index <= last})
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / FOLDER / f"{number:04}.json"
+
+
+def _from_record(path: Path, record: dict[str, Any]) -> Submission:
+    return Submission(
+        path=path,
+        sweep=record["sweep"],
+        number=record["number"],
+        launcher=record["launcher"],
+        tasks=tuple(tuple(task) for task in record["tasks"]),
+        options=record["options"],
+        by=record["by"],
+        job_name=record["job_name"],
+        canary=record["canary"],
+    )

@@ -1,0 +1,150 @@
+"""What became of an ask, read off the files of its trials: nobody writes it down anywhere else."""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from persona_exp.search.ask_files import Ask, AskedTrial
+from persona_exp.search.study_settings import COSTS
+from persona_exp.trial.attempt_records import PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
+from persona_exp.trial.trial_status import read_status, stopped_as
+
+GIB = 1 << 30
+VALIDATIONS = "validation.jsonl"
+
+State = Literal["open", "running", "paused", "complete", "pruned", "failed", "refused"]
+# Nothing of an ask in such a state changes by its own search.
+SETTLED: frozenset[State] = frozenset({"complete", "refused", "pruned"})
+
+
+@dataclass(frozen=True)
+class AskResult:
+    """`values` are the objectives, of a complete ask alone, and `others` what else was measured of it, by name; `losses` the validation
+    losses by optimiser step; `why` of a failed one."""
+
+    state: State
+    values: tuple[float, ...] | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)
+    constraints: dict[str, float] = field(default_factory=dict)
+    why: str | None = None
+
+
+def read_result(runs: Path, search: str, ask: Ask, measures: Sequence[str], *, losses: bool, others: Sequence[str] = ()) -> AskResult:
+    """Return what became of `ask` in the search of that name: the means over its trials of `measures`, and with `losses` those too.
+
+    An ask without one of `measures` has failed; of `others` there is what was measured.
+
+    Raise UserError where a trial's file is damaged.
+    """
+    if ask.refused:
+        return AskResult("refused", constraints=ask.constraints, why=ask.refused)
+    each = [_trial_result(trial_directory(runs, one.trial_id), search, one, (measures, others), losses) for one in ask.trials]
+    curve = _mean_losses([one.losses for one in each])
+    states = [one.state for one in each]
+    for state in ("failed", "pruned"):
+        if state in states:
+            return AskResult(state, losses=curve, why=next(one.why for one in each if one.state == state))
+    if all(state == "complete" for state in states):
+        values = tuple(sum(one.values[place] for one in each if one.values) / len(each) for place in range(len(measures)))
+        known = [name for name in others if all(name in one.others for one in each)]
+        return AskResult("complete", values, {name: sum(one.others[name] for one in each) / len(each) for name in known}, curve)
+    state = next(one for one in ("running", "open", "paused") if one in states)
+    return AskResult(state, losses=curve)
+
+
+def trial_losses(directory: TrialDirectory) -> dict[int, float]:
+    """Return the validation losses of a trial by optimiser step, of all its attempts."""
+    found: dict[int, float] = {}
+    for path in attempt_files(directory.path):
+        with suppress(FileNotFoundError):
+            for line in (path.with_suffix("") / VALIDATIONS).read_text(encoding="utf-8").splitlines():
+                # The last line may have been cut short by a crash.
+                with suppress(ValueError, KeyError, TypeError):
+                    record = json.loads(line)
+                    # JSON has no word for what is not finite.
+                    loss = record["eval_loss"]
+                    found[int(record["step"])] = math.inf if loss is None else float(loss)
+    return dict(sorted(found.items()))
+
+
+def _trial_result(
+    directory: TrialDirectory, search: str, asked: AskedTrial, wanted: tuple[Sequence[str], Sequence[str]], losses: bool
+) -> AskResult:
+    measures, others = wanted
+    curve = trial_losses(directory) if losses else {}
+    metrics, costly = _metrics(directory, asked), bool({*measures, *others} & set(COSTS))
+    if metrics is not None and costly and read_status(directory.path).status == "running":
+        # What it took is written with its last word.
+        return AskResult("running", losses=curve)
+    if metrics is not None:
+        costs = _costs(directory) if costly else {}
+        found = {**{name: value for name, value in costs.items() if value is not None}, **metrics}
+        missing = [name for name in measures if name not in found]
+        if missing:
+            return AskResult("failed", losses=curve, why=f"its evaluation has no {missing[0]}")
+        measured = {name: found[name] for name in others if name in found}
+        return AskResult("complete", tuple(found[name] for name in measures), measured, curve)
+    state, why = _state(directory, search, asked)
+    return AskResult(state, losses=curve, why=why)
+
+
+def _state(directory: TrialDirectory, search: str, asked: AskedTrial) -> tuple[State, str | None]:
+    """Return the state of a trial without its evaluation, and why it failed where it did."""
+    files = attempt_files(directory.path)
+    if not files:
+        return ("failed", "a person cancelled it") if directory.cancelled.exists() else ("open", None)
+    record = read_record(files[-1])
+    if ended_by_search(record, search) and directory.cancelled.exists():
+        return "failed", "a person cancelled it"
+    if ended_by_search(record, search):
+        return ("pruned", None) if record["cause"] == PRUNED else ("paused", None)
+    found = read_status(directory.path)
+    if stopped_as(directory.path):
+        # By a person, who has had enough of it.
+        return "pruned", None
+    if found.status in ("failed", "cancelled"):
+        return "failed", f"{found.reason}: {found.message}"
+    if found.status == "finished" and asked.eval_id is None:
+        # A rehearsal, which measures nothing.
+        return "pruned", None
+    return ("running" if found.status == "running" else "open"), None
+
+
+def _metrics(directory: TrialDirectory, asked: AskedTrial) -> dict[str, float] | None:
+    if asked.eval_id is None:
+        return None
+    try:
+        written = json.loads((directory.evaluations / asked.eval_id / "metrics.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return {name: float(metric["value"]) for name, metric in written["metrics"].items()}
+
+
+def _costs(directory: TrialDirectory) -> dict[str, float | None]:
+    """Return what a trial took, of all its attempts together: its own part where it shared a process.
+
+    The peak of memory is that of a process, and so known only of a trial that shared none.
+    """
+    found = read_status(directory.path)
+    records = [read_record(path) for path in attempt_files(directory.path)]
+    alone = not any(one.get("together_with") for one in records)
+    peaks = [(one.get("training") or {}).get("peak_memory_bytes") for one in records]
+    peak = max((one for one in peaks if one), default=None) if alone else None
+    return {
+        "seconds": found.own_seconds,
+        "gpu_seconds": found.gpu_hours * 3600 if found.gpus else None,
+        "peak_memory_gb": peak / GIB if peak else None,
+    }
+
+
+def _mean_losses(curves: Sequence[dict[int, float]]) -> dict[int, float]:
+    """Return by step the mean over those trials that have come so far."""
+    steps = sorted({step for curve in curves for step in curve})
+    present = {step: [curve[step] for curve in curves if step in curve] for step in steps}
+    return {step: sum(found) / len(found) for step, found in present.items()}

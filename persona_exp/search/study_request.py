@@ -1,0 +1,230 @@
+"""What a person's command asks a search to be, from Hydra's overrides and hydra.sweeper's settings; nothing is written yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
+
+from persona_exp import atomic_files
+from persona_exp.config.schema.composition import SEARCH_DEFAULTS
+from persona_exp.errors import UserError
+from persona_exp.search.composed_configs import ComposedConfigs, compose_choices, composed_beforehand
+from persona_exp.search.constraints import parse_constraint
+from persona_exp.search.grid import changes_structure, compose_group_choices
+from persona_exp.search.pruning import make_pruner
+from persona_exp.search.samplers import GRID, grid_points, make_sampler
+from persona_exp.search.search_space import Setting, setting_of, settings_of_search_space
+from persona_exp.search.study_export import absolute_storage
+from persona_exp.search.study_settings import COSTS, StudySettings
+from persona_exp.search.sweeper_options import SweeperOptions
+
+if TYPE_CHECKING:
+    from persona_exp.config.schema import Config
+    from persona_exp.trial.seal import SealedInputs
+
+DIRECTIONS = ("minimize", "maximize")
+# Metrics of generated replies.
+GENERATED = ("rouge1", "rouge2", "rougeL", "bleu", "jaccard", "truncated_replies", "looping_replies", "period_terms_per_1000_words")
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """A search as it was asked for: `first` is a config of it, with the base model that all are compared with; `slug` is for its name.
+
+    `earlier` are the sweeps of search.from; `notes` say what a user of hydra-optuna-sweeper would not expect.
+    """
+
+    settings: StudySettings
+    composed: ComposedConfigs
+    first: "Config"
+    slug: tuple[str, ...]
+    study_name: str | None
+    earlier: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def study_request(
+    arguments: Sequence[str],
+    options: SweeperOptions,
+    *,
+    command: str,
+    config_name: str,
+    hydra_overrides: Sequence[str],
+    loader: ConfigLoader,
+) -> StudyRequest:
+    """Return the search that `arguments` in Hydra's grammar ask for, its data built and its models fetched. Raise UserError.
+
+    `hydra_overrides` are those of Hydra's own settings.
+    """
+    from persona_exp.trial.code_snapshot import snapshot
+
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = parser.parse_overrides(list(arguments))
+    swept = [override for override in overrides if override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    space = [*settings_of_search_space(options.search_space, parser.parse_override), *map(setting_of, swept)]
+    if not space and not options.custom_search_space:
+        raise UserError("The search has nothing to draw: give a setting a range or choices, as in 'optim.lr=tag(log,interval(1e-5,1e-3))'.")
+    beforehand = composed_beforehand(space, lambda key: changes_structure(key, loader))
+    search = _search_settings(compose_group_choices(config_name, [*hydra_overrides, *fixed], loader))
+    _refuse_test_split(fixed)
+    # Whatever is wrong is found before data are built.
+    objectives, directions = _objectives(search, options.direction)
+    constraints = [parse_constraint(one) for one in options.constraints]
+    _check_measures([one.measure for one in constraints], "hydra.sweeper.constraints")
+    seeds, study_seed = _seeds(search), int(options.sampler.get("seed") or 0)
+    make_sampler(options.sampler, space, study_seed=study_seed, number=0, offset=0)
+    checked: list[Config] = []
+
+    def compose(choices: Sequence[str]) -> DictConfig:
+        composed = compose_group_choices(config_name, [*hydra_overrides, *choices, *fixed], loader)
+        composed.search = dict(SEARCH_DEFAULTS)
+        return composed
+
+    def prepare(composed: DictConfig) -> "SealedInputs":
+        from persona_exp.trial.seal import make_inputs
+
+        config = _first_config(composed, [one for one in space if one not in beforehand])
+        _check_pruning(config, options, seeds)
+        _check_measurable(config, objectives)
+        checked.append(config)
+        return make_inputs(config)
+
+    composed = compose_choices(beforehand, compose, prepare)
+    settings = StudySettings(
+        command=command,
+        space=tuple(one.to_json() for one in space),
+        composed=tuple(one.key for one in beforehand),
+        objectives=objectives,
+        directions=directions,
+        n_trials=_n_trials(options, space),
+        sampler=dict(options.sampler),
+        pruner=dict(options.pruner) if options.pruner else None,
+        pauses=bool(options.pruner.get("pauses")),
+        seeds=seeds,
+        seed=study_seed,
+        constraints=tuple(one.text for one in constraints),
+        max_failure_rate=float(options.max_failure_rate),
+        custom_search_space=options.custom_search_space,
+        fixed=composed.fixed,
+        code_folder=snapshot(Path(checked[0].runs)).name,
+        engine=checked[0].engine.name,
+        storage=absolute_storage(options.storage, Path.cwd()),
+        earlier=tuple(map(str, search["from"])),
+    )
+    slug = tuple(argument for argument, override in zip(arguments, overrides, strict=True) if override.is_sweep_override())
+    return StudyRequest(settings, composed, checked[0], slug, options.study_name, tuple(map(str, search["from"])), _notes(swept, options))
+
+
+def _notes(swept: Sequence[Override], options: SweeperOptions) -> tuple[str, ...]:
+    """Return what is otherwise than in hydra-optuna-sweeper of what this command uses."""
+    ranges = [one.input_line for one in swept if isinstance(one.value(), RangeSweep)]
+    notes = {
+        f"{ranges[0] if ranges else ''}: a range leaves out its end, as everywhere in Hydra.": bool(ranges),
+        "hydra.sweeper.n_jobs is the launcher's: so many workers, none of which waits for another.": options.n_jobs is not None,
+        f"hydra.sweeper.storage={options.storage} is written when the search ends; the study is its folder.": bool(options.storage),
+    }
+    return tuple(note for note, applies in notes.items() if applies)
+
+
+def name_digest(settings: StudySettings) -> str:
+    """Return eight hex digits of what a search is, whatever the number of its trials: the same command goes on with the same one."""
+    what = replace(settings, command="", n_trials=0, max_failure_rate=0, storage=None, warm=(), code_folder="")
+    return atomic_files.digest(asdict(what))[:8]
+
+
+def _search_settings(composed: DictConfig) -> dict[str, Any]:
+    found = OmegaConf.to_container(composed.search)
+    assert isinstance(found, dict)
+    if unknown := sorted(set(found) - set(SEARCH_DEFAULTS)):
+        raise UserError(f"There is no setting search.{unknown[0]}: search has {', '.join(SEARCH_DEFAULTS)}.")
+    return {str(key): value for key, value in found.items()}
+
+
+def _refuse_test_split(fixed: Sequence[str]) -> None:
+    if any(one.replace(" ", "") in ("evaluation.split=test", "++evaluation.split=test") for one in fixed):
+        raise UserError("evaluation.split=test cannot be searched on: a search measures on the validation split, the test is for reports.")
+
+
+def _first_config(composed: DictConfig, others: Sequence[Setting]) -> "Config":
+    """Return what was composed with the first value of each other setting: a config as one of the search's may be."""
+    from persona_exp.search.grid import Point
+    from persona_exp.search.resolve_points import resolve_points
+    from persona_exp.search.suggestion import parse_lines
+
+    lines = [f"{one.key}={one.text(_first(one))}" for one in others]
+    (config,) = resolve_points([Point(composed, parse_lines(tuple(lines)), {})])
+    return replace(config, evaluation=replace(config.evaluation, split="validation"))
+
+
+def _first(setting: Setting) -> Any:
+    points = setting.points()
+    return points[0] if points else setting.distribution.low  # type: ignore[attr-defined]
+
+
+def _check_pruning(config: "Config", options: SweeperOptions, seeds: int) -> None:
+    if not options.pruner or config.engine.name == "noop":
+        return
+    make_pruner(options.pruner)
+    if seeds > 1:
+        raise UserError(f"search.seeds={seeds} and a pruner do not go together: seeds come to a step at different times; leave one out.")
+    kind = str(options.pruner["_target_"]).rsplit(".", 1)[-1]
+    if config.train.max_steps is not None and (config.train.eval_steps or 0) >= config.train.max_steps:
+        raise UserError(f"The pruner {kind} would never decide: set train.eval_steps below train.max_steps={config.train.max_steps}.")
+    if config.train.eval_steps is None:
+        raise UserError(f"The pruner {kind} decides at validations, and there are none: set train.eval_steps=STEPS.")
+    if config.engine.name != "fused":
+        raise UserError(f"The pruner {kind} needs engine=fused, whose trials are validated: leave out hydra/sweeper/pruner.")
+
+
+def _check_measurable(config: "Config", objectives: Sequence[str]) -> None:
+    if config.method.name == "none":
+        raise UserError("method=none trains nothing that could be searched: the base model is measured beside every search.")
+    if "peak_memory_gb" in objectives and config.engine.name == "fused" and config.bundle.size > 1:
+        raise UserError("search.objective=peak_memory_gb is known only of a trial that shares no process: add bundle.size=1.")
+    generated = [one for one in objectives if one in GENERATED]
+    if generated and not config.evaluation.generated_items:
+        raise UserError(f"search.objective={generated[0]} is measured on replies, and there are none: set evaluation.generated_items.")
+
+
+def _objectives(search: Mapping[str, Any], direction: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    given = search["objective"]
+    objectives = (given,) if isinstance(given, str) else tuple(map(str, given))
+    _check_measures(objectives, "search.objective")
+    if len(set(objectives)) < len(objectives) or not objectives:
+        raise UserError(f"search.objective={list(objectives)} must name each objective once.")
+    directions = (direction,) * len(objectives) if isinstance(direction, str) else tuple(map(str, direction))
+    if wrong := [one for one in directions if one not in DIRECTIONS]:
+        raise UserError(f"hydra.sweeper.direction={wrong[0]} must be minimize or maximize.")
+    if len(directions) != len(objectives):
+        raise UserError(f"hydra.sweeper.direction has {len(directions)} directions for {len(objectives)} objectives: give one for each.")
+    return objectives, directions
+
+
+def _check_measures(names: Sequence[str], where: str) -> None:
+    from persona_exp.evaluation.evaluation_metrics import POSSIBLE
+
+    known = (*POSSIBLE, *COSTS)
+    for name in names:
+        if name.startswith("test"):
+            raise UserError(f"{where}={name}: objectives come from the validation split; the test is for what is reported afterwards.")
+        if name not in known:
+            raise UserError(f"{where}={name} is not measured: choose of {', '.join(known)}.")
+
+
+def _seeds(search: Mapping[str, Any]) -> int:
+    seeds = search["seeds"]
+    if not isinstance(seeds, int) or seeds < 1:
+        raise UserError(f"search.seeds={seeds} must be a whole number above 0.")
+    return seeds
+
+
+def _n_trials(options: SweeperOptions, space: Sequence[Setting]) -> int:
+    if options.sampler.get("_target_") == GRID:
+        return min(options.n_trials, len(grid_points(space)))
+    return int(options.n_trials)

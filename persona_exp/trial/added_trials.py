@@ -1,0 +1,70 @@
+"""Trials that a person added to a sweep: `added/000001.json` in its folder, each created once, by exclusive link."""
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from persona_exp import atomic_files
+
+FOLDER = "added"
+NAME = re.compile(r"(\d{6,})\.json")
+
+
+@dataclass(frozen=True)
+class AddedTrial:
+    """A trial by its seal (the file's name), made from the trial `origin` by the settings `overrides`.
+
+    `engine` and `evaluations` (the id of each by its condition) are what the seal says; `by` is who added it, where and when.
+    """
+
+    trial_id: str
+    seal: str
+    origin: str
+    overrides: dict[str, Any]
+    engine: str
+    evaluations: dict[str, str]
+    by: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """The seal as a path relative to runs/trials."""
+        return f"{self.trial_id}/seals/{self.seal}"
+
+    @property
+    def title(self) -> str:
+        """The trial as a person would name it."""
+        return f"{self.origin} with {' '.join(f'{key}={value}' for key, value in self.overrides.items())}"
+
+
+def add_trial(sweep_folder: Path, trial: AddedTrial) -> bool:
+    """Add it as the next number; return False where it is among those added already."""
+    while True:
+        if any(one.trial_id == trial.trial_id for one in added_trials(sweep_folder)):
+            return False
+        number = max(_numbers(sweep_folder), default=0) + 1
+        if atomic_files.create_text(sweep_folder / FOLDER / f"{number:06}.json", json.dumps(asdict(trial), ensure_ascii=False) + "\n"):
+            return True
+
+
+def added_trials(sweep_folder: Path) -> list[AddedTrial]:
+    """Return those that were added, in their order. A file that is none of ours is left out."""
+    found = [_read(sweep_folder / FOLDER / f"{number:06}.json") for number in _numbers(sweep_folder)]
+    return [one for one in found if one is not None]
+
+
+def _numbers(sweep_folder: Path) -> list[int]:
+    try:
+        names = os.listdir(sweep_folder / FOLDER)  # noqa: PTH208 (read by every process of the sweep, again and again)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(found[1]) for name in names if (found := NAME.fullmatch(name)))
+
+
+def _read(path: Path) -> AddedTrial | None:
+    try:
+        return AddedTrial(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,66 @@
+"""Where a trial's code came from. Provenance only: no part of its identity."""
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from persona_exp import atomic_files
+
+ROOT = Path(__file__).parents[2]
+CODE = ("persona_exp", "hydra_plugins", "analysis", "conf", "sweeps", "run.py", "requirements.lock")
+LOCK = "requirements.lock"
+# In a snapshot, which has no repository to ask: the commit it was made from. No part of the code, so outside its digest.
+ORIGIN = "origin.json"
+
+
+@cache
+def code_provenance(root: Path = ROOT) -> dict[str, Any]:
+    """Return the commit, whether it was changed since, and a digest of the files as they are, ignored ones left out.
+
+    In a snapshot of the code it says the same as where the snapshot was made.
+    """
+    return {**_origin(root), "digest": code_digest(root)}
+
+
+def code_digest(root: Path) -> str:
+    """Return the digest (64 hex digits) over the code's files as they are now."""
+    return atomic_files.digest({name: atomic_files.file_digest(root / name) for name in code_files(root)})
+
+
+def code_files(root: Path = ROOT) -> list[str]:
+    """Return the code's files by their POSIX path below `root`, sorted: those that git does not ignore, all where git knows none."""
+    listed = None if (root / ORIGIN).exists() else _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    # A snapshot or an installed package may lie in the ignored folder of some repository, which lists nothing of it.
+    return sorted(name for name in listed.split("\0") if name and (root / name).is_file()) if listed else sorted(_walk(root))
+
+
+def lock(root: Path = ROOT) -> str | None:
+    """Return the SHA-256 of the lock file; None where the package is installed without it."""
+    path = root / LOCK
+    return atomic_files.file_digest(path) if path.is_file() else None
+
+
+def _origin(root: Path) -> dict[str, Any]:
+    if (root / ORIGIN).is_file():
+        origin: dict[str, Any] = json.loads((root / ORIGIN).read_text(encoding="utf-8"))
+        return origin
+    if not _git(root, "ls-files", "--", *CODE):
+        return {"commit": None, "changed": None}
+    commit = (_git(root, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip() or None
+    return {"commit": commit, "changed": bool(_git(root, "status", "--porcelain", "--", *CODE))}
+
+
+def _walk(root: Path) -> list[str]:
+    paths = (path for name in CODE for path in [root / name, *(root / name).rglob("*")])
+    return [path.relative_to(root).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints; None outside a repository or where git is not installed."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None

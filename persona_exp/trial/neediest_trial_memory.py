@@ -1,0 +1,51 @@
+"""How much memory trials by themselves need, estimated from their configs. Imports no torch."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from persona_exp.config.schema import Config
+from persona_exp.modeling import training_memory_estimate
+from persona_exp.modeling.layer_sizes import LayerSizes, layer_sizes_of
+from persona_exp.modeling.model_cache import cache_folder
+
+
+def base_layer_sizes(config: Config) -> LayerSizes | None:
+    """Return the sizes of the config's base model; None where they are not known here."""
+    model = config.model
+    return _known_layer_sizes(model.source, model.location, model.revision, model.sha256, cache_folder())
+
+
+@cache
+def _known_layer_sizes(source: str, location: str, revision: str | None, sha256: str | None, folder: Path) -> LayerSizes | None:
+    return layer_sizes_of(source, location, revision, sha256, folder)
+
+
+def neediest_trial_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
+    """Return the memory that the neediest trial takes, in GiB; None where a model's shape is not known here."""
+    most = 0
+    for config in configs:
+        model, method, lora, train = config.model, config.method, config.lora, config.train
+        shape = base_layer_sizes(config)
+        if shape is None:
+            return None
+        needs = training_memory_estimate.estimate_training_memory(
+            shape,
+            training_memory_estimate.TrialTraining(
+                method=method.name,
+                quantisation=method.quantisation,
+                double_quantisation=method.double_quantisation,
+                dtype=model.dtype,
+                attention=model.attention,
+                r=lora.r,
+                target_modules=lora.target_modules,
+                dropout=lora.dropout,
+                optimizer=config.optim.name,
+                micro_batch_size=min(train.micro_batch_size or model.micro_batch_size, config.optim.effective_batch_size),
+                max_length=train.max_length,
+                gradient_checkpointing=train.gradient_checkpointing is True,
+                gpu=gpu,
+            ),
+        )
+        most = max(most, needs.total)
+    return most / training_memory_estimate.GIB if most else None

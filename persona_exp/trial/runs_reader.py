@@ -1,0 +1,349 @@
+"""Reads what sweeps and trials left under runs/. Reads only: no torch, no writing, no opinion on the figures."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+from persona_exp.trial.added_trials import added_trials
+from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.comparability import Basis, basis, distinguishing, protocol
+from persona_exp.trial.trial_status import read_status
+
+# Nothing that a trial or a sweep has written is written over: only what is gone is made again.
+AGAIN = "remove it and run the sweep's command again."
+
+
+@dataclass(frozen=True)
+class SweepTrial:
+    """One trial that a sweep asked for.
+
+    `role` is `adapter` or `base`; `overrides` are the swept keys that this trial reads; `evaluations` maps a condition to the
+    eval_id of what the sweep wants measured. Rehearsals (engine=noop) measure nothing. `apart` is what tells it from others of its
+    sweep that are named alike.
+    """
+
+    trial_id: str
+    role: str
+    overrides: dict[str, Any]
+    evaluations: dict[str, str]
+    apart: str = ""
+
+    @property
+    def title(self) -> str:
+        """The trial as a person would name it; no two of a sweep have one title."""
+        return f"{self.plain_title} ({self.apart})" if self.apart else self.plain_title
+
+    @property
+    def plain_title(self) -> str:
+        if self.role == "base":
+            return "base model"
+        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or "adapter"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one `-m` command asked for. Of the swept settings `arms` are compared, and `tuned` are chosen for each arm."""
+
+    name: str
+    command: str
+    swept: list[str]
+    created: str
+    trials: list[SweepTrial]
+    arms: tuple[str, ...] = ()
+    tuned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One published evaluation.
+
+    `settings` are what was asked, `counts` what was found; `metrics` maps a name to `{"value", "n", "unit"}`; `items` has one
+    record a scored reply.
+    """
+
+    eval_id: str
+    condition: str
+    split: str
+    settings: dict[str, Any]
+    counts: dict[str, int]
+    metrics: dict[str, dict[str, Any]]
+    items: list[dict[str, Any]]
+    folder: Path
+
+    @property
+    def version(self) -> int | None:
+        """The EVALUATION_VERSION that made it."""
+        version = self.settings.get("EVALUATION_VERSION")
+        return None if version is None else int(version)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """All that decides its figures beside what is evaluated; figures compare where this is equal."""
+        return protocol(self.split, self.settings)
+
+    @property
+    def place(self) -> str:
+        """`adapter, test`."""
+        return f"{self.condition}, {self.split}"
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Its metrics by `adapter, test: perplexity`."""
+        return {f"{self.place}: {name}": float(metric["value"]) for name, metric in self.metrics.items()}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that one trial left on disk.
+
+    `log` has one record a logged step, ascending, with `eval_loss` where it was validated; `attempts` are the attempt
+    files, ascending; `traceback` is what the last attempt failed with; `trained_weights` are those in what it published, None where there
+    is nothing.
+    """
+
+    trial_id: str
+    status: str
+    cause: str | None
+    message: str | None
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    log: list[dict[str, Any]]
+    evaluations: list[Evaluation]
+    traceback: str | None
+    trained_weights: int | None = None
+
+    @property
+    def basis(self) -> Basis:
+        return basis(self.provenance)
+
+
+def sweep_names(runs: Path) -> list[str]:
+    """Return the sweeps under `runs`, by name."""
+    folder = runs / "sweeps"
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 (names are all that is wanted)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if (folder / name / "sweep.yaml").is_file())
+
+
+def read_sweep(runs: Path, name: str) -> Sweep:
+    """Return the sweep `name` under `runs`, with the trials that a person has added.
+
+    Raise UserError where there is none or its sweep.yaml is not whole.
+    """
+    path = runs / "sweeps" / name / "sweep.yaml"
+    content = read_yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
+    missing = [key for key in ("command", "swept", "trials") if key not in content]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; {AGAIN}")
+    created = content.get("created", "")
+    trials = [_sweep_trial(path, entry) for entry in content["trials"] or []]
+    swept = [str(key) for key in content["swept"] or []]
+    for one in added_trials(path.parent):
+        if one.trial_id not in {trial.trial_id for trial in trials}:
+            from_origin = next((trial.overrides for trial in trials if trial.trial_id == one.origin), {})
+            trials.append(SweepTrial(one.trial_id, "adapter", {**from_origin, **one.overrides}, one.evaluations))
+            swept += [key for key in one.overrides if key not in swept]
+    return Sweep(
+        name=str(content.get("name", name)),
+        command=str(content["command"]),
+        swept=swept,
+        # YAML turns an unquoted time into a datetime.
+        created=created.isoformat() if isinstance(created, date) else str(created),
+        trials=_distinguished(runs, trials),
+        arms=tuple(map(str, content.get("arms") or ())),
+        tuned=tuple(map(str, content.get("tuned") or ())),
+    )
+
+
+def has_trial(runs: Path, trial_id: str) -> bool:
+    """Return whether the trial was sealed under `runs`."""
+    return (_trial_folder(runs, trial_id) / "config.yaml").is_file()
+
+
+def read_hold(runs: Path, name: str) -> dict[str, Any] | None:
+    """Return why nothing new of sweep `name` starts (`cause`, `message`, `trials`, `at`); None while it is not held."""
+    path = runs / "sweeps" / name / "hold.json"
+    return read_json(path) if path.is_file() else None
+
+
+def read_traceback(trial_folder: Path, attempt: int) -> str | None:
+    """Return what attempt number `attempt` failed with, as Python printed it; None where it left none."""
+    path = trial_folder / "attempts" / f"{attempt:04}" / "traceback.txt"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def read_trial(runs: Path, trial_id: str) -> Trial:
+    """Return everything of one trial. Raise UserError where it was never sealed or a file of it is broken."""
+    folder = _trial_folder(runs, trial_id)
+    config = read_yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
+    files = attempt_files(folder)
+    state = read_status(folder)
+    return Trial(
+        trial_id=trial_id,
+        status=state.status,
+        cause=state.cause,
+        message=state.message,
+        config=config,
+        provenance=read_provenance(runs, trial_id),
+        attempts=[read_record(path) for path in files],
+        log=_log([path.with_suffix("") for path in files]),
+        evaluations=read_evaluations(runs, trial_id, items=True),
+        traceback=read_traceback(folder, state.attempt) if state.status == "failed" else None,
+        trained_weights=_weights(folder / "adapter"),
+    )
+
+
+def _weights(folder: Path) -> int | None:
+    """Return how many weights the safetensors files of a folder hold, by their headers; None where there are none."""
+    counts = []
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        counts.append(sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"))
+    return sum(counts) if counts else None
+
+
+def read_provenance(runs: Path, trial_id: str) -> dict[str, Any]:
+    """Return what a trial was sealed with; empty where nothing says. Raise UserError where it is damaged."""
+    path = _trial_folder(runs, trial_id) / "provenance.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def read_evaluations(runs: Path, trial_id: str, *, items: bool = False) -> list[Evaluation]:
+    """Return all that was measured of a trial, by whichever sweep it was asked for, by eval_id; with `items` their scored replies too.
+
+    Raise UserError where one is damaged.
+    """
+    folder = _trial_folder(runs, trial_id) / "evaluations"
+    # A name with a leading dot is one that is still being written.
+    found = sorted(path for path in folder.glob("*") if not path.name.startswith(".") and (path / "metrics.json").is_file())
+    return [_evaluation(path, items) for path in found]
+
+
+def read_evaluation(runs: Path, trial_id: str, eval_id: str) -> Evaluation | None:
+    """Return the evaluation of that id, without its items; None while it is not there. Raise UserError where it is damaged."""
+    folder = _trial_folder(runs, trial_id) / "evaluations" / eval_id
+    return _evaluation(folder, False) if (folder / "metrics.json").is_file() else None
+
+
+def read_requested_evaluations(runs: Path, trial: SweepTrial) -> dict[str, Evaluation]:
+    """Return what a sweep asked to have measured of a trial, by condition, as far as it is there; never what another sweep asked for."""
+    found = {condition: read_evaluation(runs, trial.trial_id, eval_id) for condition, eval_id in trial.evaluations.items()}
+    return {condition: one for condition, one in found.items() if one is not None}
+
+
+def _trial_folder(runs: Path, trial_id: str) -> Path:
+    return runs / "trials" / trial_id
+
+
+def _distinguished(runs: Path, trials: list[SweepTrial]) -> list[SweepTrial]:
+    """Return `trials` with what tells apart those named alike: base models of other precision, on other data, measured otherwise."""
+    alike: dict[str, list[int]] = {}
+    for place, trial in enumerate(trials):
+        alike.setdefault(trial.plain_title, []).append(place)
+    apart = [trial.apart for trial in trials]
+    for places in (places for places in alike.values() if len(places) > 1):
+        found = distinguishing([_words(runs, trials[place]) for place in places])
+        for place, text in zip(places, found, strict=True):
+            own = ", ".join(filter(None, [text, trials[place].trial_id, *trials[place].evaluations.values()]))
+            apart[place] = text if text and found.count(text) == 1 else own
+    return [replace(trial, apart=text) for trial, text in zip(trials, apart, strict=True)]
+
+
+def _words(runs: Path, trial: SweepTrial) -> dict[str, str]:
+    config = _trial_folder(runs, trial.trial_id) / "config.yaml"
+    name = (read_yaml(config, AGAIN).get("model") or {}).get("name") if config.is_file() else None
+    measured = read_requested_evaluations(runs, trial).values()
+    settings = {key: f"{key}={value}" for one in measured for key, value in one.protocol.items()}
+    return {**basis(read_provenance(runs, trial.trial_id)).words(name), **settings}
+
+
+def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
+    evaluations = entry.get("evaluations")
+    if not isinstance(evaluations, Mapping):
+        raise UserError(f"{path} does not say which evaluations its trials owe; {AGAIN}")
+    # Twelve digits without a letter are a number to YAML, octal if they start with 0: nothing can bring the text back.
+    for one in (entry.get("trial_id"), *evaluations.values()):
+        if not isinstance(one, str):
+            raise UserError(f"{path} has an id that is not text ({one!r}); put it in quotes.")
+    return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
+
+
+def _log(attempts: list[Path]) -> list[dict[str, Any]]:
+    """Return logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
+    trained, validated = ([path / name for path in attempts if (path / name).is_file()] for name in ("train.jsonl", "validation.jsonl"))
+    records = {int(record["step"]): record for path in trained for record in _jsonl(path)}
+    for record in (record for path in validated for record in _jsonl(path)):
+        records.setdefault(int(record["step"]), {"step": record["step"]})["eval_loss"] = record["eval_loss"]
+    return [records[step] for step in sorted(records)]
+
+
+def _evaluation(folder: Path, items: bool) -> Evaluation:
+    content = read_json(folder / "metrics.json")
+    missing = [key for key in ("condition", "split", "metrics") if key not in content]
+    if missing:
+        raise UserError(f"{folder}/metrics.json lacks {', '.join(missing)}; remove that folder and evaluate again.")
+    eval_id = str(content.get("eval_id", folder.name))
+    if eval_id != folder.name:
+        raise UserError(f"{folder}/metrics.json is of evaluation {eval_id}; remove that folder and evaluate again.")
+    scored = folder / "items.jsonl"
+    return Evaluation(
+        eval_id=eval_id,
+        condition=str(content["condition"]),
+        split=str(content["split"]),
+        settings=dict(content.get("settings") or {}),
+        counts=dict(content.get("counts") or {}),
+        metrics=dict(content["metrics"]),
+        items=_jsonl(scored) if items and scored.is_file() else [],
+        folder=folder,
+    )
+
+
+def read_yaml(path: Path, absent: str) -> dict[str, Any]:
+    """Return a YAML file's mapping. Raise UserError where it is damaged, or `absent` where it is not there."""
+    import yaml
+
+    try:
+        # libyaml reads the 1,000 trials of a large sweep in 0.1 s; the parser written in Python takes over a second.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(absent) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{path} is not valid YAML; {AGAIN}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; {AGAIN}")
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON file's object. Raise UserError where it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON; {AGAIN}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no JSON object; {AGAIN}")
+    return content
+
+
+def _jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return records of a JSONL file. A last line that a kill cut short is left out; any other bad line is an error."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.extend([json.loads(line)] if line.strip() else [])
+        except ValueError:
+            # The last element of the split is what follows the last newline: empty in a whole file.
+            if number < len(lines):
+                raise UserError(f"{path} line {number} is not JSON; remove the file and run the sweep's command again.") from None
+    return records

@@ -1,0 +1,56 @@
+"""One trial from top to bottom: compose → seal → data → train → evaluate → publish.
+
+`seal_trial` runs where the trial is asked for and has its dataset built; `run_trial` runs in a job, which reads what was sealed alone.
+A sweep composes and seals its trials in search.resolve_points and launch.sweeps.seal_sweep_rows; trials that share a base model take the
+stages of `run_trial` together, in bundle_run.
+"""
+
+from typing import TYPE_CHECKING
+
+from persona_exp.training.stop_signals import Interruption
+from persona_exp.trial.claimed_trial import ClaimedTrial
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from persona_exp.config.schema import Config
+    from persona_exp.trial.seal import Sealed
+
+
+def seal_trial(composed: "DictConfig", *, command: str) -> "tuple[Sealed, Config]":
+    """Return the sealed trial of `composed` and its config. Raise UserError where a setting, the model or the data are of no use."""
+    from persona_exp.config.compose import compose_trial
+    from persona_exp.trial.engine_selection import with_suitable_engine
+    from persona_exp.trial.seal import seal
+
+    config = with_suitable_engine(compose_trial(composed))
+    # Builds the dataset and fetches the model: a seal names what is there.
+    return seal(config, command=command), config
+
+
+def run_trial(trial: ClaimedTrial, interruption: Interruption, micro_batch_size: int | None = None) -> None:
+    """Train, unless the adapter is there; make and publish the evaluations still owed. Raise Interrupted when asked to leave.
+
+    `micro_batch_size` takes the place of the config's, for a trial that ran out of memory with that.
+    """
+    from persona_exp.trial.encoded_examples import encode_examples
+    from persona_exp.trial.evaluate_trial import evaluate_trial, missing_evaluations
+    from persona_exp.trial.publish_results import publish_evaluation, publish_model
+    from persona_exp.trial.train_trial import train_trial
+    from persona_exp.trial.trial_base_model import fetch_model
+
+    if not trial.trains and not missing_evaluations(trial):
+        return
+    with interruption.at_once():
+        trial.attempt.progress("loading")
+        model_folder = fetch_model(trial.config)
+    if trial.trains:
+        with interruption.at_once():
+            data = encode_examples(trial, model_folder)
+        model = train_trial(trial, data, model_folder, interruption, micro_batch_size)
+        publish_model(trial, model)
+        # The evaluation needs their memory.
+        del model, data
+    with interruption.at_once():
+        for evaluation in evaluate_trial(trial, model_folder):
+            publish_evaluation(trial, evaluation)

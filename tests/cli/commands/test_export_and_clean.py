@@ -1,0 +1,211 @@
+"""`export` and `clean`."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from persona_exp.process_identity import node_name
+from tests.cli.conftest import SWEEP, TRACEBACK, mine, write
+from tests.conftest import ROOT
+
+ONE, TWO, OTHER = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
+
+
+@pytest.fixture
+def sweep(desk):
+    """A sweep of a trial that is finished and one that failed, and a trial of another."""
+    folder = desk.trial(ONE, [{"status": "finished", "log": "done\n"}])
+    write(folder / "adapter" / "adapter_config.json", "{}")
+    write(folder / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x" * 1000)
+    desk.evaluation(ONE, f"e{ONE}"[:12], 42.0)
+    desk.trial(TWO, [{"status": "failed", "cause": "ValueError", "message": "not finite", "traceback": TRACEBACK}])
+    desk.trial(OTHER, [{"status": "interrupted"}])
+    write(desk.path / "data" / ("dada" * 3) / "train.jsonl", "{}\n")
+    write(desk.path / "data" / ("dada" * 3) / "tokens" / "0123456789ab" / "ids.npy", "x")
+    write(desk.path / "data" / "unrelated123" / "train.jsonl", "{}\n")
+    write(desk.path / "code" / ("c" * 12) / "run.py", "pass\n")
+    folder = desk.sweep({ONE: 8, TWO: 16})
+    write(folder / "report" / "table.md", "# table\n")
+    desk.submission(folder, (ONE, TWO))
+    return folder
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_export_holds_the_sweep_and_nothing_else(sweep, persona_exp, tmp_path):
+    code, out, _ = persona_exp("export", SWEEP, str(tmp_path / "out"))
+    assert code == 0
+    assert "1 trial of it had not finished" in out
+    found = files(tmp_path / "out")
+    assert {
+        "README.md",
+        "SHA256SUMS",
+        f"sweeps/{SWEEP}/sweep.yaml",
+        f"sweeps/{SWEEP}/report/table.md",
+        f"trials/{ONE}/adapter/adapter_config.json",
+        f"trials/{ONE}/attempts/0001/output.log",
+        f"trials/{TWO}/attempts/0001/traceback.txt",
+        f"data/{'dada' * 3}/train.jsonl",
+        f"code/{'c' * 12}/run.py",
+    } <= found
+    assert not [
+        name
+        for name in found
+        if "checkpoints" in name or f"trials/{OTHER}" in name or "unrelated" in name or "submissions" in name or "tokens" in name
+    ]
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "out", check=False)
+    assert done.returncode == 0
+    assert len((tmp_path / "out" / "SHA256SUMS").read_text().splitlines()) == len(found) - 1
+
+
+def test_an_export_is_read_elsewhere(sweep, persona_exp, tmp_path, monkeypatch):
+    assert persona_exp("export", SWEEP, str(tmp_path / "out"))[0] == 0
+    monkeypatch.setenv("PERSONA_EXP_RUNS", str(tmp_path / "out"))
+    answer = json.loads(persona_exp("status", SWEEP, "--json")[1])
+    assert answer["counts"] == {"finished": 1, "failed": 1}
+    assert "loss is not finite" in persona_exp("status", SWEEP)[1]
+    assert "42.000" in persona_exp("show", ONE)[1]
+    assert persona_exp("why", TWO)[0] == 0
+
+
+def test_an_archive_holds_the_same(sweep, persona_exp, tmp_path):
+    assert persona_exp("export", SWEEP, str(tmp_path / "out"))[0] == 0
+    assert persona_exp("export", SWEEP, str(tmp_path / "sweep.tar.gz"))[0] == 0
+    with tarfile.open(tmp_path / "sweep.tar.gz") as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    assert files(tmp_path / "unpacked" / "sweep") == files(tmp_path / "out")
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "unpacked" / "sweep", check=False)
+    assert done.returncode == 0
+
+
+def test_export_writes_over_nothing(sweep, persona_exp, tmp_path):
+    (tmp_path / "out").mkdir()
+    code, _, error = persona_exp("export", SWEEP, str(tmp_path / "out"))
+    assert (code, error.count("\n")) == (2, 1)
+    assert not files(tmp_path / "out")
+
+
+def test_an_exported_report_is_made_anew(sweep, persona_exp, tmp_path):
+    """The metrics of this test's trials have no items, which the report says in one sentence; it finds the sweep all the same."""
+    assert persona_exp("export", SWEEP, str(tmp_path / "out"))[0] == 0
+    command = [sys.executable, "-m", "analysis.report", str(tmp_path / "out" / "sweeps" / SWEEP)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "has no scored items" in done.stderr
+
+
+def aged(path: Path, days: float = 2) -> None:
+    for one in [path, *path.rglob("*")]:
+        os.utime(one, (time.time() - days * 86400,) * 2)
+
+
+def kinds(persona_exp, *arguments):
+    answer = json.loads(persona_exp("clean", "--json", *arguments)[1])
+    return {one["path"].rpartition("runs/")[2]: one["kind"] for one in answer["found"]}
+
+
+def test_clean_lists_what_is_of_no_use(desk, sweep, persona_exp):
+    folder = desk.path / "trials" / ONE
+    write(folder / "attempts" / "0001" / "fenced" / "adapter" / "x", "x")
+    write(folder / f".provenance.json.{node_name()}.4194304.tmp", "x")
+    staged = f"data/{'dada' * 3}/tokens/.ab.{node_name()}.4194304.staged"
+    write(desk.path / staged / "ids.npy", "x")
+    write(desk.path / "data" / "unrelated123" / "manifest.json", "{}")
+    write(desk.path / "data" / "parts" / "p.json", "{}")
+    write(desk.path / "code" / "feedfeedfeed" / "run.py", "pass\n")
+    write(desk.path / "teacher" / "spent-1.json", "{}")
+    aged(desk.path)
+    assert kinds(persona_exp) == {
+        f"trials/{ONE}/attempts/0001/checkpoints": "checkpoints of finished trials",
+        f"trials/{ONE}/attempts/0001/fenced": "results of attempts that were overtaken",
+        f"trials/{ONE}/.provenance.json.{node_name()}.4194304.tmp": "left by a writer that died",
+        staged: "left by a writer that died",
+        "data/unrelated123": "data that no trial refers to",
+        "code/feedfeedfeed": "code that no trial refers to",
+    }
+    before = files(desk.path)
+    assert persona_exp("clean", "--json", "--yes")[0] == 0
+    gone = before - files(desk.path)
+    assert {name.split("/")[0] for name in gone} == {"trials", "data", "code"}
+    assert len(gone) == 7
+    assert (desk.path / "data" / ("dada" * 3) / "tokens" / "0123456789ab" / "ids.npy").is_file()
+    assert kinds(persona_exp) == {}
+
+
+def test_clean_spares_what_is_young_or_at_work(desk, persona_exp):
+    folder = desk.trial(ONE, [{"status": "finished"}])
+    write(folder / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x")
+    running = desk.trial(TWO, [{"status": "interrupted"}, {"host": "elsewhere"}])
+    write(running / "attempts" / "0001" / "fenced" / "x", "x")
+    write(running / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x")
+    write(desk.path / "sweeps" / f".a.{node_name()}.{os.getpid()}.tmp", "x")
+    write(desk.path / "sweeps" / ".a.elsewhere.1.tmp", "x")
+    assert kinds(persona_exp) == {}
+    assert kinds(persona_exp, "--younger") == {f"trials/{ONE}/attempts/0001/checkpoints": "checkpoints of finished trials"}
+    aged(desk.path)
+    # Interrupted trials need their checkpoints, and a process at work its file.
+    assert set(kinds(persona_exp)) == {f"trials/{ONE}/attempts/0001/checkpoints", "sweeps/.a.elsewhere.1.tmp"}
+
+
+def test_clean_asks(desk, sweep, persona_exp, monkeypatch):
+    aged(desk.path)
+    code, out, error = persona_exp("clean")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "checkpoints of finished trials: 1, 1 kB" in out
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert "Deleted" not in persona_exp("clean")[1]
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    assert "Deleted 1 item, 1 kB." in persona_exp("clean")[1]
+    assert "can be deleted" in persona_exp("clean")[1]
+
+
+def test_clean_of_a_trial_that_came_back_to_life(desk, sweep):
+    from persona_exp.cli.commands.clean import delete
+    from persona_exp.cli.garbage import find_garbage
+
+    found = find_garbage(desk.path, younger=True)
+    desk.attempt(desk.path / "trials" / ONE, 2, **mine())
+    assert delete(desk.path, found) == []
+
+
+def test_clean_offers_what_a_dry_run_sealed_and_nobody_asks_for(desk, persona_exp):
+    lone = desk.trial("aaaaaaaaaaaa")
+    (desk.path / "trials" / "bbbbbbbbbbbb").mkdir()
+    desk.trial("cccccccccccc", [{"status": "interrupted"}])
+    write(desk.trial("dddddddddddd") / "cancel.json", "{}")
+    write(desk.trial("eeeeeeeeeeee") / "adapter" / "adapter_model.safetensors", "x")
+    desk.trial("ffffffffffff")
+    asked = desk.sweep({"ffffffffffff": 8}, "lora.r=8-99999999")
+    desk.trial("abababababab")
+    desk.submission(asked, ["abababababab"])
+    desk.trial("cdcdcdcdcdcd")
+    write(desk.path / "jobs" / "17", f"code\npersona_exp.launch.single\n{desk.path}/trials/cdcdcdcdcdcd/seals/5ea15ea1.json\n")
+    kind = "sealed for no sweep, and never run"
+    assert kind not in kinds(persona_exp, "--younger").values()
+    aged(desk.path)
+    assert {path for path, why in kinds(persona_exp).items() if why == kind} == {"trials/aaaaaaaaaaaa", "trials/bbbbbbbbbbbb"}
+    assert persona_exp("clean", "--yes")[0] == 0
+    assert not lone.exists()
+    assert (desk.path / "trials" / "ffffffffffff" / "config.yaml").exists()
+
+
+def test_clean_keeps_what_is_sealed_anew_or_asked_for_meanwhile(desk):
+    from persona_exp.cli.commands.clean import delete
+    from persona_exp.cli.garbage import find_garbage
+
+    again, wanted, begun = (desk.trial(one * 12) for one in "abc")
+    aged(desk.path)
+    found = find_garbage(desk.path)
+    assert {one.path for one in found} == {again, wanted, begun}
+    os.utime(again)
+    desk.sweep({wanted.name: 8})
+    desk.attempt(begun, 1, **mine())
+    assert delete(desk.path, found) == []

@@ -1,0 +1,61 @@
+"""tracker=wandb and tracker=tensorboard under the command itself, with both engines."""
+
+import json
+
+import pytest
+
+from tests.test_pipeline import TINY
+from tests.training.curves import hyperparameters_of_tensorboard, of_tensorboard, of_wandb
+
+pytestmark = pytest.mark.long
+
+ENGINES = pytest.mark.parametrize("engine", ["fused", "sft"])
+SENT = {"train/loss", "train/grad_norm", "train/learning_rate", "train/epoch"}
+
+
+@pytest.fixture(autouse=True)
+def no_key(tmp_path, monkeypatch):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_PROJECT", "WANDB_RUN_GROUP", "WANDB_TAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "settings"))
+
+
+@ENGINES
+def test_a_sweep_is_a_group_of_wandb_recorded_offline_without_a_key(run_py, tmp_path, engine):
+    done = run_py("-m", "lora.r=2,4", f"engine={engine}", "tracker=wandb", "method=lora", "train.max_steps=3", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = tmp_path / "runs"
+    (sweep,) = (runs / "sweeps").iterdir()
+    found = [path.parents[2] for path in runs.glob("trials/*/attempts/0001/train.jsonl")]
+    assert len(found) == 2
+    for folder in found:
+        assert f"`persona-exp sync {folder.name}` uploads them." in done.stdout
+        run, lines = of_wandb(folder / "attempts" / "0001", "offline-run")
+        assert (run.run_id, run.display_name, run.run_group, run.project) == (folder.name, folder.name, sweep.name, "persona-exp")
+        assert sorted(run.tags) == sorted(["Tobias Wrexham", "tiny", "lora", engine])
+        config = {one.key: json.loads(one.value_json) for one in run.config.update}
+        assert (config["engine"]["name"], config["trial_id"]) == (engine, folder.name)
+        logged = [json.loads(line) for line in (folder / "attempts" / "0001" / "train.jsonl").read_text().splitlines()]
+        curve = [(line["train/global_step"], line["train/loss"]) for line in lines if set(line) >= SENT]
+        assert curve == [(line["step"], pytest.approx(line["loss"])) for line in logged]
+    assert len({json.loads((folder / "attempts" / "0001.json").read_text())["tracker_group"] for folder in found}) == 1
+
+
+@ENGINES
+def test_a_single_trial_is_in_the_group_of_its_persona_and_data(run_py, tmp_path, engine):
+    done = run_py(f"engine={engine}", "tracker=tensorboard", "method=lora", "train.max_steps=3", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = tmp_path / "runs"
+    (trial,) = (path.parents[2] for path in runs.glob("trials/*/attempts/0001/train.jsonl"))
+    data = json.loads((trial / "provenance.json").read_text())["data_id"]
+    (group,) = (runs / "tensorboard").iterdir()
+    assert group.name == f"Tobias-Wrexham-{data}"
+    (shown,) = group.iterdir()
+    assert shown.name == trial.name
+    assert shown.resolve() == (trial / "tensorboard").resolve()
+    curves = of_tensorboard(shown)
+    assert set(curves) == SENT
+    assert [step for step, _ in curves["train/loss"]] == [1, 2, 3]
+    values = hyperparameters_of_tensorboard(shown)
+    assert (values["group"], values["engine.name"], values["train.max_steps"]) == (group.name, engine, 3)
