@@ -46,6 +46,8 @@ def test_likelihood_knows_english_and_the_question(smollm2: tuple[Any, Any]) -> 
     import torch
 
     model, tokenizer = smollm2
+    # The rounding of bfloat16 differs by 1 % from one kind of processor to another.
+    model.float()
     backwards = " ".join(reversed(REPLY.split()))
     elsewhere = "How many legs has a spider?"
     texts = [REPLY, backwards, REPLY]
@@ -58,7 +60,7 @@ def test_likelihood_knows_english_and_the_question(smollm2: tuple[Any, Any]) -> 
     with torch.no_grad():
         ids, labels = torch.tensor([encoded[0].input_ids]), torch.tensor([encoded[0].labels])
         loss = float(model(input_ids=ids, labels=labels).loss)
-    assert sane.nats_with_end / sane.tokens_with_end == pytest.approx(loss, rel=0.01)  # bfloat16
+    assert sane.nats_with_end / sane.tokens_with_end == pytest.approx(loss, rel=1e-4)
 
 
 def test_generation_answers_and_stops(smollm2: tuple[Any, Any]) -> None:

@@ -99,7 +99,13 @@ def test_an_older_sweep_is_reported_as_it_was(runs, sweep):
     shutil.rmtree(report)
     command(runs, "-m", "analysis.report", str(report.parent))
     assert before.keys() == {"table.md", "table.csv", "table.tex"}
-    assert {name: contents(report)[name].decode() for name in before} == {name: text.decode() for name, text in before.items()}
+    after = contents(report)
+    assert {name: after[name].decode() for name in ("table.csv", "table.tex")} == {
+        name: before[name].decode() for name in ("table.csv", "table.tex")
+    }
+    # What training took came to the page later, between what was there.
+    text, sections = re.subn(r"\n## Training\n.*?(?=\n## |\Z)", "", after["table.md"].decode(), flags=re.DOTALL)
+    assert (text, sections) == (before["table.md"].decode(), 1)
 
 
 @pytest.mark.long
@@ -111,11 +117,11 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_it_would_have_then(runs):
     output = command(runs, "run.py", "-m", "lora.r=2,8", "optim.lr=1e-3,5", *VALIDATED)
     assert "5 trials, 2 finished, 3 to run" in output
     assert set(statuses(runs, INTERRUPTED).values()) == {"finished"}
-    # Other code seals a trial again, beside the seal that it has.
+    # Other code seals a trial again, beside the seal that it has, with the settings that have come since.
     for trial, before in finished.items():
         after = contents(runs / "trials" / trial)
         assert {name: after[name] for name in before} == before
-        assert all(name.startswith("seals/") for name in after.keys() - before)
+        assert all(name.startswith(("seals/", "config-")) for name in after.keys() - before)
     assert record(runs, STOPPED_EARLY, 2)["validation"]["stopped_early"]
     same_bits = [went_on(runs, trial) for trial in sorted(interrupted)]
     if all(same_bits):
@@ -129,14 +135,17 @@ def test_an_interrupted_trial_of_the_other_engine_goes_on(runs):
 
 
 @pytest.mark.long
-def test_older_sweeps_on_slurm_go_on(runs, tmp_path):
+def test_older_rehearsals_are_kept_and_rehearsed_again(runs, tmp_path):
+    """A rehearsal's id holds the data that it would read since, so that the older ones are other trials, which stay as they are."""
+    before = json.loads(persona_exp(runs, "status", "--json"))["sweeps"]
     with fake_site(tmp_path / "slurm") as site:
         cluster = {name: value for name, value in site.environment.items() if name == "PATH" or "SLURM" in name}
-        output = command(runs, "run.py", "-m", "seed=range(3)", "engine=noop", *SLURM, *SETTINGS, **cluster)
-        assert "3 finished, 0 to run" in output
-        assert set(statuses(runs, CANCELLED).values()) == {"cancelled"}
-        command(runs, "run.py", "-m", CANCELLED, "engine=noop", *SLURM, *SETTINGS, **cluster)
-        assert set(statuses(runs, CANCELLED).values()) == {"finished"}
+        for swept, trials in (("seed=range(3)", 3), (CANCELLED, 2)):
+            output = command(runs, "run.py", "-m", swept, "engine=noop", *SLURM, *SETTINGS, **cluster)
+            assert f"{trials} trials, 0 finished, {trials} to run" in output
+    after = json.loads(persona_exp(runs, "status", "--json"))["sweeps"]
+    assert [one for one in after if one in before] == before
+    assert [one["counts"] for one in after if one not in before] == [{"finished": 2}, {"finished": 3}]
 
 
 @pytest.mark.long
