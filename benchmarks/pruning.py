@@ -60,9 +60,9 @@ def main() -> int:
     """Print one JSON object; 1 when the two sides of a study were suggested different points."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2)
-    parser.add_argument("--points", type=int, default=12, help="of a study")
-    parser.add_argument("--steps", type=int, default=18, help="of a whole trial")
-    parser.add_argument("--min-resource", type=int, default=2, help="steps before the first rung, and between validations")
+    parser.add_argument("--points", type=int, default=16, help="of a study")
+    parser.add_argument("--steps", type=int, default=27, help="of a whole trial")
+    parser.add_argument("--min-resource", type=int, default=3, help="steps before the first rung, and between validations")
     parser.add_argument("--seeds", type=int, default=5, help="over which the standard deviation is measured")
     parser.add_argument("--data-size", type=int, default=64)
     parser.add_argument("--json", action="store_true", help="one line instead of an indented object")
@@ -83,7 +83,7 @@ def main() -> int:
             if not studies:
                 deviation = seed_deviation(folder, arguments, whole.overrides[whole.best])
             studies.append(compared(whole, pruned, deviation))
-            meter.advance(note=f"{studies[-1]['steps']:.2f} of the steps")
+            meter.advance(note=f"{studies[-1]['steps']:.2f} of the steps, best {studies[-1]['excess_sds']} seed SDs worse")
     print(json.dumps(summary(arguments, studies, deviation, load), indent=None if arguments.json else 2))
     shutil.rmtree(folder)
     return 0
@@ -193,7 +193,7 @@ def summary(arguments: argparse.Namespace, studies: Sequence[dict[str, Any]], de
 def _fixed(arguments: argparse.Namespace) -> list[str]:
     return [
         *(f"search.objective={OBJECTIVE}", f"data.size={arguments.data_size}", f"train.max_steps={arguments.steps}"),
-        *(f"train.eval_steps={arguments.min_resource}", "train.eval_items=8", "train.log_steps=1"),
+        *(f"train.eval_steps={arguments.min_resource}", "train.eval_items=16", "train.log_steps=1"),
         *("train.checkpoint_steps=1000", f"bundle.size={TOGETHER}", "cluster.threads=1", "optim.effective_batch_size=2"),
         *("evaluation.likelihood_items=16", "evaluation.generated_items=0"),
     ]

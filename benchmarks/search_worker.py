@@ -48,6 +48,7 @@ def work(folder: Path, log: Path, seed: int, median: float, sigma: float, steps:
         return claim(directory.attempts, dead=decision.dead, unless=lambda: all_published(directory.seals / asked.seal), seal=asked.seal)
 
     observer, study, composed = Observer(), RebuiltStudy(folder), read_composed(folder)
+    first = True
     while True:
         wall, cpu = time.perf_counter(), time.process_time()
         study.refresh()
@@ -56,7 +57,8 @@ def work(folder: Path, log: Path, seed: int, median: float, sigma: float, steps:
         if ask is None:
             ask = ask_next(study, composed)
             attempt = claimed(ask) if ask else None
-        line = {"asking": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        line = {"asking": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "first": first}
+        first = False
         with log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(line) + "\n")
         if ask is None:
