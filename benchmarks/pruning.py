@@ -193,7 +193,7 @@ def summary(arguments: argparse.Namespace, studies: Sequence[dict[str, Any]], de
 def _fixed(arguments: argparse.Namespace) -> list[str]:
     return [
         *(f"search.objective={OBJECTIVE}", f"data.size={arguments.data_size}", f"train.max_steps={arguments.steps}"),
-        *(f"train.eval_steps={arguments.min_resource}", "train.eval_items=16", "train.log_steps=1"),
+        *(f"train.eval_steps={arguments.min_resource}", "train.eval_items=8", "train.log_steps=1"),
         *("train.checkpoint_steps=1000", f"bundle.size={TOGETHER}", "cluster.threads=1", "optim.effective_batch_size=2"),
         *("evaluation.likelihood_items=16", "evaluation.generated_items=0"),
     ]
