@@ -6,7 +6,7 @@ They are the study: a process that reads them has all that was ever asked. No lo
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,25 @@ class Ask:
     @property
     def title(self) -> str:
         """The ask as a person would name it."""
-        return " ".join(f"{key}={text}" for key, text in self.overrides.items())
+        return settings_text(self.overrides)
+
+
+def settings_text(overrides: Mapping[str, str]) -> str:
+    """Return settings as on a command line, numbers with four figures."""
+    return " ".join(f"{key}={short_value(text)}" for key, text in overrides.items())
+
+
+def short_value(text: str) -> str:
+    """Return a setting's value with four figures where it is a number with a point."""
+    try:
+        return figure(float(text)) if "." in text or "e" in text else text
+    except ValueError:
+        return text
+
+
+def figure(value: float) -> str:
+    """Return four figures, as many as tell trials apart."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def ask_path(sweep_folder: Path, number: int) -> Path:

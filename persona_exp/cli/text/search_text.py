@@ -7,6 +7,7 @@ from typing import Any
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.units import plural, time_and_age
+from persona_exp.search.ask_files import figure, settings_text, short_value
 from persona_exp.search.composed_configs import read_composed
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_record import ask_record, best_trials, counts
@@ -28,19 +29,6 @@ def search_text(
     parts = ["\n".join([*_head(study), *_hold(study, hold), *_damaged(study)]), _best(study, every=every), _table(study, every=every)]
     parts += [found for found in (_reasons(study), _next(coming, held=hold is not None), _importance(importance)) if found]
     return "\n\n".join(part for part in parts if part)
-
-
-def figure(value: float) -> str:
-    """Return four figures, as many as tell trials apart."""
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-
-
-def short_value(text: str) -> str:
-    """Return a setting's value with at most four figures where it is a number with a point."""
-    try:
-        return figure(float(text)) if "." in text or "e" in text else text
-    except ValueError:
-        return text
 
 
 def _head(study: RebuiltStudy) -> list[str]:
@@ -104,7 +92,7 @@ def _front(study: RebuiltStudy, found: Sequence[int], *, every: bool) -> str:
     known = sorted((_known(study, number) for number in found), key=lambda one: one[1][0])
     shown = known if every else known[: SHOWN * 2]
     rows = [
-        [f"warm {-number}" if number < 0 else f"{number}", *map(figure, values), _settings(overrides), ", ".join(trials)]
+        [f"warm {-number}" if number < 0 else f"{number}", *map(figure, values), settings_text(overrides), ", ".join(trials)]
         for number, values, overrides, trials, _ in shown
     ]
     header = ["ask", *study.settings.objectives, "settings", "trial"]
@@ -164,14 +152,10 @@ def _row(study: RebuiltStudy, number: int, *, best: bool) -> list[str]:
         *values,
         "" if step is None else f"{step}",
         "" if step is None else figure(losses[step]),
-        _settings(ask.overrides) if ask else "",
+        ask.title if ask else "",
         ", ".join(record["trials"]),
         note,
     ]
-
-
-def _settings(overrides: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={short_value(text)}" for name, text in overrides.items())
 
 
 def _reasons(study: RebuiltStudy) -> str:
@@ -196,7 +180,7 @@ def _next(coming: Mapping[str, Any], *, held: bool) -> str:
         return "Next: nothing, since the search is held."
     if coming["kind"] == "none":
         return f"Next: nothing, {coming['why']}."
-    return f"Next: ask {coming['number']} ({coming['kind']}), {_settings(coming['overrides'])}: {coming['why']}."
+    return f"Next: ask {coming['number']} ({coming['kind']}), {settings_text(coming['overrides'])}: {coming['why']}."
 
 
 def _importance(found: Mapping[str, Any]) -> str:
