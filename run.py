@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from persona_exp.config.compose import error_sentence, register_schema
+from persona_exp.config.secret_values import refuse_secrets
 from persona_exp.errors import UserError
 from persona_exp.process_signals import exit_resumable_on_signal
 
@@ -45,6 +46,7 @@ def main() -> int:
         sweeps.append(choices.get("sweeps"))
 
     try:
+        refuse_secrets(sys.argv[1:], "The command")
         sys.argv[1:] = _own_flags(sys.argv[1:])
         hydra.main(config_path="conf", config_name="config", version_base="1.3")(note)()
         # Empty after -m, --help and --cfg, which have done their work by now.

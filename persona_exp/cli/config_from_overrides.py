@@ -18,7 +18,9 @@ def compose_config(overrides: Sequence[str]) -> "Config":
     from hydra.core.global_hydra import GlobalHydra
 
     from persona_exp.config.compose import compose_trial, error_sentence, register_schema
+    from persona_exp.config.secret_values import refuse_secrets
 
+    refuse_secrets(overrides, "The command")
     register_schema()
     GlobalHydra.instance().clear()
     try:

@@ -59,12 +59,16 @@ def seal(config: "Config", *, command: str, inputs: SealedInputs | None = None) 
     """Build the data that `config` asks for, fetch its model and write the trial's seal; the same config gives the same seal.
 
     With `inputs`, made for a config of the same data and model, neither books nor a network are asked. Raise UserError, before anything is
-    written for the trial, when the model cannot be named or the data not be built. What the trials of a sweep share is read once a process.
+    written for the trial, when the model cannot be named, the data not be built, or a secret would be written. What the trials of a sweep
+    share is read once a process.
     """
+    from persona_exp.config.secret_values import assignments, refuse_secrets
     from persona_exp.config.trial_identity import trial_id
     from persona_exp.trial.code_provenance import code_provenance
     from persona_exp.trial.code_snapshot import snapshot
 
+    refuse_secrets([command], "The command")
+    refuse_secrets(assignments(asdict(config)), "A setting of the trial")
     runs = Path(config.runs)
     inputs = inputs or make_inputs(config)
     model_digest, data_id, data_sha256 = inputs.model_digest, inputs.data_id, inputs.data_sha256

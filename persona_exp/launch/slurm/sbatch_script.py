@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from persona_exp.config.secret_values import assignments, refuse_secrets
 from persona_exp.errors import UserError
 
 # Options that submitit spells otherwise inside than outside.
@@ -39,10 +40,12 @@ def script(
     """Return an sbatch script for the shell command `command`, alone or as the tasks `array` (first and last index, `parallelism` at once).
 
     `options` are under submitit's names, None meaning not given; Slurm's own output goes to `folder`, which must be there when the job
-    starts; `environment` is exported to the command. The worker's exit code is the job's. Raise UserError for an unknown option.
+    starts; `environment` is exported to the command. The worker's exit code is the job's. Raise UserError for an unknown option
+    and for a secret among them.
     """
     given = {_NAMES.get(key, key): value for key, value in options.items() if value is not None and key not in _OURS}
     _check(given)
+    refuse_secrets(assignments(given), "A setting of the job (hydra.launcher or cluster, as setup)")
     additional = {"requeue": True, **{key: given.pop(key) for key in _ADDITIONAL if key in given}}
     additional |= dict(given.pop("additional_parameters", None) or {})
     # `%` opens a pattern in the names of Slurm's output files.
