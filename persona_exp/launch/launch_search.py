@@ -29,13 +29,14 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     """Write the search down, run it here or submit it, and return the exit code. The same command goes on with it; a larger number of
     trials extends it. Raise UserError before anything is run or submitted."""
     options, config = options or LocalOptions(), request.first
+    runs = Path(config.runs).absolute()
+    folder = runs / "sweeps" / (request.study_name or _name(request))
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
-        check_options(options, config.cluster)
+        check_options(options, config.cluster, runs, begun=is_search(folder))
     elif warning := warning_if_run_here(config.cluster):
         print(warning, file=sys.stderr, flush=True)
-    folder = Path(config.runs).absolute() / "sweeps" / (request.study_name or _name(request))
     settings = _continued(folder, request)
     workers = _workers(options, config, settings)
     if options.dry_run:

@@ -44,18 +44,18 @@ def launch_sweep(
     """
     if not requests:
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
-    options, cluster = options or LocalOptions(), requests[0].config.cluster
+    options, cluster, runs = options or LocalOptions(), requests[0].config.cluster, Path(requests[0].config.runs).absolute()
+    # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
+    named = list(dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps")))
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
-        check_options(options, cluster)
+        check_options(options, cluster, runs, begun=_begun(runs, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):
         print(warning, file=sys.stderr, flush=True)
     rows = seal_rows(requests, command)
-    # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
-    named = dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps"))
     ids = [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
-    folder = Path(requests[0].config.runs).absolute() / "sweeps" / sweep_name(list(named), ids)
+    folder = runs / "sweeps" / sweep_name(named, ids)
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
     ahead = forecast(rows, options, limits)
     if isinstance(options, LocalOptions) and options.dry_run:
@@ -131,9 +131,17 @@ def _print_dry_run(name: str, ahead: Forecast) -> int:
 
 def sweep_name(arguments: Sequence[str], ids: Sequence[str]) -> str:
     """Return a readable slug of the overrides and eight hex digits of the evaluations asked for: the same command gives the same name."""
+    return "-".join(filter(None, [_slug(arguments), atomic_files.digest(sorted(ids))[:8]]))
+
+
+def _slug(arguments: Sequence[str]) -> str:
     slug = ",".join(argument.removeprefix("+sweeps=") for argument in arguments if "/" not in argument)
-    slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", slug)[:LONGEST_SLUG].strip("_,")
-    return "-".join(filter(None, [slug, atomic_files.digest(sorted(ids))[:8]]))
+    return re.sub(r"[^A-Za-z0-9._=,+-]+", "_", slug)[:LONGEST_SLUG].strip("_,")
+
+
+def _begun(runs: Path, arguments: Sequence[str]) -> bool:
+    """Return whether a sweep over these overrides is there. Which trials it is of, only sealing shows."""
+    return any(path.name.rpartition("-")[0] == _slug(arguments) for path in (runs / "sweeps").glob("*"))
 
 
 def describe(

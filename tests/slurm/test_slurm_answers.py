@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.slurm import requeue, site_limits, slurm_accounting, slurm_command, slurm_queue
+from persona_exp.launch.slurm import requeue, site_limits, slurm_accounting, slurm_command, slurm_queue, submit_and_cancel
 
 Stub = Callable[..., Path]
 
@@ -14,7 +14,7 @@ Stub = Callable[..., Path]
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     """`stub("squeue", "text", code=0)`: a command that answers with it, the only ones that there are."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for name in ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr"):
+    for name in ("sbatch", "squeue", "sacct", "scontrol", "sinfo", "sacctmgr"):
         (tmp_path / name).write_text(f"#!/bin/bash\necho '{name}: error: not stubbed' >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
 
@@ -177,3 +177,36 @@ def test_the_lowest_limit_on_submitted_jobs_holds(stub: Stub) -> None:
     stub("scontrol", "Configuration data\nMaxArraySize            = 5001\nMaxJobCount = 10000\n")
     stub("sacctmgr", "|500||gpu\ngpu|100||\nother|5||\n")
     assert site_limits.limits("gpu") == site_limits.Limits(5001, 100, None)
+
+
+SCRIPT = "#!/bin/bash\n#SBATCH --job-name=pe-a-1\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        ("4711\n", ""),
+        ("4711;alps\n", ""),
+        ("Submitted batch job 4711\n", ""),
+        ("Submitted batch job 4711 on cluster alps\n", ""),
+        ("*** 2026: 12 nodes are down ***\n\n4711\n", ""),
+        ("2026\nSubmitted batch job 4711\nYou have 300 hours left\n", ""),
+        ("", "sbatch: Submitted batch job 4711"),
+        # A number of a banner stands alone: the queue knows the name of the one that is a job.
+        ("2026\n4711;alps\n", ""),
+    ],
+)
+def test_the_id_of_a_job_is_read_among_what_a_site_prints(stub: Stub, tmp_path: Path, out: str, error: str) -> None:
+    stub("sbatch", out, error=error)
+    shown = fields("4711", "4711", "4711", "N/A", "PENDING", "None", "", "1:00", "pe-a-1", "first=0")
+    stub("squeue")
+    (tmp_path / "squeue").write_text(f"#!/bin/bash\ncase $* in *--jobs=4711*) printf '%s' '{shown}';; *) exit 1;; esac\n")
+    assert submit_and_cancel.submit(SCRIPT, tmp_path / "job.sbatch") == "4711"
+
+
+@pytest.mark.parametrize("out", ["", "Your job was accepted\n", "2026\n4711\n"])
+def test_an_answer_without_a_clear_id_is_refused_in_one_sentence(stub: Stub, tmp_path: Path, out: str) -> None:
+    stub("sbatch", out)
+    stub("squeue", code=1)
+    with pytest.raises(submit_and_cancel.Refused, match=r"which number the job has cannot be read in its answer \((nothing|Your|2026)"):
+        submit_and_cancel.submit(SCRIPT, tmp_path / "job.sbatch")

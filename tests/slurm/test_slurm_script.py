@@ -1,6 +1,7 @@
 """The text of sbatch scripts is what leaves the program: golden. A file that is deleted is written anew."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_the_script_is_what_it_was(case: str) -> None:
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(UserError, match=r"hydra\.launcher\.timeout is not an option"):
         script("true", folder=Path("logs"), name="a", options={"timeout": 5}, array=None, parallelism=1, dependency=None, environment={})
+
+
+@pytest.mark.parametrize("name", ["%j", "%A_%a", "50%", "a %t b", "it's", "%3j"])
+@pytest.mark.parametrize("array", [None, (0, 3)])
+def test_patterns_in_the_name_of_a_folder_are_none(name: str, array: tuple[int, int] | None) -> None:
+    given: dict[str, Any] = {"array": array, "parallelism": 1, "dependency": None, "environment": {}}
+    text = script("true", folder=Path("/runs") / name, name="a", options={"stderr_to_stdout": True}, **given)
+    (line,) = [line for line in text.splitlines() if line.startswith("#SBATCH --output=")]
+    pattern = "%j_0_log.out" if array is None else "%A_%a_0_log.out"
+    assert shlex.split(line[len("#SBATCH --output=") :]) == [f"/runs/{name.replace('%', '%%')}/{pattern}"]
+    assert shlex.split(text.splitlines()[-1])[3].startswith(f"/runs/{name.replace('%', '%%')}/")
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb"])
+def test_a_folder_that_slurm_writes_nothing_to_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"give a PERSONA_EXP_RUNS without backslash"):
+        script("true", folder=Path("/runs") / name, name="a", options={}, array=None, parallelism=1, dependency=None, environment={})
 
 
 def test_the_logging_of_the_process_stays_as_it_was(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ SLURM_REASONS = (
     ("DependencyNeverSatisfied", "the job that it depends on ended in a way that will never let it start"),
     ("Dependency", "it waits for another job to end"),
     ("JobArrayTaskLimit", "as many tasks as hydra.launcher.array_parallelism allows are running"),
-    ("BeginTime", "it was requeued, and Slurm lets some minutes go by before it starts a job again"),
+    ("BeginTime", "the time has not come before which it must not start (sbatch's begin)"),
     ("JobHeldUser", "you hold it (scontrol release lets it go)"),
     ("JobHeldAdmin", "the site's administrators hold it"),
     ("launch failed requeued held", "its node could not start it, and Slurm holds it (scontrol release lets it go)"),
@@ -32,8 +32,14 @@ SLURM_REASONS = (
 )
 
 
-def pending_reason(reason: str) -> str:
+# What BeginTime means of a job that has run before.
+REQUEUED = "it was requeued, and Slurm lets some minutes go by before it starts a job again"
+
+
+def pending_reason(reason: str, *, ran_before: bool = False) -> str:
     """Return Slurm's reason in words, with its own name in brackets."""
     plain = reason.strip("()")
-    words = next((words for name, words in SLURM_REASONS if plain.startswith(name)), None)
+    words = (
+        REQUEUED if plain == "BeginTime" and ran_before else next((words for name, words in SLURM_REASONS if plain.startswith(name)), None)
+    )
     return f"{words} ({plain})" if words else f"Slurm's reason is {plain}"

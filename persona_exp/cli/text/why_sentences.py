@@ -132,15 +132,15 @@ def _queued(case: TrialCase) -> list[str]:
     submission, queue = case.submission, case.sweep.queue if case.sweep else None
     lines = _interruption(case) if case.state.attempt else []
     own = next((job for job in queue or () if submission and case.state.trial_id in planned_trials(submission, job)), None)
-    job = job_of_trial(case.state, queue or ()) or own
+    before = job_of_trial(case.state, queue or ())
+    job = before or own
     if job is None or submission is None:
         return [*lines, f"{case.state.message}." if case.state.message else "Its job is in the queue."]
     if job.state != "PENDING":
         return [*lines, f"Its task ({job.label} on {job.node}) is at work on another trial and comes to it next."]
     canary = submission.trial_ids[0] if submission.canary and submission.trial_ids else None
-    lines.append(
-        f"It waits in the queue as {job.label} ({job.name}) since {case.when(submission.by.get('at'))}: {pending_reason(job.reason)}."
-    )
+    why = pending_reason(job.reason, ran_before=before is not None)
+    lines.append(f"It waits in the queue as {job.label} ({job.name}) since {case.when(submission.by.get('at'))}: {why}.")
     if job.reason.strip("()") == "Dependency" and canary and canary != case.state.trial_id:
         lines.append(_canary(case, canary))
     return lines

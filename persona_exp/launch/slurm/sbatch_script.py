@@ -1,6 +1,7 @@
 """The text of an sbatch script, written by submitit."""
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ _ADDITIONAL = ("reservation",)
 
 # Written by `script` itself.
 _OURS = ("array_parallelism", "dependency", "map_count", "command", "folder", "job_name", "name")
+
+# Stands for a per cent sign; in no path.
+_VEILED = "\0"
 
 # Since Slurm 22.05, srun does not take the number of cores from its job.
 _CORES = '[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"'
@@ -48,8 +52,12 @@ def script(
     refuse_secrets(assignments(given), "A setting of the job (hydra.launcher or cluster, as setup)")
     additional = {"requeue": True, **{key: given.pop(key) for key in _ADDITIONAL if key in given}}
     additional |= dict(given.pop("additional_parameters", None) or {})
-    # `%` opens a pattern in the names of Slurm's output files.
-    logs = Path(str(folder.absolute()).replace("%", "%%"))
+    if re.search(r"[\\\n\r]", str(folder.absolute())):
+        raise UserError(
+            f"Slurm takes no output file below {str(folder.absolute())!r}: give a PERSONA_EXP_RUNS without backslash and line break."
+        )
+    # submitit rewrites patterns such as %j, and those in the folder's own name are none: they come to it veiled.
+    logs = Path(str(folder.absolute()).replace("%", _VEILED))
     if "mem_gb" in given:
         given["mem"] = _memory(given.pop("mem_gb"))
     if array is not None:
@@ -68,7 +76,8 @@ def script(
     setup = [*(given.pop("setup", None) or ()), _CORES, *exports, *([_STAY] if given.get("use_srun", True) else [])]
     given = {"wckey": None, **given, "additional_parameters": additional}
     text = _submitit()._make_sbatch_string(command=command, folder=logs, job_name=name, dependency=dependency, setup=setup, **given)
-    return f"{text.rstrip()}\n"
+    # `%%` is a plain per cent sign in the names of Slurm's output files.
+    return f"{text.rstrip()}\n".replace(_VEILED, "%%")
 
 
 def in_code_snapshot(code: Path, options: Mapping[str, Any]) -> dict[str, Any]:

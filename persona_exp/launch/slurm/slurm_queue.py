@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from persona_exp.errors import UserError
 from persona_exp.launch.slurm.slurm_command import SEPARATOR, ask
 
 _QUEUE_FIELDS = ("%A", "%i", "%F", "%K", "%T", "%r", "%N", "%L", "%j", "%k")
@@ -44,6 +45,14 @@ class Job:
 def at_hand(command: str = "sbatch") -> bool:
     """Return whether a Slurm command can be called here."""
     return shutil.which(command) is not None
+
+
+def require_slurm() -> None:
+    """Raise UserError where jobs cannot be submitted from here."""
+    if not at_hand("sbatch"):
+        raise UserError(
+            "hydra/launcher=slurm needs Slurm, and there is no sbatch here: run it on a login node, or leave hydra/launcher out."
+        )
 
 
 def queued(names: Sequence[str], *, seconds: float = 30) -> list[Job] | None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.slurm_command import Answer, ask
-from persona_exp.launch.slurm.slurm_queue import at_hand
+from persona_exp.launch.slurm.slurm_queue import at_hand, job
 
-_ID = re.compile(r"^(\d+)(;.*)?$", re.MULTILINE)
+# What sbatch says with --parsable, and without, as a site's wrapper may call it.
+_PARSABLE = re.compile(r"^\s*(\d+)(?:;\S+)?\s*$", re.MULTILINE)
+_PLAIN = re.compile(r"^.*\bSubmitted batch job (\d+)", re.MULTILINE)
+_NAME = re.compile(r"^#SBATCH --job-name=(\S+)$", re.MULTILINE)
 
 # A busy controller may keep sbatch waiting; one that does not answer for this long is down.
 _SECONDS = 120
@@ -46,10 +49,25 @@ def submit(text: str, path: Path) -> str:
     """
     _write(text, path)
     answer = _asked(["sbatch", "--parsable", str(path)], path)
-    found = _ID.search(answer.out)
-    if answer.code or not found:
+    if answer.code:
         raise _refusal(path, answer)
-    return found[1]
+    return _id(answer, text, path)
+
+
+def _id(answer: Answer, text: str, path: Path) -> str:
+    """Return the job's id in what sbatch, or a site's wrapper of it, wrote among its own lines. Raise Refused where that is not clear."""
+    found = {*_PLAIN.findall(answer.out), *_PLAIN.findall(answer.error)} or set(_PARSABLE.findall(answer.out))
+    if len(found) > 1:
+        # A line of a banner may be a number too: the job's name decides.
+        name = _NAME.search(text)
+        found = {id for id in found if (shown := job(id)) is not None and name and shown.name == name[1]}
+    if len(found) != 1:
+        words = " ".join((answer.out + answer.error).split()) or "nothing"
+        raise Refused(
+            f"sbatch took {path}, and which number the job has cannot be read in its answer ({words}): "
+            "see `squeue --me`, and call Slurm's own sbatch instead of a wrapper."
+        )
+    return found.pop()
 
 
 def test_only(text: str, path: Path) -> str:
@@ -75,22 +93,21 @@ def cancel(ids: Sequence[str], *, pending_only: bool = False) -> None:
         raise kind(f"Slurm did not cancel {', '.join(ids)}: {answer.reason if answer else 'scancel does not answer'}.")
 
 
+def end_dependency(id: str) -> None:
+    """Let a job start that waits for another; one that a person holds stays held. Raise Refused where Slurm refuses."""
+    _scontrol(["update", f"JobId={id}", "Dependency="], f"let job {id} start")
+
+
 def release(id: str) -> None:
-    """Let a job start that was held or waits for another; what has started is passed over. Raise Refused where Slurm refuses."""
-    _update([["scontrol", "update", f"JobId={id}", "Dependency="], ["scontrol", "release", id]], f"release job {id}")
+    """Let a job start that is held; what has started is passed over. Raise Refused where Slurm refuses."""
+    _scontrol(["release", id], f"release job {id}")
 
 
-def hold(id: str) -> None:
-    """Keep what has not started of a job from starting. Raise Refused where Slurm refuses."""
-    _update([["scontrol", "hold", id]], f"hold job {id}")
-
-
-def _update(commands: Sequence[Sequence[str]], what: str) -> None:
-    for command in commands:
-        answer = ask(command, seconds=_SECONDS)
-        if answer is None or (answer.code and not re.search(_STARTED, answer.error)):
-            kind = _kind(answer) if answer else (Busy if at_hand("scontrol") else Refused)
-            raise kind(f"Slurm did not {what}: {answer.reason if answer else 'scontrol is missing or does not answer'}.")
+def _scontrol(arguments: Sequence[str], what: str) -> None:
+    answer = ask(["scontrol", *arguments], seconds=_SECONDS)
+    if answer is None or (answer.code and not re.search(_STARTED, answer.error)):
+        kind = _kind(answer) if answer else (Busy if at_hand("scontrol") else Refused)
+        raise kind(f"Slurm did not {what}: {answer.reason if answer else 'scontrol is missing or does not answer'}.")
 
 
 def _write(text: str, path: Path) -> None:

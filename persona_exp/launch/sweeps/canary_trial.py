@@ -51,14 +51,14 @@ class Canary:
         call_off(self._submission, self._say)
 
     def _release(self) -> None:
-        from persona_exp.launch.slurm.submit_and_cancel import release
+        from persona_exp.launch.slurm.submit_and_cancel import end_dependency
 
         noted = recorded_jobs(self._submission)
         for array in noted["arrays"]:
             if array["id"] in self._released:
                 continue
             try:
-                release(array["id"])
+                end_dependency(array["id"])
             except UserError as error:
                 # They start when this job has ended, then: it must not take their trials meanwhile.
                 self._say(f"{error}")

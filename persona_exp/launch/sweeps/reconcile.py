@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.recovery.retry_decision import Decision, decide
 from persona_exp.launch.sweeps import trial_set
@@ -17,6 +18,8 @@ from persona_exp.search.study_settings import is_search, read_settings, to_ask
 from persona_exp.trial.seal import read_seal_facts
 from persona_exp.trial.trial_status import read_status, saved_step
 
+# Where squeue does not answer a person's command at once: the pauses before it is asked again.
+PAUSES = (1.0, 3.0, 8.0)
 # While heartbeats are watched, the sweep is reconciled this often, and for so much longer than a lease.
 POLL_SECONDS, MARGIN_SECONDS = 5.0, 5.0
 SLICE_SECONDS = 0.1
@@ -118,6 +121,26 @@ def reconcile_after_lease(sweep_folder: Path, observer: Observer, leave: Callabl
         sleep_until(min(POLL_SECONDS, observer.lease_seconds), leave)
         seen = reconcile(sweep_folder, observer)
     return seen
+
+
+def reconcile_until_answered(sweep_folder: Path, observer: Observer, *, lease: bool, leave: Callable[[], bool]) -> Reconciliation:
+    """Read a sweep for a person's command, where `lease` is set until no trial is doubtful, and again where Slurm does not answer.
+
+    A sweep of which nothing is left needs no Slurm. Raise UserError where there is none, or it still does not answer.
+    """
+    from persona_exp.launch.slurm.slurm_queue import require_slurm
+
+    for pause in (*PAUSES, None):
+        seen = reconcile_after_lease(sweep_folder, observer, leave) if lease else reconcile(sweep_folder, observer)
+        if not (seen.unserved or seen.going or seen.to_ask):
+            return seen
+        require_slurm()
+        if seen.answered:
+            return seen
+        if pause is not None:
+            print("Slurm does not answer (squeue); asking again.", file=sys.stderr, flush=True)
+            sleep_until(pause, leave)
+    raise UserError("Slurm does not answer (squeue), so what is submitted already is not known: try again in a minute.")
 
 
 def _lease(sweep_folder: Path, trials: Sequence[SweepTrial], observer: Observer) -> float:

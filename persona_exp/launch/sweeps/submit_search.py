@@ -12,7 +12,7 @@ from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.slurm.site_limits import limits_of_job
 from persona_exp.launch.sweeps.finish_sweep import finish_sweep
 from persona_exp.launch.sweeps.job_arrays import sbatch_texts, submit_jobs
-from persona_exp.launch.sweeps.reconcile import reconcile, reconcile_after_lease
+from persona_exp.launch.sweeps.reconcile import reconcile_until_answered
 from persona_exp.launch.sweeps.search_tasks import search_tasks
 from persona_exp.launch.sweeps.submission_record import Submission, create, draft
 from persona_exp.launch.sweeps.watch_sweep import DetachRequest, watch_sweep
@@ -28,9 +28,7 @@ def submit_search(folder: Path, options: SlurmOptions, cluster: Cluster, workers
                 f"Search {folder.name} is held: {held['message'].rstrip('.')}; see to it, then `persona-exp retry {folder.name}`."
             )
         observer = Observer(cluster.lease_seconds)
-        seen = reconcile(folder, observer) if options.wait else reconcile_after_lease(folder, observer, lambda: detach.requested)
-        if not seen.answered:
-            raise UserError("Slurm does not answer (squeue), so what is submitted already is not known: try again in a minute.")
+        seen = reconcile_until_answered(folder, observer, lease=not options.wait, leave=lambda: detach.requested)
         if seen.unserved or seen.to_ask:
             made = _draft(folder, read_settings(folder), options, cluster, [one.seal for one in seen.unserved], workers, after=seen.after)
             if create(made):

@@ -17,7 +17,7 @@ from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweeps import canary_trial, trial_set
 from persona_exp.launch.sweeps.job_arrays import sbatch_texts, submit_jobs
-from persona_exp.launch.sweeps.reconcile import Reconciliation, reconcile, reconcile_after_lease
+from persona_exp.launch.sweeps.reconcile import Reconciliation, reconcile_until_answered
 from persona_exp.launch.sweeps.seal_sweep_rows import Row
 from persona_exp.launch.sweeps.submission_record import Submission, create, draft
 from persona_exp.launch.sweeps.watch_sweep import DETACHED, DetachRequest, watch_sweep
@@ -35,18 +35,18 @@ class SlurmSweep:
     limits: Limits | None
 
 
-def check_options(options: SlurmOptions, cluster: Cluster) -> None:
-    """Raise UserError where Slurm is not at hand, or an option is none of sbatch's: before minutes are spent on sealing."""
+def check_options(options: SlurmOptions, cluster: Cluster, runs: Path, *, begun: bool) -> None:
+    """Raise UserError for what sbatch would not take, before minutes are spent on sealing; unless the sweep has `begun`, and may have
+    ended, also where there is no Slurm.
+    """
     from persona_exp.launch.slurm.sbatch_script import script
-    from persona_exp.launch.slurm.slurm_queue import at_hand
+    from persona_exp.launch.slurm.slurm_queue import require_slurm
 
-    if not options.dry_run and not at_hand("sbatch"):
-        raise UserError(
-            "hydra/launcher=slurm needs Slurm, and there is no sbatch here: run it on a login node, or leave hydra/launcher out."
-        )
+    if not options.dry_run and not begun:
+        require_slurm()
     script(
         "true",
-        folder=Path(),
+        folder=runs,
         name="x",
         options=sbatch_options(options, cluster),
         array=None,
@@ -67,9 +67,7 @@ def submit_and_watch(sweep: SlurmSweep, estimate: Estimate) -> int:
             )
         # Watching comes back to a worker that died in silence, here or before Slurm knew of it; without it, this is the time to find out.
         observer = Observer(sweep.cluster.lease_seconds)
-        seen = reconcile(folder, observer) if sweep.options.wait else reconcile_after_lease(folder, observer, lambda: detach.requested)
-        if not seen.answered:
-            raise UserError("Slurm does not answer (squeue), so what is submitted already is not known: try again in a minute.")
+        seen = reconcile_until_answered(folder, observer, lease=not sweep.options.wait, leave=lambda: detach.requested)
         if detach.requested and seen.doubtful:
             print(f"Left before it was known whether {len(seen.doubtful)} trials still run; the same command goes on.", flush=True)
             return DETACHED
@@ -83,6 +81,8 @@ def submit_and_watch(sweep: SlurmSweep, estimate: Estimate) -> int:
                 print(f"Not waiting (hydra.launcher.wait=false): `persona-exp status {folder.name}` shows how it goes.", flush=True)
                 return 0
             return watch_sweep(folder, detach=detach)
+    if all(one.next == "finished" for one in seen.decisions.values()):
+        print(f"{folder.name} is finished: nothing is left to run.", flush=True)
     from persona_exp.launch.sweeps.finish_sweep import finish_sweep
 
     return finish_sweep(folder)

@@ -163,7 +163,7 @@ def _reasons(sweep_folder: Path, jobs: "Sequence[Job]") -> dict[str, str]:
 
 def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], warned: set[str]) -> None:
     """Let the arrays go whose canary has passed, should the canary's own worker not have done it."""
-    from persona_exp.launch.slurm.submit_and_cancel import Refused, release
+    from persona_exp.launch.slurm.submit_and_cancel import Refused, end_dependency
     from persona_exp.launch.sweeps import canary_trial
     from persona_exp.trial.trial_directory import trial_directory
 
@@ -173,7 +173,7 @@ def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], warn
         if own and one.canary and canary_trial.passed(trial_directory(one.runs, one.trial_ids[0])):
             for array_id in own:
                 try:
-                    release(array_id)
+                    end_dependency(array_id)
                 except Refused as refused:
                     _warn_once(f"{refused}", warned)
                 else:

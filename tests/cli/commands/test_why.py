@@ -114,6 +114,11 @@ def queued_again_after_preemption(desk):
     desk.queue = [job(tasks="1", reason="BeginTime")]
 
 
+def queued_with_a_begin_time(desk):
+    case(desk)
+    desk.queue = [job(tasks="1", reason="BeginTime")]
+
+
 def running(desk):
     case(desk, [{"progress": TRAINING, "job": JOB, "checkpoint_step": 10}])
     desk.queue = [job(id="103", task_id=1, tasks="", state="RUNNING", node="node01", reason="None")]
@@ -233,6 +238,7 @@ CASES = [
     queued_unknown_reason,
     queued_behind_another,
     queued_again_after_preemption,
+    queued_with_a_begin_time,
     running,
     running_on_this_machine_and_stuck,
     running_in_a_container_of_this_machine,

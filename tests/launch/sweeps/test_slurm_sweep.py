@@ -1,9 +1,11 @@
 """A sweep on Slurm from the person's command: each trial submitted once, whatever happens to launchers, jobs and terminals."""
 
+import copy
 import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -146,6 +148,47 @@ def test_a_silent_slurm_is_not_taken_for_an_empty_one(full: Commands) -> None:
     assert code == 2
     assert "Slurm does not answer" in output
     assert len(full.submissions()) == 1
+
+
+def test_a_finished_sweep_needs_no_slurm(commands: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert commands.run()[0] == 0
+    name = commands.sweep.name
+    elsewhere = dataclasses.replace(commands.site, environment={**commands.site.environment, "PATH": without_slurm(tmp_path)})
+    code, output = Commands.run(at_site(commands, elsewhere))
+    assert (code, f"{name} is finished: nothing is left to run." in output) == (0, True), output
+    # Of another sweep something is left.
+    code, output = Commands.run(at_site(commands, elsewhere), trials=TRIALS + 1)
+    assert (code, "there is no sbatch here" in output) == (2, True), output
+
+
+def without_slurm(folder: Path) -> str:
+    path = folder / "no-slurm"
+    path.mkdir()
+    for name in ("git", "bash", "sh", "nvidia-smi"):
+        if found := shutil.which(name):
+            (path / name).symlink_to(found)
+    return str(path)
+
+
+def at_site(commands: Commands, site: Any) -> Commands:
+    other = copy.copy(commands)
+    other.site = site
+    return other
+
+
+def test_a_squeue_that_does_not_answer_at_once_is_asked_again(full: Commands, tmp_path: Path) -> None:
+    assert full.run("hydra.launcher.wait=false")[0] == 0
+    path, count = tmp_path / "slow", tmp_path / "count"
+    path.mkdir()
+    (path / "squeue").write_text(
+        f"#!/bin/sh\nexport PATH=${{PATH#{path}:}}\necho >> {count}\n"
+        f'if [ $(wc -l < {count}) -le 1 ]; then echo "squeue: error: {TIMED_OUT}" >&2; exit 1; fi\nexec squeue "$@"\n'
+    )
+    (path / "squeue").chmod(0o755)
+    code, output = full.run("hydra.launcher.wait=false", path=path)
+    assert code == 0, output
+    assert "Slurm does not answer (squeue); asking again." in output
+    assert "attached to them" in output
 
 
 def test_code_edited_after_submission_submits_nothing_twice(full: Commands) -> None:
