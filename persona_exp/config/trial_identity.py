@@ -1,6 +1,7 @@
 """What a trial is: the part of its config that can change its result, and the id made from it."""
 
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from persona_exp.atomic_files import digest
@@ -25,12 +26,14 @@ VALIDATION_SETTINGS = ("eval_steps", "eval_items", "early_stopping_patience")
 
 def identity_fields(group: Any) -> dict[str, Any]:
     """Return a config group as a dictionary, without the fields that cannot change a result."""
-    kept = {}
-    for spec in fields(group):
-        if spec.metadata.get("identity", True):
-            value = getattr(group, spec.name)
-            kept[spec.name] = identity_fields(value) if is_dataclass(value) else value
-    return kept
+    values = ((name, getattr(group, name)) for name in _names(group.__class__))
+    return {name: identity_fields(value) if is_dataclass(value) else value for name, value in values}
+
+
+@cache
+def _names(group: type) -> list[str]:
+    """Return the names of a group's fields that can change a result."""
+    return [spec.name for spec in fields(group) if spec.metadata.get("identity", True)]
 
 
 def identity(config: Config, *, model_digest: str, template_digest: str | None, data_id: str, training_version: int) -> dict[str, Any]:

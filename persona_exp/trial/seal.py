@@ -6,26 +6,27 @@ What a job needs to read a seal imports neither the schema nor anything that loa
 import ctypes
 import hashlib
 import json
-import logging
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
+from persona_exp.config.secret_values import assignments, refuse_secrets
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.config_yaml import ConfigYaml, plain
 from persona_exp.trial.engine_selection import with_suitable_engine
+from persona_exp.trial.last_answer import LastAnswer
 from persona_exp.trial.parent_adapter import check_parent
+from persona_exp.trial.seal_files import write_seal
 from persona_exp.trial.trial_base_model import download_model, pin_model, pinned_model, pinned_model_digest
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
-
-log = logging.getLogger(__name__)
+    from persona_exp.config.schema.model import Model
 
 # How the data's id of a rehearsal begins, which builds none.
 NO_DATA = "noop"
@@ -62,75 +63,111 @@ def seal(config: "Config", *, command: str, inputs: SealedInputs | None = None) 
     written for the trial, when the model cannot be named, the data not be built, or a secret would be written. What the trials of a sweep
     share is read once a process.
     """
-    from persona_exp.config.secret_values import assignments, refuse_secrets
-    from persona_exp.config.trial_identity import trial_id
-    from persona_exp.trial.code_provenance import code_provenance
-    from persona_exp.trial.code_snapshot import snapshot
+    return Sealing(command).seal(config, inputs)[0]
 
-    refuse_secrets([command], "The command")
-    refuse_secrets(assignments(asdict(config)), "A setting of the trial")
-    runs = Path(config.runs)
-    inputs = inputs or make_inputs(config)
-    model_digest, data_id, data_sha256 = inputs.model_digest, inputs.data_id, inputs.data_sha256
-    config = _with_inputs(config, inputs)
-    _refuse_long_warmup(config, data_id)
-    what = _identity(config, inputs)
-    if what.get("lora", {}).get("init_from") and config.engine.name != "noop":
-        check_parent(runs, what)
-    directory = trial_directory(runs, trial_id(what))
-    folder = snapshot(runs).absolute()
-    made_by = code_provenance(folder)
-    if made_by["digest"][: len(folder.name)] != folder.name:
-        raise UserError(f"The copy of the code in {folder} was edited: delete it and run the command again.")
-    provenance = {"identity": what, "data_id": data_id, "model_digest": model_digest, "code": made_by}
-    _write_provenance(directory, {**provenance, "lock": _surroundings(folder)["lock"], "command": command})
-    path, text = _write_config(directory, config)
-    facts = {
-        "trial_id": directory.trial_id,
-        "config": path.name,
-        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "data_id": data_id,
-        "data_sha256": data_sha256,
-        "model_digest": model_digest,
-        "base": _base(config, model_digest),
-        "code": made_by["digest"],
-        "code_folder": folder.name,
-        **_surroundings(folder),
-        **_worker_facts(config, directory.trial_id, data_id),
-    }
-    sealed = directory.seals / f"{atomic_files.digest(facts)[:8]}.json"
-    _put(sealed, json.dumps(facts, indent=2) + "\n")
-    # Asked for anew: `persona-exp clean` counts from here. Another person's folder may not be ours to touch.
-    with suppress(OSError):
-        os.utime(directory.path)
-    return Sealed(directory, path, sealed)
+
+class Sealing:
+    """Seals the trials of one command, one after the other: what those that follow each other share is worked out once.
+
+    They share it where they have the same objects as groups of their configs, which nobody changes meanwhile.
+    """
+
+    def __init__(self, command: str) -> None:
+        refuse_secrets([command], "The command")
+        self._command = command
+        self._without_secrets: dict[str, Any] = {}
+        self._yaml = ConfigYaml()
+        self._inputs = LastAnswer[SealedInputs]()
+        self._model = LastAnswer["Model"]()
+        self._examples = LastAnswer[int]()
+        self._code = LastAnswer[tuple[str, dict[str, Any], dict[str, Any]]]()
+
+    def seal(self, config: "Config", inputs: SealedInputs | None = None) -> tuple[Sealed, dict[str, Any]]:
+        """Do what `seal` does; return the trial and the facts of its seal."""
+        from persona_exp.config.trial_identity import trial_id
+
+        self._refuse_secrets(config)
+        runs = Path(config.runs)
+        inputs = inputs or self._inputs(_read_of_inputs(config), lambda: make_inputs(config))
+        config = self._pinned(config, inputs)
+        self._refuse_long_warmup(config, inputs.data_id)
+        what = _identity(config, inputs)
+        if what.get("lora", {}).get("init_from") and config.engine.name != "noop":
+            check_parent(runs, what)
+        directory = trial_directory(runs, trial_id(what))
+        code_folder, made_by, surroundings = self._code((config.runs,), lambda: _code(runs))
+        provenance = {"identity": what, "data_id": inputs.data_id, "model_digest": inputs.model_digest, "code": made_by}
+        provenance |= {"lock": surroundings["lock"], "command": self._command, "sealed": utc_now()}
+        text = self._yaml.text(config)
+        facts = {
+            "trial_id": directory.trial_id,
+            "config": "",
+            "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "data_id": inputs.data_id,
+            "data_sha256": inputs.data_sha256,
+            "model_digest": inputs.model_digest,
+            "base": _base(config, inputs.model_digest),
+            "code": made_by["digest"],
+            "code_folder": code_folder,
+            **surroundings,
+            **_worker_facts(config, directory.trial_id, inputs.data_id),
+        }
+        path, facts = write_seal(directory, text, provenance, facts)
+        return Sealed(directory, directory.path / facts["config"], path), facts
+
+    def _refuse_secrets(self, config: "Config") -> None:
+        for name, group in vars(config).items():
+            if self._without_secrets.get(name) is not group:
+                refuse_secrets(assignments({name: plain(group)}), "A setting of the trial")
+                self._without_secrets[name] = group
+
+    def _pinned(self, config: "Config", inputs: SealedInputs) -> "Config":
+        pinned = self._model((config.model, inputs.model_location, inputs.model_revision), lambda: _pinned_model(config, inputs))
+        return with_suitable_engine(config if pinned is config.model else replace(config, model=pinned))
+
+    def _refuse_long_warmup(self, config: "Config", data_id: str) -> None:
+        """Raise UserError where warm-up, given in steps, would take all that the data make."""
+        from persona_exp.trial.hyperparameters_from_config import step_plan
+        from persona_exp.trial.trial_dataset import training_examples
+
+        if config.method.name != "none" and config.engine.name != "noop" and config.optim.warmup_steps and config.train.max_steps is None:
+            drawn = (data_id, config.persona, config.corpus, config.data, config.teacher, config.runs)
+            step_plan(config, self._examples(drawn, lambda: len(training_examples(config, data_id))), None)
 
 
 def trial_id_of(config: "Config", inputs: SealedInputs) -> str:
     """Return the id of the trial that `config` would be sealed as with these inputs; write nothing."""
     from persona_exp.config.trial_identity import trial_id
 
-    return trial_id(_identity(_with_inputs(config, inputs), inputs))
+    pinned = with_suitable_engine(replace(config, model=_pinned_model(config, inputs)))
+    return trial_id(_identity(pinned, inputs))
 
 
-def _with_inputs(config: "Config", inputs: SealedInputs) -> "Config":
-    pinned = replace(config.model, location=inputs.model_location, revision=inputs.model_revision)
-    return with_suitable_engine(replace(config, model=pinned))
+def _pinned_model(config: "Config", inputs: SealedInputs) -> "Model":
+    if (config.model.location, config.model.revision) == (inputs.model_location, inputs.model_revision):
+        return config.model
+    return replace(config.model, location=inputs.model_location, revision=inputs.model_revision)
 
 
 def _identity(config: "Config", inputs: SealedInputs) -> dict[str, Any]:
     from persona_exp.config.trial_identity import identity
-    from persona_exp.modeling.chat_template import template_file
     from persona_exp.training import TRAINING_VERSION
 
     template = config.model.chat_template
     return identity(
         config,
         model_digest=inputs.model_digest,
-        template_digest=atomic_files.file_digest(template_file(template)) if template else None,
+        template_digest=_template_digest(template) if template else None,
         data_id=inputs.data_id,
         training_version=TRAINING_VERSION,
     )
+
+
+@cache
+def _template_digest(template: str) -> str:
+    from persona_exp.modeling.chat_template import template_file
+
+    return atomic_files.file_digest(template_file(template))
 
 
 def flush_to_disk(runs: Path) -> None:
@@ -192,15 +229,6 @@ def make_inputs(config: "Config") -> SealedInputs:
     return SealedInputs(config.model.location, config.model.revision, model_digest, data_id, data_sha256)
 
 
-def _refuse_long_warmup(config: "Config", data_id: str) -> None:
-    """Raise UserError where warm-up, given in steps, would take all that the data make."""
-    from persona_exp.trial.hyperparameters_from_config import step_plan
-    from persona_exp.trial.trial_dataset import training_examples
-
-    if config.method.name != "none" and config.engine.name != "noop" and config.optim.warmup_steps and config.train.max_steps is None:
-        step_plan(config, len(training_examples(config, data_id)), None)
-
-
 _prepared: dict[str, str] = {}
 
 
@@ -243,6 +271,25 @@ def data_digest(folder: Path) -> str:
     return atomic_files.digest({name: atomic_files.file_digest(folder / name) for name in names})
 
 
+def _read_of_inputs(config: "Config") -> tuple[Any, ...]:
+    """Return all of a config that `make_inputs` reads."""
+    groups = (config.persona, config.others, config.corpus, config.data, config.teacher, config.model, config.evaluation)
+    train = config.train
+    return (*groups, config.engine.name, config.method.name, train.max_length, train.eval_steps, train.eval_items, config.runs)
+
+
+def _code(runs: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the name of the code's copy under `runs`, made where it is not there, where it comes from, and the libraries around it."""
+    from persona_exp.trial.code_provenance import code_provenance
+    from persona_exp.trial.code_snapshot import snapshot
+
+    folder = snapshot(runs).absolute()
+    made_by = code_provenance(folder)
+    if made_by["digest"][: len(folder.name)] != folder.name:
+        raise UserError(f"The copy of the code in {folder} was edited: delete it and run the command again.")
+    return folder.name, made_by, _surroundings(folder)
+
+
 @cache
 def _surroundings(folder: Path) -> dict[str, Any]:
     from persona_exp.trial.code_provenance import lock
@@ -255,8 +302,13 @@ def _base(config: "Config", model_digest: str) -> str | None:
     """Return the base model as a trial computes it, which is all that trials must share to travel together; None of one that runs alone."""
     if config.engine.name != "fused" or config.method.name == "full":
         return None
-    quantisation = (config.method.quantisation, config.method.double_quantisation)
-    return atomic_files.digest([model_digest, *quantisation, config.model.dtype, config.model.attention])[:12]
+    method, model = config.method, config.model
+    return _base_digest(model_digest, method.quantisation, method.double_quantisation, model.dtype, model.attention)
+
+
+@cache
+def _base_digest(*what: str | bool) -> str:
+    return atomic_files.digest(what)[:12]
 
 
 def _worker_facts(config: "Config", trial_id: str, data_id: str) -> dict[str, Any]:
@@ -271,53 +323,3 @@ def _worker_facts(config: "Config", trial_id: str, data_id: str) -> dict[str, An
         # With router losses the micro-batch is part of what the trial is.
         "may": {"halve_micro_batch": config.train.halve_on_oom and not config.train.router_aux_loss},
     }
-
-
-def _write_config(directory: TrialDirectory, config: "Config") -> tuple[Path, str]:
-    # Where the runs are is told from where the config lies, so that a folder that is reached by two names gives one seal.
-    text = _yaml(replace(config, runs="runs"))
-    path = directory.config
-    if not _create(path, text) and path.read_text(encoding="utf-8") != text:
-        # The same trial asked for otherwise (another micro-batch, another evaluation): sealed beside the first.
-        path = directory.path / f"config-{atomic_files.digest(text)[:8]}.yaml"
-        _put(path, text)
-    return path, text
-
-
-def _yaml(config: "Config") -> str:
-    """Return the config as YAML, group by group: those that a sweep does not touch are written once."""
-    return "".join(_group_yaml(name, json.dumps(value)) for name, value in asdict(config).items())
-
-
-@cache
-def _group_yaml(name: str, value: str) -> str:
-    import yaml
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump({name: json.loads(value)}, Dumper=dumper, sort_keys=False, allow_unicode=True))
-
-
-def _write_provenance(directory: TrialDirectory, facts: dict[str, Any]) -> None:
-    """Write the first sealing's facts; warn where other code seals the trial again."""
-    text = json.dumps({**facts, "sealed": utc_now()}, indent=2, ensure_ascii=False) + "\n"
-    if _create(directory.provenance, text):
-        return
-    try:
-        before = json.loads(directory.provenance.read_text(encoding="utf-8"))["code"]["digest"]
-    except ValueError:
-        # Cut short by a crash of the machine.
-        atomic_files.write_text(directory.provenance, text)
-        return
-    if before != facts["code"]["digest"]:
-        log.warning("Trial %s was sealed by other code; its results are reused.", directory.trial_id)
-
-
-def _put(path: Path, text: str) -> None:
-    """Have `text` in a file that is named after it, also where a crash of the machine cut an earlier one short."""
-    if not _create(path, text) and path.read_text(encoding="utf-8") != text:
-        atomic_files.write_text(path, text)
-
-
-def _create(path: Path, text: str) -> bool:
-    """Create it; `flush_to_disk` waits for the disk: three waits a trial make minutes of a large sweep."""
-    return not path.exists() and atomic_files.create_text(path, text, flushed=False)

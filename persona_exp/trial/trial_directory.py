@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+CONFIG, PROVENANCE, SEALS = "config.yaml", "provenance.json", "seals"
+
 
 @dataclass(frozen=True)
 class TrialDirectory:
@@ -16,16 +18,16 @@ class TrialDirectory:
 
     @property
     def config(self) -> Path:
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def provenance(self) -> Path:
-        return self.path / "provenance.json"
+        return self.path / PROVENANCE
 
     @property
     def seals(self) -> Path:
         """What jobs verify, one file for each way in which the trial was asked for."""
-        return self.path / "seals"
+        return self.path / SEALS
 
     @property
     def cancelled(self) -> Path:

@@ -3,17 +3,17 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from persona_exp import atomic_files
 from persona_exp.config.schema import Config
 from persona_exp.config.trial_identity import GROUPS_READ
 from persona_exp.launch.sweeps.trial_set import SweepTrial
 from persona_exp.progress_bar import track
+from persona_exp.trial.config_yaml import ConfigYaml
 from persona_exp.trial.engine_selection import with_suitable_engine
-from persona_exp.trial.seal import Sealed, flush_to_disk, read_seal_facts, seal
+from persona_exp.trial.seal import Sealed, Sealing, flush_to_disk
 
 # Sealed in a moment: no progress is shown.
 FEW = 50
@@ -60,22 +60,25 @@ def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
 
     A rehearsal (engine=noop) compares with nothing. Raise UserError before anything runs.
     """
-    requests = [replace(one, config=with_suitable_engine(one.config)) for one in requests]
-    bases = {_read_by_base(one.config): _base(one.config) for one in reversed(requests) if one.config.engine.name != "noop"}
+    requests = [TrialRequest(with_suitable_engine(one.config), one.overrides) for one in requests]
+    yaml = ConfigYaml()
+    compared = (_base(one.config) for one in reversed(requests) if one.config.engine.name != "noop")
+    bases = {yaml.text(base, UNREAD_BY_BASE): base for base in compared}
     asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
     asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
     found: dict[tuple[str, ...], Row] = {}
-    for trial, (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], command), asked, strict=True):
-        row = Row(trial, config, role, overrides, read_seal_facts(trial.path))
+    for (trial, facts), (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], command), asked, strict=True):
+        row = Row(trial, config, role, overrides, facts)
         found.setdefault(tuple(row.evaluations.values()) or (trial.trial_id,), row)
     return list(found.values())
 
 
-def _sealed(configs: Sequence[Config], command: str) -> list[Sealed]:
+def _sealed(configs: Sequence[Config], command: str) -> list[tuple[Sealed, dict[str, Any]]]:
     """Seal each config, on the disk when this returns."""
     shown = track(configs, "Sealing", total=len(configs)) if len(configs) > FEW else configs
+    sealing = Sealing(command)
     with _first_warning_alone():
-        sealed = [seal(config, command=command) for config in shown]
+        sealed = [sealing.seal(config) for config in shown]
     flush_to_disk(Path(configs[0].runs))
     return sealed
 
@@ -89,7 +92,7 @@ def _first_warning_alone() -> Iterator[None]:
         records.append(record)
         return len(records) == 1
 
-    log = logging.getLogger("persona_exp.trial.seal")
+    log = logging.getLogger("persona_exp.trial.seal_files")
     log.addFilter(first_alone)
     try:
         yield
@@ -101,11 +104,6 @@ def _first_warning_alone() -> Iterator[None]:
 
 def _base(config: Config) -> Config:
     return replace(config, method=replace(config.method, name="none"))
-
-
-def _read_by_base(config: Config) -> str:
-    read = {name: value for name, value in asdict(_base(config)).items() if name not in UNREAD_BY_BASE}
-    return atomic_files.digest(read)
 
 
 def _read(request: TrialRequest) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""The files of a trial's seal: config.yaml, provenance.json and seals/X.json; the first sealing makes the folder whole, by rename."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from persona_exp import atomic_files
+from persona_exp.trial.trial_directory import CONFIG, PROVENANCE, SEALS, TrialDirectory
+
+log = logging.getLogger(__name__)
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def write_seal(directory: TrialDirectory, config: str, provenance: Mapping[str, Any], facts: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Write what seals a trial, and return the path of its seal and the seal's facts; `config` is the config's text.
+
+    `facts["config"]` is replaced by the name of the file that has the config. It is left to the caller to bring the files to the disk:
+    three waits a trial make minutes of a large sweep.
+    """
+    facts = {**facts, "config": CONFIG}
+    folder, name = str(directory.path), _seal_name(facts)
+    texts = {CONFIG: config, PROVENANCE: _json(provenance), f"{SEALS}/{name}": _json(facts)}
+    if not os.path.isdir(folder) and atomic_files.create_folder(folder, texts):  # noqa: PTH112 (20,000 of them)
+        return directory.seals / name, facts
+    # Sealed before, by whomever: what is there stays, and what is asked for otherwise stands beside it.
+    _write_provenance(directory, provenance)
+    facts["config"] = _write_config(directory, config)
+    path = directory.seals / _seal_name(facts)
+    _put_facts(path, facts)
+    # Asked for anew: `persona-exp clean` counts from here. Another person's folder may not be ours to touch.
+    with suppress(OSError):
+        os.utime(directory.path)
+    return path, facts
+
+
+def _seal_name(facts: Mapping[str, Any]) -> str:
+    return f"{atomic_files.digest(facts)[:8]}.json"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """Return JSON with a line for each entry, whose keys are plain words; lines for what is in them take Python's slow encoder."""
+    return "{\n" + ",\n".join([f'  "{key}": {_encoded(inner)}' for key, inner in value.items()]) + "\n}\n"
+
+
+def _write_config(directory: TrialDirectory, text: str) -> str:
+    """Return the name of the file that has the config."""
+    path = directory.config
+    if not _create(path, text) and path.read_text(encoding="utf-8") != text:
+        # The same trial asked for otherwise (another micro-batch, another evaluation): sealed beside the first.
+        path = directory.path / f"config-{atomic_files.digest(text)[:8]}.yaml"
+        if not _create(path, text) and path.read_text(encoding="utf-8") != text:
+            # Cut short by a crash of the machine.
+            atomic_files.write_text(path, text)
+    return path.name
+
+
+def _write_provenance(directory: TrialDirectory, provenance: Mapping[str, Any]) -> None:
+    """Write the first sealing's facts; warn where other code seals the trial again."""
+    if _create(directory.provenance, text := _json(provenance)):
+        return
+    try:
+        before = json.loads(directory.provenance.read_text(encoding="utf-8"))["code"]["digest"]
+    except ValueError:
+        # Cut short by a crash of the machine.
+        atomic_files.write_text(directory.provenance, text)
+        return
+    if before != provenance["code"]["digest"]:
+        log.warning("Trial %s was sealed by other code; its results are reused.", directory.trial_id)
+
+
+def _put_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Have `facts` in a file that is named after them, also where a crash of the machine cut an earlier one short."""
+    if _create(path, text := _json(facts)):
+        return
+    try:
+        # Older versions wrote the same facts in other lines.
+        same = json.loads(path.read_text(encoding="utf-8")) == facts
+    except ValueError:
+        same = False
+    if not same:
+        atomic_files.write_text(path, text)
+
+
+def _create(path: Path, text: str) -> bool:
+    return not path.exists() and atomic_files.create_text(path, text, flushed=False)
