@@ -14,9 +14,11 @@ from typing import Any
 from persona_exp.config.schema import Cluster, Config
 from persona_exp.errors import UserError
 from persona_exp.launch.check_result import Check
+from persona_exp.launch.launcher_options import SlurmOptions, launch_options
 from persona_exp.launch.slurm import sbatch_script, site_limits, submit_and_cancel
 from persona_exp.launch.slurm.slurm_command import ask
 from persona_exp.launch.slurm.slurm_queue import at_hand
+from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_options
 from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.node_scratch_copy import os_error_reason, scratch_folder
 
@@ -50,7 +52,10 @@ def check_slurm(cluster: Cluster, options: Mapping[str, Any]) -> list[Check]:
     checks.append(Check("limits", "ok", f"arrays up to index {allowed.max_array_size - 1:,}, {most} jobs submitted at once"))
     checks.append(_accounting())
     checks.append(_commands())
-    return [*checks, _test_only(options)]
+    keeper = keeper_options(options, launch_options(SlurmOptions(), cluster))
+    fix = f"correct {KEEPER_SETTINGS}"
+    checks.append(_test_only("sbatch --test-only", options, "correct cluster.partition, account, qos, gpus_per_node or mem_gb"))
+    return [*checks, _test_only("keeper", keeper, fix)]
 
 
 def check_gpu(config: Config) -> list[Check]:
@@ -134,19 +139,17 @@ def _commands() -> Check:
     return Check("commands", "ok", "squeue, scontrol, scancel and srun are here")
 
 
-def _test_only(options: Mapping[str, Any]) -> Check:
+def _test_only(name: str, options: Mapping[str, Any], fix: str) -> Check:
     with tempfile.TemporaryDirectory() as folder:
         try:
             where = Path(folder)
             text = sbatch_script.script(
                 "true", folder=where, name="doctor", options=options, array=None, parallelism=1, dependency=None, environment={}
             )
-            return Check("sbatch --test-only", "ok", submit_and_cancel.test_only(text, where / "doctor.sbatch").strip())
+            return Check(name, "ok", submit_and_cancel.test_only(text, where / "doctor.sbatch").strip())
         except UserError as error:
             reason_given = str(error).partition(": ")[2] or str(error)
-            return Check(
-                "sbatch --test-only", "fail", reason_given.rstrip("."), "correct cluster.partition, account, qos, gpus_per_node or mem_gb"
-            )
+            return Check(name, "fail", reason_given.rstrip("."), fix)
 
 
 def _libraries() -> list[Check]:

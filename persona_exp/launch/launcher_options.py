@@ -1,17 +1,26 @@
 """The settings hydra.launcher.*, under submitit's names: their types and limits, and what sbatch gets of them."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
+from persona_exp.launch.slurm.sbatch_options_kept import check_additional, check_srun_arguments
 
 # What a site's cluster=NAME says for hydra.launcher where the latter says nothing.
 FROM_CLUSTER = (
     "partition", "account", "qos", "constraint", "reservation", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min", "signal_delay_s",
 )  # fmt: skip
+
+# Of these sbatch takes one: what hydra.launcher gives of a row takes the place of what the site says.
+EXCLUSIVE = (
+    ("mem_gb", "mem_per_cpu", "mem_per_gpu"),
+    ("gpus_per_node", "gpus_per_task", "gres"),
+    ("cpus_per_task", "cpus_per_gpu"),
+)
 
 
 @dataclass
@@ -34,9 +43,11 @@ class SlurmOptions:
     steps before the rest start; `keeper` adds a last job of one core that resubmits what was lost and writes the report: it waits out a
     Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A task
     is a queue of `trials_per_task` trials (null: as many as suit the bundles; of trials alone 1, of engine=noop 100). `dry_run` prints the
-    sbatch text and submits nothing.
+    sbatch text and submits nothing. Jobs are found by their name, in front of which `name` is put. Without `requeue` Slurm puts no worker
+    back into the queue, and what it leaves is submitted anew. `clusters` names the one cluster of several that gets the sweep.
     """
 
+    name: str | None = None
     array_parallelism: int = 256
     wait: bool = True
     canary: bool = True
@@ -47,6 +58,7 @@ class SlurmOptions:
     # From here on as submitit has them.
     partition: str | None = None
     account: str | None = None
+    clusters: str | None = None
     qos: str | None = None
     constraint: str | None = None
     reservation: str | None = None
@@ -55,6 +67,7 @@ class SlurmOptions:
     mem_gb: float | None = None
     timeout_min: int | None = None
     signal_delay_s: int | None = None
+    requeue: bool = True
     nodelist: str | None = None
     exclude: str | None = None
     gres: str | None = None
@@ -78,12 +91,31 @@ class SlurmOptions:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"hydra.launcher.{name}={value} must be above 0.")
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9._=+-]{1,60}", self.name):
+            raise UserError(f"hydra.launcher.name={self.name} must be 1 to 60 of the characters A-Z a-z 0-9 . _ = + -.")
+        if self.clusters is not None and (self.clusters == "all" or not re.fullmatch(r"[A-Za-z0-9._-]+", self.clusters)):
+            raise UserError(
+                f"A sweep runs on one cluster, for its jobs wait for one another, and {self.clusters!r} is not the name of one: "
+                "give hydra.launcher.clusters=NAME (or SLURM_CLUSTERS=NAME)."
+            )
+        for row in EXCLUSIVE:
+            given = [name for name in row if _given(name, getattr(self, name))]
+            if len(given) > 1:
+                raise UserError(f"hydra.launcher.{given[0]} and hydra.launcher.{given[1]} exclude each other: give one of them.")
+        # sbatch's own knows more words than yes and no.
+        check_additional(self.additional_parameters, {one.name for one in fields(self)} - {"exclusive"})
+        check_srun_arguments(self.srun_args or ())
+
+
+def _given(name: str, value: object) -> bool:
+    """Return whether an option of EXCLUSIVE is given; a `gres` counts where it asks for GPUs."""
+    return value is not None and (name != "gres" or re.search(r"(^|,)(gres/)?gpu\b", str(value)) is not None)
 
 
 Options = TypeVar("Options", LocalOptions, SlurmOptions)
 
 # Options of ours that sbatch does not get.
-NOT_SBATCH = ("array_parallelism", "wait", "canary", "keeper", "trials_per_task", "max_rounds", "dry_run")
+NOT_SBATCH = ("name", "array_parallelism", "wait", "canary", "keeper", "trials_per_task", "max_rounds", "dry_run")
 
 
 def sbatch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
@@ -91,11 +123,29 @@ def sbatch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
 
     Lines of cluster.setup come before those of hydra.launcher.setup.
     """
-    given: dict[str, Any] = {name: getattr(cluster, name) for name in FROM_CLUSTER}
     own = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in NOT_SBATCH}
+    replaced = {name for row in EXCLUSIVE if any(_given(one, own[one]) for one in row) for name in row}
+    given: dict[str, Any] = {name: getattr(cluster, name) for name in FROM_CLUSTER if name not in replaced}
     given.update({name: value for name, value in own.items() if value is not None})
     given["setup"] = [*cluster.setup, *(options.setup or [])]
     return {name: value for name, value in given.items() if value is not None and value != [] and value != {}}
+
+
+def launch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
+    """Return those of our own options that a later round needs to submit in the same way, the keeper's among them."""
+    return {
+        "name": options.name,
+        "array_parallelism": options.array_parallelism,
+        "keeper": options.keeper,
+        "keeper_partition": cluster.keeper_partition,
+        "keeper_qos": cluster.keeper_qos,
+        "keeper_mem_gb": cluster.keeper_mem_gb,
+        "keeper_mem_per_cpu": cluster.keeper_mem_per_cpu,
+        "keeper_timeout_min": cluster.keeper_timeout_min,
+        "max_rounds": options.max_rounds,
+        "lease_seconds": cluster.lease_seconds,
+        "environment_scratch": environment_scratch(cluster),
+    }
 
 
 def warning_if_run_here(cluster: Cluster) -> str | None:

@@ -1,5 +1,6 @@
 """What hydra.launcher takes."""
 
+import re
 from dataclasses import fields
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import (
+    EXCLUSIVE,
     FROM_CLUSTER,
     NOT_SBATCH,
     LocalOptions,
@@ -16,6 +18,7 @@ from persona_exp.launch.launcher_options import (
     sbatch_options,
     warning_if_run_here,
 )
+from persona_exp.launch.workers.visible_gpus import gpus_of
 from tests.conftest import ROOT
 
 
@@ -45,6 +48,59 @@ def test_the_command_line_overrules_the_site(config):
     assert sbatch_options(SlurmOptions(), cluster)["partition"] == "gpu"
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("job_name", "is an option that the launcher sets itself; give hydra.launcher.name"),
+        ("job-name", "give hydra.launcher.name"),
+        ("comment", "give hydra.launcher.comment"),
+        ("array", "give hydra.launcher.array_parallelism"),
+        ("output", "the output of jobs is in runs/"),
+        ("open_mode", "the output of jobs is in runs/"),
+        ("requeue", "give hydra.launcher.requeue"),
+        ("no_requeue", "give hydra.launcher.requeue=false"),
+        ("dependency", "wait for one another"),
+        ("signal", "give hydra.launcher.signal_delay_s"),
+        ("export", "hydra.launcher.setup"),
+        ("chdir", "sealed code"),
+        ("clusters", "give hydra.launcher.clusters"),
+        ("account", "give hydra.launcher.account"),
+        ("mem", "give hydra.launcher.mem_gb"),
+        ("ntasks", "one process on one node"),
+        # As sbatch reads it.
+        ("dep", "is short for dependency, an option that the launcher sets itself"),
+    ],
+)
+def test_what_the_launcher_keeps_is_nobody_elses(name, says):
+    with pytest.raises(UserError, match=re.escape(says)) as raised:
+        parse_options(SlurmOptions, {"additional_parameters": {name: "x"}})
+    assert str(raised.value).startswith(f"hydra.launcher.additional_parameters.{name} is ")
+
+
+def test_what_only_sbatch_knows_is_an_additional_parameter():
+    given = {"licenses": "matlab", "begin": "20:00", "nice": 100, "hold": True, "exclusive": "user", "mem_bind": "local", "time_min": 5}
+    assert parse_options(SlurmOptions, {"additional_parameters": given}).additional_parameters == given
+    with pytest.raises(UserError, match=r"hydra\.launcher\.srun_args=--export=NONE is an option that the launcher sets itself"):
+        parse_options(SlurmOptions, {"srun_args": ["--container-image=a", "--export=NONE"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "gpus"),
+    [
+        ({"mem_per_cpu": "4G"}, {"mem_per_cpu": "4G", "gpus_per_node": "a100:1", "cpus_per_task": 16}, 1),
+        ({"gres": "gpu:a100:2"}, {"mem_gb": 240, "gres": "gpu:a100:2", "cpus_per_task": 16}, 2),
+        ({"gres": "lscratch:100,gpu:v100:1"}, {"mem_gb": 240, "gres": "lscratch:100,gpu:v100:1", "cpus_per_task": 16}, 1),
+        ({"gres": "lscratch:100"}, {"mem_gb": 240, "gres": "lscratch:100", "gpus_per_node": "a100:1", "cpus_per_task": 16}, 1),
+        ({"cpus_per_gpu": 8}, {"mem_gb": 240, "gpus_per_node": "a100:1", "cpus_per_gpu": 8}, 1),
+    ],
+)
+def test_an_option_takes_the_place_of_its_rivals_in_the_profile(config, given, expected, gpus):
+    asked = sbatch_options(parse_options(SlurmOptions, given), config("cluster=dgx_a100").cluster)
+    rivals = {name for row in EXCLUSIVE for name in row}
+    assert {name: value for name, value in asked.items() if name in rivals} == expected
+    assert gpus_of(asked) == gpus
+
+
 def test_what_a_site_says_are_options_of_the_launcher():
     assert set(FROM_CLUSTER) <= {one.name for one in fields(SlurmOptions)}
 
@@ -52,10 +108,15 @@ def test_what_a_site_says_are_options_of_the_launcher():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"partiton": "x"}, "There is no setting hydra.launcher.partiton: hydra.launcher has array_parallelism, "),
+        ({"partiton": "x"}, "There is no setting hydra.launcher.partiton: hydra.launcher has name, array_parallelism, "),
         ({"timeout_min": "soon"}, "hydra.launcher.timeout_min: Value 'soon' of type 'str' could not be converted to Integer."),
         ({"timeout_min": 0}, "hydra.launcher.timeout_min=0 must be above 0."),
         ({"max_rounds": 0}, "hydra.launcher.max_rounds=0 must be above 0."),
+        ({"name": "a,b"}, "hydra.launcher.name=a,b must be 1 to 60 of the characters"),
+        ({"clusters": "a,b"}, "A sweep runs on one cluster, for its jobs wait for one another, and 'a,b' is not the name of one: give"),
+        ({"clusters": "all"}, "A sweep runs on one cluster"),
+        ({"mem_gb": 4, "mem_per_cpu": "4G"}, "hydra.launcher.mem_gb and hydra.launcher.mem_per_cpu exclude each other: give one of them."),
+        ({"gpus_per_node": "1", "gres": "lscratch:9,gpu:1"}, "hydra.launcher.gpus_per_node and hydra.launcher.gres exclude each other"),
     ],
 )
 def test_a_mistake_is_one_sentence(given, says):

@@ -14,7 +14,7 @@ from persona_exp.errors import UserError
 _NAMES = {"name": "job_name", "timeout_min": "time", "tasks_per_node": "ntasks_per_node"}
 
 # sbatch options that submitit has no word for.
-_ADDITIONAL = ("reservation",)
+_ADDITIONAL = ("reservation", "clusters")
 
 # Written by `script` itself.
 _OURS = ("array_parallelism", "dependency", "map_count", "command", "folder", "job_name", "name")
@@ -50,7 +50,8 @@ def script(
     given = {_NAMES.get(key, key): value for key, value in options.items() if value is not None and key not in _OURS}
     _check(given)
     refuse_secrets(assignments(given), "A setting of the job (hydra.launcher or cluster, as setup)")
-    additional = {"requeue": True, **{key: given.pop(key) for key in _ADDITIONAL if key in given}}
+    additional: dict[str, Any] = {"requeue" if given.pop("requeue", True) else "no-requeue": True}
+    additional |= {key: given.pop(key) for key in _ADDITIONAL if key in given}
     additional |= dict(given.pop("additional_parameters", None) or {})
     if re.search(r"[\\\n\r]", str(folder.absolute())):
         raise UserError(
@@ -88,7 +89,7 @@ def in_code_snapshot(code: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(given: Mapping[str, Any]) -> None:
-    known = {*_submitit()._get_default_parameters(), *_ADDITIONAL, "mem_gb"}
+    known = {*_submitit()._get_default_parameters(), *_ADDITIONAL, "mem_gb", "requeue"}
     unknown = sorted(set(given) - known)
     if unknown:
         raise UserError(

@@ -56,7 +56,7 @@ def submit(text: str, path: Path) -> str:
 
 def _id(answer: Answer, text: str, path: Path) -> str:
     """Return the job's id in what sbatch, or a site's wrapper of it, wrote among its own lines. Raise Refused where that is not clear."""
-    found = {*_PLAIN.findall(answer.out), *_PLAIN.findall(answer.error)} or set(_PARSABLE.findall(answer.out))
+    found: set[str] = {*_PLAIN.findall(answer.out), *_PLAIN.findall(answer.error)} or set(_PARSABLE.findall(answer.out))
     if len(found) > 1:
         # A line of a banner may be a number too: the job's name decides.
         name = _NAME.search(text)

@@ -6,7 +6,7 @@ from typing import Any
 
 from persona_exp.launch.recovery.failed_nodes import nodes_to_avoid
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
-from persona_exp.launch.sweeps.keeper_job import keeper_script, submit_keeper
+from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_script, submit_keeper
 from persona_exp.launch.sweeps.submission_record import Submission, comment, create, draft, note_jobs
 
 
@@ -113,13 +113,18 @@ def submit_again(submission: Submission, seals: Sequence[str]) -> str | None:
 
 
 def _submit_keeper(submission: Submission, after: Sequence[str]) -> str | None:
-    """Submit the keeper and return its job; None, with a message, when Slurm is busy or the user's other jobs leave no room for it."""
-    from persona_exp.launch.slurm.submit_and_cancel import Busy, Full
+    """Submit the keeper and return its job; None, with a message, when Slurm does not take it: the workers are queued all the same."""
+    from persona_exp.launch.slurm.submit_and_cancel import Busy, Full, Refused
 
     try:
         return submit_keeper(submission, after)
-    except (Busy, Full) as refused:
-        print(f"No keeper: {refused} The same command later submits what is left.", flush=True)
+    except Refused as refused:
+        fix = "" if isinstance(refused, Busy | Full) else f"For a keeper correct {KEEPER_SETTINGS} (`persona-exp doctor` tries them). "
+        print(
+            f"No keeper: {refused} The workers are queued, and run. {fix}What they leave undone the same command later submits, "
+            "or a command that watches.",
+            flush=True,
+        )
         return None
 
 

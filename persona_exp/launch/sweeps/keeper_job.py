@@ -1,24 +1,23 @@
 """The keeper as a job of Slurm: its time limit, its memory, its script."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from persona_exp.launch.sweeps.submission_record import Submission
 
 KEEPER_MINUTES, KEEPER_GB = 60, 4
+KEEPER_SETTINGS = "cluster.keeper_partition, keeper_qos, keeper_mem_gb, keeper_mem_per_cpu or keeper_timeout_min"
 
 
 def keeper_script(submission: Submission, after: Sequence[str], begin_seconds: int | None = None) -> str:
     """Return the script of the keeper: one core, no GPU, when the jobs `after` have ended, not before `begin_seconds` from now."""
     from persona_exp.launch.slurm.sbatch_script import in_code_snapshot, script
 
-    launch, given = submission.options["launch"], submission.options["sbatch"]
-    # A reservation or constraint is for the GPUs' sake, and holds for their partition.
-    sbatch = {name: given[name] for name in ("account", "qos", "setup", "mail_user", "mail_type", "stderr_to_stdout") if name in given}
-    sbatch |= {"partition": launch["keeper_partition"] or given.get("partition"), "timeout_min": keeper_minutes(submission)}
-    sbatch |= {"cpus_per_task": 1, "mem_gb": KEEPER_GB, "use_srun": False, "comment": "keeper"}
+    launch = submission.options["launch"]
+    sbatch = keeper_options(submission.options["sbatch"], launch)
     if begin_seconds:
-        sbatch["additional_parameters"] = {"begin": f"now+{begin_seconds}"}
+        sbatch["additional_parameters"] = {**sbatch["additional_parameters"], "begin": f"now+{begin_seconds}"}
     return script(
         shlex.join([launch["python"], "-m", "persona_exp.launch.sweeps.keeper", str(submission.sweep_folder)]),
         folder=submission.logs,
@@ -31,9 +30,29 @@ def keeper_script(submission: Submission, after: Sequence[str], begin_seconds: i
     )
 
 
+def keeper_options(given: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sbatch's options of the keeper of a sweep whose workers have those `given`, and which was launched with `launch`."""
+    # A reservation or constraint is for the GPUs' sake, and holds for their partition.
+    names = ("account", "qos", "clusters", "setup", "mail_user", "mail_type", "stderr_to_stdout")
+    sbatch = {name: given[name] for name in names if name in given}
+    sbatch |= {name: launch[f"keeper_{name}"] for name in ("partition", "qos") if launch.get(f"keeper_{name}")}
+    sbatch.setdefault("partition", given.get("partition"))
+    # A site that wants memory by the core refuses the other.
+    per_cpu = launch.get("keeper_mem_per_cpu") or (f"{KEEPER_GB}G" if "mem_per_cpu" in given else None)
+    gb = launch.get("keeper_mem_gb")
+    sbatch |= {"mem_per_cpu": per_cpu} if per_cpu and not gb else {"mem_gb": gb or KEEPER_GB}
+    wckey = {name: value for name, value in given.get("additional_parameters", {}).items() if name == "wckey"}
+    minutes = _minutes(given, launch)
+    return {**sbatch, "timeout_min": minutes, "cpus_per_task": 1, "use_srun": False, "comment": "keeper", "additional_parameters": wckey}
+
+
 def keeper_minutes(submission: Submission) -> int:
-    """Return the keeper's time limit: no more than the site lets a worker have."""
-    return min(KEEPER_MINUTES, int(submission.options["sbatch"].get("timeout_min") or KEEPER_MINUTES))
+    """Return the keeper's time limit: as the site says, else no more than a worker has."""
+    return _minutes(submission.options["sbatch"], submission.options["launch"])
+
+
+def _minutes(given: Mapping[str, Any], launch: Mapping[str, Any]) -> int:
+    return int(launch.get("keeper_timeout_min") or min(KEEPER_MINUTES, int(given.get("timeout_min") or KEEPER_MINUTES)))
 
 
 def submit_keeper(submission: Submission, after: Sequence[str], begin_seconds: int | None = None) -> str:

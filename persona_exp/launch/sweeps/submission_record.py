@@ -2,7 +2,7 @@
 
 The record, not a job id, says what was asked for: Slurm may lose a job and give its number to another user's, so that jobs are known by
 their name, which no other submission has. All worker jobs of a submission bear its `job_name` and say in their comment at which task
-they begin; the keeper's name has an ending of its own.
+they begin; the keeper's name has an addition of its own. Where a site has several clusters and one was named, the name ends with it.
 """
 
 import json
@@ -77,7 +77,8 @@ class Submission:
 
     @property
     def keeper_name(self) -> str:
-        return f"{self.job_name}-keeper"
+        name, at, cluster = self.job_name.partition("@")
+        return f"{name}-keeper{at}{cluster}"
 
     @property
     def trial_ids(self) -> tuple[str, ...]:
@@ -104,6 +105,7 @@ def draft(
     number = (after if after is not None else (last[-1] if last else 0)) + 1
     by = {"who": who, **this_process(), "at": utc_now(), "progress": list(progress)}
     folder = sweep_folder.absolute()
+    prefix, cluster = options.get("launch", {}).get("name"), options.get("sbatch", {}).get("clusters")
     token = atomic_files.digest([str(folder.resolve()), number, by, os.urandom(8).hex()])[:8]
     return Submission(
         path=_path(folder, number),
@@ -113,7 +115,7 @@ def draft(
         tasks=tuple(tuple(task) for task in tasks),
         options=options,
         by=by,
-        job_name=f"pe-{token}-{number}",
+        job_name=f"{f'{prefix}-' if prefix else ''}pe-{token}-{number}{f'@{cluster}' if cluster else ''}",
         canary=canary,
     )
 
@@ -218,7 +220,7 @@ def comment(first: int, own: str | None = None) -> str:
 
 def task_numbers(job: "Job", submission: Submission) -> list[int]:
     """Return the tasks of its submission that a worker job stands for; of an array, those that have not started."""
-    first_task = re.search(r"\bfirst=(\d+)", job.comment)
+    first_task = re.search(r"(?:^| )first=(\d+)$", job.comment)
     first, last = int(first_task[1]) if first_task else 0, len(submission.tasks) - 1
     if job.task_id is not None or job.array_id is None:
         return [number for number in [first + (job.task_id or 0)] if number <= last]

@@ -6,7 +6,7 @@ from typing import Any
 
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
-from persona_exp.launch.launcher_options import SlurmOptions, environment_scratch, sbatch_options
+from persona_exp.launch.launcher_options import SlurmOptions, launch_options, sbatch_options
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.slurm.site_limits import limits_of_job
@@ -76,12 +76,7 @@ def _recorded(settings: StudySettings, options: SlurmOptions, cluster: Cluster, 
     launch = {
         "python": sys.executable,
         "code_folder": settings.code_folder,
-        "array_parallelism": options.array_parallelism,
-        "keeper": options.keeper,
-        "keeper_partition": cluster.keeper_partition,
-        "max_rounds": options.max_rounds,
-        "lease_seconds": cluster.lease_seconds,
-        "environment_scratch": environment_scratch(cluster),
+        **launch_options(options, cluster),
         "workers": workers,
     }
     return {"sbatch": sbatch_options(options, cluster), "launch": launch}

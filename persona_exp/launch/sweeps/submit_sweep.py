@@ -9,7 +9,7 @@ from typing import Any
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
 from persona_exp.launch.cost.cost_estimate import Estimate, keep
-from persona_exp.launch.launcher_options import SlurmOptions, environment_scratch, sbatch_options
+from persona_exp.launch.launcher_options import SlurmOptions, launch_options, sbatch_options
 from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import Task, Terms, plan, plan_summary
 from persona_exp.launch.recovery import sweep_hold
@@ -157,12 +157,7 @@ def _recorded(sweep: SlurmSweep, first: Row, tasks: Sequence[Task]) -> dict[str,
     launch = {
         "python": sys.executable,
         "code_folder": first.facts["code_folder"],
-        "array_parallelism": options.array_parallelism,
-        "keeper": options.keeper,
-        "keeper_partition": cluster.keeper_partition,
-        "max_rounds": options.max_rounds,
-        "lease_seconds": cluster.lease_seconds,
-        "environment_scratch": environment_scratch(cluster),
+        **launch_options(options, cluster),
         **plan_file.options(sweep.terms, tasks),
     }
     return {"sbatch": sbatch_options(options, cluster), "launch": launch}

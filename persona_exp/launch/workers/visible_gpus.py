@@ -39,8 +39,9 @@ def gpu_memory_gb(gpus: Sequence[str]) -> float | None:
 def gpus_of(options: dict[str, object]) -> int:
     """Return how many GPUs a job with these sbatch options (submitit's names) gets: `a100:1` is 1."""
     for name in ("gpus_per_node", "gpus_per_task", "gres"):
-        given = str(options.get(name) or "")
-        if given and (name != "gres" or given.startswith("gpu")):
-            last = given.split(",")[0].split("(")[0].rsplit(":", 1)[-1]
+        given = [one.removeprefix("gres/") for one in str(options.get(name) or "").split(",")]
+        given = [one for one in given if one and (name != "gres" or one.startswith("gpu"))]
+        if given:
+            last = given[0].split("(")[0].rsplit(":", 1)[-1]
             return int(last) if last.isdigit() else 1
     return 0

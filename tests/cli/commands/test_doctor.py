@@ -103,6 +103,20 @@ def test_what_sbatch_refuses_is_reported_in_its_words(slurm: dict[str, Answer | 
     assert (check.mark, check.found) == ("fail", "Invalid account or account/partition combination specified")
 
 
+def test_the_keepers_submission_is_tried_too(slurm: dict[str, Answer | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_little_memory(text: str, path: Path) -> str:
+        if "--mem=4GB" in text:
+            raise UserError(f"Slurm did not take {path}: Memory specification can not be satisfied.")
+        return "Job 5 to start at noon"
+
+    monkeypatch.setattr(doctor_checks.submit_and_cancel, "test_only", refuse_little_memory)
+    checks = check_slurm(Cluster(name="c"), {"mem_gb": 64})
+    assert (one(checks, "sbatch --test-only").mark, one(checks, "keeper").mark) == ("ok", "fail")
+    assert one(checks, "keeper").found == "Memory specification can not be satisfied"
+    assert "keeper_mem_gb" in one(checks, "keeper").fix
+    assert one(check_slurm(Cluster(name="c", keeper_mem_gb=8), {"mem_gb": 64}), "keeper").mark == "ok"
+
+
 def test_a_gpu_without_bfloat16_is_reported(config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_checks, "_run", lambda _: "Tesla V100-SXM2-32GB, 32768, 7.0, 550.1")
     checks = check_gpu(config("model.attention=flash_attention_2"))

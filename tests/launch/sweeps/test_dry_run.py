@@ -77,6 +77,51 @@ def test_the_keeper_asks_for_no_gpu(tmp_path):
     assert "#SBATCH --begin=now+600" in keeper_script(made(tmp_path, 2), [], begin_seconds=600)
 
 
+@pytest.mark.parametrize(
+    ("site", "worker", "expected"),
+    [
+        ({}, {}, ["--mem=4GB", "--partition=cpu", "--time=60"]),
+        ({"keeper_mem_gb": 1}, {}, ["--mem=1GB"]),
+        ({"keeper_mem_per_cpu": "2G"}, {}, ["--mem-per-cpu=2G"]),
+        # A site that wants memory by the core wants it of the keeper too.
+        ({}, {"mem_per_cpu": "8G"}, ["--mem-per-cpu=4G"]),
+        ({"keeper_mem_gb": 1}, {"mem_per_cpu": "8G"}, ["--mem=1GB"]),
+        ({"keeper_timeout_min": 600, "keeper_qos": "small"}, {"qos": "gpu"}, ["--time=600", "--qos=small"]),
+        ({}, {"qos": "gpu", "additional_parameters": {"wckey": "lit", "licenses": "x"}}, ["--qos=gpu", "--account=me", "--wckey=lit"]),
+    ],
+)
+def test_the_keepers_own_settings(tmp_path, site, worker, expected):
+    one = made(tmp_path, 2, **site)
+    one.options["sbatch"] = {**{name: value for name, value in SBATCH.items() if name != "mem_gb" or not worker}, **worker}
+    lines = keeper_script(one, ["1"]).splitlines()
+    assert {f"#SBATCH {line}" for line in expected} <= set(lines)
+    assert sum(line.startswith("#SBATCH --mem") for line in lines) == 1
+    assert not any("licenses" in line for line in lines)
+
+
+def test_a_name_of_ones_own_is_a_prefix_and_a_cluster_the_ending(tmp_path):
+    one = made(tmp_path, 2, name="ranks")
+    assert re.fullmatch(r"ranks-pe-[0-9a-f]{8}-1", one.job_name)
+    assert f"#SBATCH --job-name={one.job_name}\n" in worker_script(one, 0, 2)
+    assert f"#SBATCH --job-name={one.job_name}-keeper\n" in keeper_script(one, ["1"])
+    options = {"sbatch": {**SBATCH, "clusters": "alps"}, "launch": {**LAUNCH, "name": "ranks"}}
+    other = draft(tmp_path / "sweeps" / "y", launcher="slurm", tasks=[["a"]], options=options, canary=False)
+    assert re.fullmatch(r"ranks-pe-[0-9a-f]{8}-1@alps", other.job_name)
+    assert other.keeper_name == other.job_name.replace("@alps", "-keeper@alps")
+    assert "#SBATCH --clusters=alps\n" in worker_script(other, 0, 1)
+    assert "#SBATCH --clusters=alps\n" in keeper_script(other, ["1"])
+
+
+@pytest.mark.parametrize(("requeue", "line"), [(True, "#SBATCH --requeue"), (False, "#SBATCH --no-requeue")])
+def test_whether_slurm_may_requeue_a_worker(tmp_path, requeue, line):
+    one = made(tmp_path, 2)
+    one.options["sbatch"] = {**SBATCH, "requeue": requeue}
+    (found,) = [line for line in worker_script(one, 0, 2).splitlines() if line.endswith("requeue")]
+    assert found == line
+    # Nothing comes after a keeper that is gone.
+    assert "#SBATCH --requeue\n" in keeper_script(one, ["1"])
+
+
 @pytest.mark.parametrize(("minutes", "limit"), [(240, 60), (30, 30), (None, 60)])
 def test_the_keeper_asks_for_no_more_time_than_a_worker(tmp_path, minutes, limit):
     one = made(tmp_path, 2)

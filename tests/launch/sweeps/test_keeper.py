@@ -140,6 +140,22 @@ def test_a_keeper_whose_successor_is_refused_stays_until_there_is_one(full: Comm
     assert waiting.reason == "Dependency"
 
 
+def test_a_keeper_that_is_refused_for_good_leaves_the_workers_queued(full: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "refusing"
+    path.mkdir()
+    says = "sbatch: error: Batch job submission failed: Memory specification can not be satisfied"
+    refusal = f'case "$*" in */keeper.sbatch) echo "{says}" >&2; exit 1;; esac'
+    (path / "sbatch").write_text(f'#!/bin/sh\nexport PATH=${{PATH#{path}:}}\n{refusal}\nexec sbatch "$@"\n')
+    (path / "sbatch").chmod(0o755)
+    code, output = full.run("hydra.launcher.wait=false", path=path)
+    assert code == 0, output
+    assert (
+        "Memory specification can not be satisfied. The workers are queued, and run. For a keeper correct cluster.keeper_partition"
+        in output
+    )
+    assert [job.name for job in full.jobs()] == [full.submissions()[0].job_name]
+
+
 def test_a_keeper_that_asked_long_enough_puts_itself_back(full: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     without_keeper(full)
     asked: list[bool] = []
