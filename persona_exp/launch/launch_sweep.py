@@ -18,6 +18,7 @@ from persona_exp.launch.sweep_forecast import Forecast, forecast
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.sweep_file import sweep_text
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.cost_estimate import Estimate
@@ -172,14 +173,9 @@ def _head(path: Path) -> dict[str, Any] | None:
 def _description(
     name: str, command: str, swept: Sequence[str], rows: Sequence[Row], created: str, roles: Mapping[str, Sequence[str]] | None
 ) -> str:
-    import yaml
-
     trials = [
         {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in rows
     ]
     what: dict[str, Any] = {"name": name, "command": command, "swept": list(swept)}
     what |= {role: list(keys) for role, keys in (roles or {}).items() if keys}
-    what |= {"created": created, "trials": trials}
-    # The one written in C, where PyYAML has it: a thousand rows take seconds otherwise.
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(what, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    return sweep_text({**what, "created": created}, trials)

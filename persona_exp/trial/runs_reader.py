@@ -13,6 +13,7 @@ from persona_exp.errors import UserError
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import Basis, basis, distinguishing, protocol
+from persona_exp.trial.sweep_file import parse_sweep
 from persona_exp.trial.trial_status import read_status
 
 # Nothing that a trial or a sweep has written is written over: only what is gone is made again.
@@ -140,15 +141,17 @@ def read_sweep(runs: Path, name: str) -> Sweep:
     Raise UserError where there is none or its sweep.yaml is not whole.
     """
     path = runs / "sweeps" / name / "sweep.yaml"
-    content = read_yaml(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
+    content = _sweep_content(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
     missing = [key for key in ("command", "swept", "trials") if key not in content]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; {AGAIN}")
     created = content.get("created", "")
     trials = [_sweep_trial(path, entry) for entry in content["trials"] or []]
     swept = [str(key) for key in content["swept"] or []]
+    listed = {trial.trial_id for trial in trials}
     for one in added_trials(path.parent):
-        if one.trial_id not in {trial.trial_id for trial in trials}:
+        if one.trial_id not in listed:
+            listed.add(one.trial_id)
             from_origin = next((trial.overrides for trial in trials if trial.trial_id == one.origin), {})
             trials.append(SweepTrial(one.trial_id, "adapter", {**from_origin, **one.overrides}, one.evaluations))
             swept += [key for key in one.overrides if key not in swept]
@@ -265,6 +268,14 @@ def _words(runs: Path, trial: SweepTrial) -> dict[str, str]:
     measured = read_requested_evaluations(runs, trial).values()
     settings = {key: f"{key}={value}" for one in measured for key, value in one.protocol.items()}
     return {**basis(read_provenance(runs, trial.trial_id)).words(name), **settings}
+
+
+def _sweep_content(path: Path, absent: str) -> dict[str, Any]:
+    try:
+        content = parse_sweep(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        content = None
+    return read_yaml(path, absent) if content is None else content
 
 
 def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:

@@ -11,6 +11,7 @@ from persona_exp.errors import UserError
 from persona_exp.search.ask_files import Ask, read_asks
 from persona_exp.search.ask_results import read_result
 from persona_exp.search.study_settings import read_settings
+from persona_exp.trial.sweep_file import sweep_text
 
 # Those that have no figures: a table counts them, and has no row for them.
 WITHOUT_FIGURES = ("pruned", "paused", "refused")
@@ -34,9 +35,9 @@ def list_asked_trials(sweep_folder: Path) -> None:
     listed = [row for ask in asks if states[ask.number] not in WITHOUT_FIGURES for row in _rows(ask)]
     trials = list({row["trial_id"]: row for row in listed}.values())
     counts = dict(Counter(states.values()))
-    content = {**content, "search": {"asked": len(asks), "of": settings.n_trials, **counts}, "trials": [*base, *trials]}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    atomic_files.write_text(path, str(yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True)))
+    head = {key: value for key, value in content.items() if key != "trials"}
+    head |= {"search": {"asked": len(asks), "of": settings.n_trials, **counts}}
+    atomic_files.write_text(path, sweep_text(head, [*base, *trials]))
 
 
 def _rows(ask: Ask) -> list[dict[str, Any]]:
