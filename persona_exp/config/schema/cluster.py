@@ -15,7 +15,7 @@ class Cluster:
     `threads` is the number of CPU threads a trial computes with (null: all cores). From `partition` to `setup` the settings are what
     hydra.launcher takes for this site unless they are set there, under submitit's names; `setup` are shell lines run before a job's Python
     (modules, Apptainer). `gpus_per_node` may carry a type, as in a100:1. `keeper_partition` is where a sweep's last, GPU-less job runs
-    (null: `partition`), with a `keeper_qos` (null: `qos`), memory (null: 4 GB) and a time limit (null: an hour, or `timeout_min`) of its own.
+    (null: `partition`); its `keeper_qos` (null: `qos`), memory (null: 4 GB) and time limit (null: an hour, or `timeout_min`) are its own.
 
     `stage` names what is copied to the node-local folder `scratch` once per node: model, environment. `gpu_memory_gb` is given where
     Slurm cannot tell it. A trial's attempt counts a heartbeat every `heartbeat_seconds`; it is believed dead when the count stands still
