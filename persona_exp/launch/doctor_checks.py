@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +39,9 @@ def check_slurm(cluster: Cluster, options: Mapping[str, Any]) -> list[Check]:
         return [
             Check("Slurm", "warn", "sbatch is not installed here", "log in to a cluster's login node; hydra/launcher=local needs no Slurm")
         ]
-    partitions = ask(["sinfo", "--noheader", "--format=%P|%a|%l|%G"], seconds=SECONDS)
+    there = options.get("clusters")
+    cluster = replace(cluster, **{name: options[name] for name in ("partition", "timeout_min", "gpus_per_node") if name in options})
+    partitions = ask(["sinfo", "--noheader", "--format=%P|%a|%l|%G"], seconds=SECONDS, cluster=there)
     if partitions and partitions.code and any(words in partitions.error for words in UNCONFIGURED):
         fix = "nothing to do for hydra/launcher=local; for hydra/launcher=slurm log in to a cluster, or set SLURM_CONF"
         return [Check("Slurm", "warn", "its commands are installed here, but belong to no cluster", fix)]
@@ -47,7 +50,7 @@ def check_slurm(cluster: Cluster, options: Mapping[str, Any]) -> list[Check]:
         return [Check("Slurm", "fail", f"the controller does not answer ({why})", "try again, or ask the site")]
     checks = [Check("Slurm", "ok", (ask(["sbatch", "--version"], seconds=SECONDS) or partitions).out.split("\n")[0])]
     checks.append(_partition(cluster, [line.split("|") for line in partitions.out.splitlines() if line.count("|") == 3]))
-    allowed = site_limits.limits(cluster.partition, account=cluster.account, qos=cluster.qos)
+    allowed = site_limits.limits_of_job({"partition": cluster.partition, "account": cluster.account, "qos": cluster.qos, **options})
     most = allowed.max_submit_jobs if allowed.max_submit_jobs is not None else "any number of"
     checks.append(Check("limits", "ok", f"arrays up to index {allowed.max_array_size - 1:,}, {most} jobs submitted at once"))
     checks.append(_accounting())

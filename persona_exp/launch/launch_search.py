@@ -1,6 +1,7 @@
 """A search: its settings and composed configs written, its base model sealed, its workers run here or submitted."""
 
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,8 +33,10 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     runs = Path(config.runs).absolute()
     folder = runs / "sweeps" / (request.study_name or _name(request))
     if isinstance(options, SlurmOptions):
+        from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
+        options = with_exported_options(options, shlex.split(command))
         check_options(options, config.cluster, runs, begun=is_search(folder))
     elif warning := warning_if_run_here(config.cluster):
         print(warning, file=sys.stderr, flush=True)

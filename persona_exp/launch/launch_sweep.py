@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,8 +50,10 @@ def launch_sweep(
     # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
     named = list(dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps")))
     if isinstance(options, SlurmOptions):
+        from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
+        options = with_exported_options(options, shlex.split(command))
         check_options(options, cluster, runs, begun=_begun(runs, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):
         print(warning, file=sys.stderr, flush=True)

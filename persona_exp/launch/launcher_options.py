@@ -99,7 +99,7 @@ class SlurmOptions:
                 "give hydra.launcher.clusters=NAME (or SLURM_CLUSTERS=NAME)."
             )
         for row in EXCLUSIVE:
-            given = [name for name in row if _given(name, getattr(self, name))]
+            given = [name for name in row if getattr(self, name) is not None and len(rivals(name, getattr(self, name))) > 1]
             if len(given) > 1:
                 raise UserError(f"hydra.launcher.{given[0]} and hydra.launcher.{given[1]} exclude each other: give one of them.")
         # sbatch's own knows more words than yes and no.
@@ -107,9 +107,11 @@ class SlurmOptions:
         check_srun_arguments(self.srun_args or ())
 
 
-def _given(name: str, value: object) -> bool:
-    """Return whether an option of EXCLUSIVE is given; a `gres` counts where it asks for GPUs."""
-    return value is not None and (name != "gres" or re.search(r"(^|,)(gres/)?gpu\b", str(value)) is not None)
+def rivals(name: str, value: object) -> tuple[str, ...]:
+    """Return the options of which sbatch takes one, with this one; it alone where it excludes none, as a `gres` that asks for no GPU."""
+    if name == "gres" and not re.search(r"(^|,)(gres/)?gpu\b", str(value)):
+        return (name,)
+    return next((row for row in EXCLUSIVE if name in row), (name,))
 
 
 Options = TypeVar("Options", LocalOptions, SlurmOptions)
@@ -124,7 +126,7 @@ def sbatch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
     Lines of cluster.setup come before those of hydra.launcher.setup.
     """
     own = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in NOT_SBATCH}
-    replaced = {name for row in EXCLUSIVE if any(_given(one, own[one]) for one in row) for name in row}
+    replaced = {rival for name, value in own.items() if value is not None for rival in rivals(name, value)}
     given: dict[str, Any] = {name: getattr(cluster, name) for name in FROM_CLUSTER if name not in replaced}
     given.update({name: value for name, value in own.items() if value is not None})
     given["setup"] = [*cluster.setup, *(options.setup or [])]

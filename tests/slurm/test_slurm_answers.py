@@ -14,7 +14,7 @@ Stub = Callable[..., Path]
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     """`stub("squeue", "text", code=0)`: a command that answers with it, the only ones that there are."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for name in ("sbatch", "squeue", "sacct", "scontrol", "sinfo", "sacctmgr"):
+    for name in ("sbatch", "scancel", "squeue", "sacct", "scontrol", "sinfo", "sacctmgr"):
         (tmp_path / name).write_text(f"#!/bin/bash\necho '{name}: error: not stubbed' >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
 
@@ -177,6 +177,32 @@ def test_the_lowest_limit_on_submitted_jobs_holds(stub: Stub) -> None:
     stub("scontrol", "Configuration data\nMaxArraySize            = 5001\nMaxJobCount = 10000\n")
     stub("sacctmgr", "|500||gpu\ngpu|100||\nother|5||\n")
     assert site_limits.limits("gpu") == site_limits.Limits(5001, 100, None)
+
+
+def test_the_cluster_that_a_jobs_name_ends_with_is_asked(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = fields("12", "12", "12", "N/A", "RUNNING", "None", "node1", "1:00", "pe-a-1", "")
+    there = "CLUSTER: alps\n" + fields("12", "12", "12", "N/A", "PENDING", "None", "", "1:00", "pe-b-1@alps", "")
+    calls = stub("squeue", here + there)
+    found = slurm_queue.queued(["pe-a-1", "pe-b-1@alps"]) or []
+    assert [(job.name, job.state) for job in found] == [("pe-a-1", "RUNNING"), ("pe-b-1@alps", "PENDING")]
+    assert [line.startswith("--clusters=alps --me") for line in calls.read_text().splitlines()] == [False, True]
+    for name in ("sacct", "scontrol", "scancel", "sinfo"):
+        stub(name, "CLUSTER: alps\nnode1\nnode1\n")
+    slurm_accounting.history(["12"], cluster="alps")
+    submit_and_cancel.cancel(["12"], cluster="alps")
+    submit_and_cancel.end_dependency("12", cluster="alps")
+    assert slurm_queue.nodes("gpu", cluster="alps") == {"node1"}
+    assert all(line.startswith("--clusters=alps ") for line in calls.read_text().splitlines()[2:])
+    # A job of that cluster asks its own, which a compute node may know alone.
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "alps")
+    calls.unlink()
+    slurm_queue.queued(["pe-b-1@alps"])
+    assert "--clusters" not in calls.read_text()
+
+
+def test_a_job_of_another_cluster_counts_once(stub: Stub) -> None:
+    stub("squeue", "CLUSTER: alps\n12\n13_4\n")
+    assert slurm_queue.count(cluster="alps") == 2
 
 
 SCRIPT = "#!/bin/bash\n#SBATCH --job-name=pe-a-1\n"

@@ -64,11 +64,14 @@ def cancel(runs: Path, sweeps: Sequence[str], trials: Sequence[str]) -> dict[str
     alone = [state for one, state in chosen.items() if one not in in_sweeps]
     searches = [name for name in sweeps if _stop_asking(runs / "sweeps" / name)]
     cancelled_jobs, beyond = [], []
-    for jobs in [*(_jobs(sweep, chosen.keys(), whole=sweep.name in sweeps) for sweep in statuses), _single_jobs(runs, alone)]:
+    of_each = [
+        (cluster, _jobs(on_it, chosen.keys(), whole=sweep.name in sweeps)) for sweep in statuses for cluster, on_it in _by_cluster(sweep)
+    ]
+    for cluster, jobs in [*of_each, (None, _single_jobs(runs, alone))]:
         if jobs:
             from persona_exp.launch.slurm import submit_and_cancel
 
-            submit_and_cancel.cancel(jobs)
+            submit_and_cancel.cancel(jobs, cluster=cluster)
         cancelled_jobs += jobs
     for sweep in statuses:
         beyond += _out_of_reach(sweep, chosen)
@@ -106,6 +109,16 @@ def _trials_of_other_sweeps(runs: Path, sweeps: Sequence[str]) -> dict[str, str]
     """Return the trials of other sweeps that were submitted, with that sweep's name."""
     others = [name for name in sweep_names(runs) if sweeps and name not in sweeps and (runs / "sweeps" / name / "submissions").is_dir()]
     return {trial.trial_id: name for name in others for trial in read_sweep(runs, name).trials}
+
+
+def _by_cluster(sweep: SweepStatus) -> list[tuple[str | None, SweepStatus]]:
+    """Return each cluster that has jobs of a sweep, and the sweep with those alone."""
+    if not sweep.queue:
+        return []
+    from persona_exp.launch.slurm.slurm_command import cluster_of
+
+    names = {cluster_of(job.name): None for job in sweep.queue}
+    return [(name, replace(sweep, queue=tuple(job for job in sweep.queue if cluster_of(job.name) == name))) for name in names]
 
 
 def _jobs(sweep: SweepStatus, trial_ids: Collection[str], *, whole: bool) -> list[str]:

@@ -34,12 +34,14 @@ def examine(overrides: Sequence[str]) -> "list[Check]":
 
     from persona_exp.cli.config_from_overrides import compose_config
     from persona_exp.launch.doctor_checks import check_disks, check_gpu, check_slurm
+    from persona_exp.launch.exported_options import with_exported_options
     from persona_exp.launch.launcher_options import SlurmOptions, sbatch_options
 
     config = compose_config(overrides)
+    options = sbatch_options(with_exported_options(SlurmOptions(), overrides), config.cluster)
     with ThreadPoolExecutor() as pool:
         parts = [
-            pool.submit(check_slurm, config.cluster, sbatch_options(SlurmOptions(), config.cluster)),
+            pool.submit(check_slurm, config.cluster, options),
             pool.submit(check_gpu, config),
             pool.submit(check_disks, config),
         ]

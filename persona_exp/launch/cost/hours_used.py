@@ -58,11 +58,16 @@ def compare(sweep_folder: Path, runs: Path, jobs: Mapping[str, str]) -> str | No
 def _accounted(jobs: Mapping[str, str], gpus: int) -> float | None:
     """Return seconds, times GPUs if there are any; None without accounting. An id that Slurm has used again is known by the job's name."""
     from persona_exp.launch.slurm import slurm_accounting
+    from persona_exp.launch.slurm.slurm_command import cluster_of
 
-    ended = slurm_accounting.history(list(jobs)) if jobs else None
-    if ended is None:
+    names, ended = set(jobs.values()), []
+    for cluster in {cluster_of(name): None for name in names}:
+        there = slurm_accounting.history([id for id, name in jobs.items() if cluster_of(name) == cluster], cluster=cluster)
+        if there is None:
+            return None
+        ended += there
+    if not jobs:
         return None
-    names = set(jobs.values())
     return sum(one.elapsed_seconds * (one.alloc_gpus if gpus else 1) for one in ended if one.name in names)
 
 

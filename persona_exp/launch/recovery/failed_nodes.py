@@ -31,7 +31,7 @@ def nodes_to_avoid(sweep_folder: Path, sbatch: Mapping[str, Any]) -> list[str]:
     from persona_exp.launch.slurm.slurm_queue import nodes
 
     # sbatch refuses a name that Slurm does not know, such as that of a login node.
-    known = nodes(sbatch.get("partition"))
+    known = nodes(sbatch.get("partition"), cluster=sbatch.get("clusters"))
     found = [name for name in failed if name in known]
     return found if set(found) < known else []
 

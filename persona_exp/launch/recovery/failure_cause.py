@@ -40,8 +40,9 @@ def failure_cause(record: Mapping[str, Any]) -> FailureCause:
     if process_gone(record) and not restarted:
         return FailureCause("node_failed", f"{record['host']} was started anew", True)
     from persona_exp.launch.slurm.slurm_accounting import history
+    from persona_exp.launch.slurm.slurm_command import cluster_of
 
-    for ended in reversed(history([str(job["id"])]) or []) if job else []:
+    for ended in reversed(history([str(job["id"])], cluster=cluster_of(job["name"])) or []) if job else []:
         if job and ended.name == job["name"] and ended.node in (None, record["host"]) and ended.state in CAUSES:
             return FailureCause(CAUSES[ended.state], f"Slurm says {ended.state} of job {job['id']} on {record['host']}", True)
     lost = _node_lost(record, restarted) if job else None
@@ -59,10 +60,10 @@ def killed_here(record: Mapping[str, Any]) -> bool:
 
 def _node_lost(record: Mapping[str, Any], restarted: bool) -> str | None:
     """Return how Slurm shows the node that an attempt was lost with: down, or started anew since; None where it shows neither."""
-    from persona_exp.launch.slurm.slurm_command import ask
+    from persona_exp.launch.slurm.slurm_command import ask, cluster_of
 
-    host = str(record["host"])
-    answer = ask(["scontrol", "show", "node", host, "--oneliner"], seconds=_SECONDS, epoch=True)
+    host, cluster = str(record["host"]), cluster_of(record["job"]["name"])
+    answer = ask(["scontrol", "show", "node", host, "--oneliner"], seconds=_SECONDS, epoch=True, cluster=cluster)
     shown = dict(_FIELD.findall(answer.out)) if answer is not None and answer.code == 0 else {}
     states, boot = set(re.findall("[A-Z_]+", shown.get("State", ""))), shown.get("BootTime", "")
     if "DOWN" in states:

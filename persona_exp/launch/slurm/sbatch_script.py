@@ -9,6 +9,7 @@ from typing import Any
 
 from persona_exp.config.secret_values import assignments, refuse_secrets
 from persona_exp.errors import UserError
+from persona_exp.launch.slurm.slurm_command import runs_on
 
 # Options that submitit spells otherwise inside than outside.
 _NAMES = {"name": "job_name", "timeout_min": "time", "tasks_per_node": "ntasks_per_node"}
@@ -49,6 +50,9 @@ def script(
     """
     given = {_NAMES.get(key, key): value for key, value in options.items() if value is not None and key not in _OURS}
     _check(given)
+    if given.get("clusters") and runs_on(given["clusters"]):
+        # A compute node may know no cluster but its own.
+        del given["clusters"]
     refuse_secrets(assignments(given), "A setting of the job (hydra.launcher or cluster, as setup)")
     additional: dict[str, Any] = {"requeue" if given.pop("requeue", True) else "no-requeue": True}
     additional |= {key: given.pop(key) for key in _ADDITIONAL if key in given}

@@ -33,27 +33,29 @@ class Limits:
     queued: int = 0
 
 
-def limits(partition: str | None, *, account: str | None = None, qos: str | None = None) -> Limits:
+def limits(partition: str | None, *, account: str | None = None, qos: str | None = None, cluster: str | None = None) -> Limits:
     """Return the limits that Slurm shows this user; what it does not show is Slurm's default or None."""
-    most = _max_submit_jobs(partition, account, qos)
-    return Limits(_max_array_size(), most, _gpu_memory_gb(partition), count(account) if most is not None else 0)
+    most = _max_submit_jobs(partition, account, qos, cluster)
+    queued = count(account, cluster=cluster) if most is not None else 0
+    return Limits(_max_array_size(cluster), most, _gpu_memory_gb(partition, cluster), queued)
 
 
 def limits_of_job(options: Mapping[str, Any]) -> Limits:
     """Return the limits for a job with these options of sbatch, under submitit's names."""
-    return limits(options.get("partition"), account=options.get("account"), qos=options.get("qos"))
+    return limits(options.get("partition"), account=options.get("account"), qos=options.get("qos"), cluster=options.get("clusters"))
 
 
-def _max_array_size() -> int:
-    answer = ask(["scontrol", "show", "config"])
+def _max_array_size(cluster: str | None) -> int:
+    answer = ask(["scontrol", "show", "config"], cluster=cluster)
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.out, re.MULTILINE) if answer else None
     return int(found[1]) if found else MAX_ARRAY_SIZE
 
 
-def _max_submit_jobs(partition: str | None, account: str | None, qos: str | None) -> int | None:
+def _max_submit_jobs(partition: str | None, account: str | None, qos: str | None, cluster: str | None) -> int | None:
     """Return the lowest of the limits of the user's associations and of the quality of service that the jobs will have."""
     limits_found, services = [], {qos} if qos else set()
     where = [f"user={getpass.getuser()}", *([f"account={account}"] if account else [])]
+    where += [f"cluster={cluster}"] if cluster else []
     for line in _rows("assoc", ["where", *where], "partition,maxsubmitjobs,grpsubmitjobs,defaultqos"):
         applies = not line[0] or partition is None or line[0] == partition
         limits_found += [int(limit) for limit in line[1:3] if applies and limit.isdigit()]
@@ -71,9 +73,9 @@ def _rows(what: str, where: list[str], fields: str) -> list[list[str]]:
     return [row for row in rows if len(row) == len(fields.split(","))]
 
 
-def _gpu_memory_gb(partition: str | None) -> float | None:
+def _gpu_memory_gb(partition: str | None, cluster: str | None) -> float | None:
     """Return the GB of the smallest GPU of the partition: a job may land on any. None where one of them does not tell its size."""
-    answer = ask(["sinfo", "--noheader", *([f"--partition={partition}"] if partition else []), "--format=%G|%f"])
+    answer = ask(["sinfo", "--noheader", *([f"--partition={partition}"] if partition else []), "--format=%G|%f"], cluster=cluster)
     if answer is None or answer.code:
         return None
     lines = [line.split("|", 1) for line in answer.out.splitlines() if "|" in line]

@@ -29,14 +29,14 @@ class Ended:
     end: int | None
 
 
-def history(ids: Sequence[str], *, seconds: float = 60) -> list[Ended] | None:
+def history(ids: Sequence[str], *, seconds: float = 60, cluster: str | None = None) -> list[Ended] | None:
     """Return every run of these jobs and arrays, the oldest first, in one call; None without accounting. It is some seconds behind."""
     if not ids:
         return []
     fields = f"--format={','.join(_HISTORY_FIELDS)}"
     # Without --duplicates, sacct tells only the last run of a requeued job.
     command = ["sacct", "--duplicates", "--allocations", "--noheader", "--parsable2", f"--delimiter={SEPARATOR}", fields]
-    answer = ask([*command, f"--jobs={','.join(ids)}"], seconds=seconds, epoch=True)
+    answer = ask([*command, f"--jobs={','.join(ids)}"], seconds=seconds, epoch=True, cluster=cluster)
     if answer is None or answer.code:
         return None
     return [one for one in map(_ended, answer.out.splitlines()) if one is not None]

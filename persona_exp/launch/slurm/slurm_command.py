@@ -33,6 +33,11 @@ class Answer:
         return "; ".join(line.rstrip(".") for line in lines if line) or f"exit code {self.code}"
 
 
+def runs_on(cluster: str) -> bool:
+    """Return whether this process is in a job of `cluster`, whose commands ask it by themselves."""
+    return os.environ.get("SLURM_CLUSTER_NAME") == cluster
+
+
 def environment() -> dict[str, str]:
     """Return this process's environment without what Slurm puts into a job: a nested sbatch would take it for options of its own.
 
@@ -41,11 +46,18 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith((*PREFIXES, *DROPPED))}
 
 
-def ask(command: Sequence[str], *, seconds: float = 30, epoch: bool = False) -> Answer | None:
+def cluster_of(job_name: str) -> str | None:
+    """Return the cluster of a job, with which its name ends where one was named; None for the one that commands ask by themselves."""
+    return job_name.partition("@")[2] or None
+
+
+def ask(command: Sequence[str], *, seconds: float = 30, epoch: bool = False, cluster: str | None = None) -> Answer | None:
     """Run `command` and return its answer; None where it is not installed or has not answered after `seconds` (a controller is down).
 
-    With `epoch`, it tells times as seconds since 1970: Slurm's own format has no time zone.
+    With `epoch`, it tells times as seconds since 1970: Slurm's own format has no time zone. `cluster` is asked instead of this one.
     """
+    if cluster and not runs_on(cluster):
+        command = [command[0], f"--clusters={cluster}", *command[1:]]
     shown = {**environment(), **({"SLURM_TIME_FORMAT": "%s"} if epoch else {})}
     try:
         process = _start_with_signals_blocked(command, shown)

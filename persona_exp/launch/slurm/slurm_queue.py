@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm.slurm_command import SEPARATOR, ask
+from persona_exp.launch.slurm.slurm_command import SEPARATOR, ask, cluster_of
 
 _QUEUE_FIELDS = ("%A", "%i", "%F", "%K", "%T", "%r", "%N", "%L", "%j", "%k")
 _TIME = re.compile(r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
@@ -59,30 +59,42 @@ def queued(names: Sequence[str], *, seconds: float = 30) -> list[Job] | None:
     """Return this user's jobs of these names that have not ended, in one call; None where Slurm does not tell within `seconds`."""
     if not names:
         return []
-    named = [f"--name={','.join(names)}"] if len(names) <= _MOST_NAMES else []
-    answer = ask(["squeue", "--me", "--noheader", *named, f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"], seconds=seconds)
-    if answer is None or answer.code:
-        return None
-    found = [_job(line) for line in answer.out.splitlines()]
-    return [one for one in found if one is not None and one.name in set(names)]
+    found: list[Job] = []
+    for cluster in {cluster_of(name): None for name in names}:
+        there = [name for name in names if cluster_of(name) == cluster]
+        named = [f"--name={','.join(there)}"] if len(there) <= _MOST_NAMES else []
+        fields = f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"
+        answer = ask(["squeue", "--me", "--noheader", *named, fields], seconds=seconds, cluster=cluster)
+        if answer is None or answer.code:
+            return None
+        found += [one for one in map(_job, answer.out.splitlines()) if one is not None and one.name in set(there)]
+    return found
 
 
-def count(account: str | None = None, *, seconds: float = 30) -> int:
+def count(account: str | None = None, *, seconds: float = 30, cluster: str | None = None) -> int:
     """Return how many jobs this user has in the queue, each task of an array counted, as limits do; 0 where Slurm does not tell."""
     account_option = [f"--account={account}"] if account else []
-    answer = ask(["squeue", "--me", "--noheader", "--array", *account_option, "--format=%i"], seconds=seconds)
-    return 0 if answer is None or answer.code else len(answer.out.split())
+    command = ["squeue", "--me", "--noheader", "--array", *account_option, "--format=%i"]
+    answer = ask(command, seconds=seconds, cluster=cluster)
+    return 0 if answer is None or answer.code else len(_lines(answer.out))
 
 
-def nodes(partition: str | None, *, seconds: float = 30) -> set[str]:
+def nodes(partition: str | None, *, seconds: float = 30, cluster: str | None = None) -> set[str]:
     """Return the nodes of a partition (None: of all); empty where Slurm does not tell."""
-    answer = ask(["sinfo", "--noheader", "--Node", *([f"--partition={partition}"] if partition else []), "--format=%N"], seconds=seconds)
-    return set() if answer is None or answer.code else set(answer.out.split())
+    command = ["sinfo", "--noheader", "--Node", *([f"--partition={partition}"] if partition else []), "--format=%N"]
+    answer = ask(command, seconds=seconds, cluster=cluster)
+    return set() if answer is None or answer.code else set(_lines(answer.out))
 
 
-def job(id: str) -> Job | None:
+def _lines(out: str) -> list[str]:
+    """Return the lines of an answer without the heading that some releases give another cluster's."""
+    return [line.strip() for line in out.splitlines() if line.strip() and not line.startswith("CLUSTER:")]
+
+
+def job(id: str, *, cluster: str | None = None) -> Job | None:
     """Return one job, also for the minutes that Slurm remembers it after its end; None where it is not there or Slurm does not tell."""
-    answer = ask(["squeue", "--noheader", f"--jobs={id}", "--states=all", f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"])
+    fields = f"--format={SEPARATOR.join(_QUEUE_FIELDS)}"
+    answer = ask(["squeue", "--noheader", f"--jobs={id}", "--states=all", fields], cluster=cluster)
     if answer is None or answer.code:
         return None
     return next((one for one in map(_job, answer.out.splitlines()) if one is not None), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.launch.slurm.slurm_command import Answer, ask
+from persona_exp.launch.slurm.slurm_command import Answer, ask, cluster_of
 from persona_exp.launch.slurm.slurm_queue import at_hand, job
 
 # What sbatch says with --parsable, and without, as a site's wrapper may call it.
@@ -59,8 +59,8 @@ def _id(answer: Answer, text: str, path: Path) -> str:
     found: set[str] = {*_PLAIN.findall(answer.out), *_PLAIN.findall(answer.error)} or set(_PARSABLE.findall(answer.out))
     if len(found) > 1:
         # A line of a banner may be a number too: the job's name decides.
-        name = _NAME.search(text)
-        found = {id for id in found if (shown := job(id)) is not None and name and shown.name == name[1]}
+        name = (_NAME.findall(text) or [""])[0]
+        found = {id for id in found if (shown := job(id, cluster=cluster_of(name))) is not None and shown.name == name}
     if len(found) != 1:
         words = " ".join((answer.out + answer.error).split()) or "nothing"
         raise Refused(
@@ -83,28 +83,28 @@ def test_only(text: str, path: Path) -> str:
 test_only.__test__ = False  # type: ignore[attr-defined]
 
 
-def cancel(ids: Sequence[str], *, pending_only: bool = False) -> None:
+def cancel(ids: Sequence[str], *, pending_only: bool = False, cluster: str | None = None) -> None:
     """Cancel jobs, arrays or tasks (`12`, `12_3`); those that have ended are passed over. Raise Refused where Slurm refuses."""
     if not ids:
         return
-    answer = ask(["scancel", *(["--state=PENDING"] if pending_only else []), *ids], seconds=_SECONDS)
+    answer = ask(["scancel", *(["--state=PENDING"] if pending_only else []), *ids], seconds=_SECONDS, cluster=cluster)
     if answer is None or (answer.code and not re.search("Invalid job id|already completed", answer.error)):
         kind = _kind(answer) if answer else Busy
         raise kind(f"Slurm did not cancel {', '.join(ids)}: {answer.reason if answer else 'scancel does not answer'}.")
 
 
-def end_dependency(id: str) -> None:
+def end_dependency(id: str, *, cluster: str | None = None) -> None:
     """Let a job start that waits for another; one that a person holds stays held. Raise Refused where Slurm refuses."""
-    _scontrol(["update", f"JobId={id}", "Dependency="], f"let job {id} start")
+    _scontrol(["update", f"JobId={id}", "Dependency="], f"let job {id} start", cluster)
 
 
-def release(id: str) -> None:
+def release(id: str, *, cluster: str | None = None) -> None:
     """Let a job start that is held; what has started is passed over. Raise Refused where Slurm refuses."""
-    _scontrol(["release", id], f"release job {id}")
+    _scontrol(["release", id], f"release job {id}", cluster)
 
 
-def _scontrol(arguments: Sequence[str], what: str) -> None:
-    answer = ask(["scontrol", *arguments], seconds=_SECONDS)
+def _scontrol(arguments: Sequence[str], what: str, cluster: str | None) -> None:
+    answer = ask(["scontrol", *arguments], seconds=_SECONDS, cluster=cluster)
     if answer is None or (answer.code and not re.search(_STARTED, answer.error)):
         kind = _kind(answer) if answer else (Busy if at_hand("scontrol") else Refused)
         raise kind(f"Slurm did not {what}: {answer.reason if answer else 'scontrol is missing or does not answer'}.")

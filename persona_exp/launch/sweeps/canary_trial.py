@@ -51,6 +51,7 @@ class Canary:
         call_off(self._submission, self._say)
 
     def _release(self) -> None:
+        from persona_exp.launch.slurm.slurm_command import cluster_of
         from persona_exp.launch.slurm.submit_and_cancel import end_dependency
 
         noted = recorded_jobs(self._submission)
@@ -58,7 +59,7 @@ class Canary:
             if array["id"] in self._released:
                 continue
             try:
-                end_dependency(array["id"])
+                end_dependency(array["id"], cluster=cluster_of(self._submission.job_name))
             except UserError as error:
                 # They start when this job has ended, then: it must not take their trials meanwhile.
                 self._say(f"{error}")
@@ -88,12 +89,14 @@ def hold_if_it_never_began(submission: Submission, say: Callable[[str], None]) -
 
 def call_off(submission: Submission, say: Callable[[str], None]) -> None:
     """Take the jobs of a held sweep that have not started out of the queue."""
+    from persona_exp.launch.slurm.slurm_command import cluster_of
     from persona_exp.launch.slurm.submit_and_cancel import cancel
 
     if submission.launcher != "slurm":
         return
     try:
-        cancel([array["id"] for array in recorded_jobs(submission)["arrays"]], pending_only=True)
+        ids = [array["id"] for array in recorded_jobs(submission)["arrays"]]
+        cancel(ids, pending_only=True, cluster=cluster_of(submission.job_name))
     except UserError as error:
         # They will start, see the hold, and leave.
         say(f"{error}")

@@ -70,6 +70,7 @@ def resubmit_lost(sweep_folder: Path, observer: Observer) -> KeeperRound:
 
 def _release_failed_launches(made: Sequence[Submission]) -> None:
     """Let those jobs start again that Slurm holds because their launch failed: they would wait for ever, and the keeper behind them."""
+    from persona_exp.launch.slurm.slurm_command import cluster_of
     from persona_exp.launch.slurm.slurm_queue import queued
     from persona_exp.launch.slurm.submit_and_cancel import release
 
@@ -77,7 +78,7 @@ def _release_failed_launches(made: Sequence[Submission]) -> None:
         if job.state == "PENDING" and LAUNCH_FAILED.fullmatch(job.reason):
             print(f"Slurm could not launch job {job.label} and holds it; released.", flush=True)
             try:
-                release(job.label)
+                release(job.label, cluster=cluster_of(job.name))
             except UserError as error:
                 print(f"{error}", flush=True)
 

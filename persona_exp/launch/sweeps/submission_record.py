@@ -220,8 +220,9 @@ def comment(first: int, own: str | None = None) -> str:
 
 def task_numbers(job: "Job", submission: Submission) -> list[int]:
     """Return the tasks of its submission that a worker job stands for; of an array, those that have not started."""
-    first_task = re.search(r"(?:^| )first=(\d+)$", job.comment)
-    first, last = int(first_task[1]) if first_task else 0, len(submission.tasks) - 1
+    # The last: a person's own words stand before it, a site's behind.
+    first_task = re.findall(r"\bfirst=(\d+)", job.comment)
+    first, last = int(first_task[-1]) if first_task else 0, len(submission.tasks) - 1
     if job.task_id is not None or job.array_id is None:
         return [number for number in [first + (job.task_id or 0)] if number <= last]
     indices: list[int] = []

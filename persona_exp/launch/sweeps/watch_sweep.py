@@ -163,6 +163,7 @@ def _reasons(sweep_folder: Path, jobs: "Sequence[Job]") -> dict[str, str]:
 
 def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], warned: set[str]) -> None:
     """Let the arrays go whose canary has passed, should the canary's own worker not have done it."""
+    from persona_exp.launch.slurm.slurm_command import cluster_of
     from persona_exp.launch.slurm.submit_and_cancel import Refused, end_dependency
     from persona_exp.launch.sweeps import canary_trial
     from persona_exp.trial.trial_directory import trial_directory
@@ -173,7 +174,7 @@ def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], warn
         if own and one.canary and canary_trial.passed(trial_directory(one.runs, one.trial_ids[0])):
             for array_id in own:
                 try:
-                    end_dependency(array_id)
+                    end_dependency(array_id, cluster=cluster_of(one.job_name))
                 except Refused as refused:
                     _warn_once(f"{refused}", warned)
                 else:

@@ -328,7 +328,7 @@ def test_predicted_against_accounting_leaves_out_jobs_that_had_the_id_before(
 def test_without_accounting_the_attempts_clocks_tell(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from persona_exp.launch.slurm import slurm_accounting
 
-    monkeypatch.setattr(slurm_accounting, "history", lambda _: None)
+    monkeypatch.setattr(slurm_accounting, "history", lambda _, **__: None)
     assert (
         hours_used.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trials, used 0.4 (the attempts' clocks)."
     )

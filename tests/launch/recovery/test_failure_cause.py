@@ -31,7 +31,7 @@ def test_a_node_that_slurm_shows_as_down_or_started_anew_is_proof(monkeypatch, s
         return Answer(0, f"NodeName=node1 Arch=x86_64 {shown} LastBusyTime=1\n", "") if shown else None
 
     monkeypatch.setattr(slurm_command, "ask", ask)
-    monkeypatch.setattr(slurm_accounting, "history", lambda ids: None)
+    monkeypatch.setattr(slurm_accounting, "history", lambda ids, **_: None)
     monkeypatch.setenv("SLURM_JOB_ID", "7" if restarts else "8")
     monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
     found = failure_cause(LOST)

@@ -35,8 +35,8 @@ def test_passed(tmp_path, records, expected):
 def slurm(monkeypatch):
     """What Slurm was told."""
     calls = []
-    monkeypatch.setattr(submit_and_cancel, "end_dependency", lambda id: calls.append(("release", id)))
-    monkeypatch.setattr(submit_and_cancel, "cancel", lambda ids, pending_only=False: calls.append(("cancel", *ids)))
+    monkeypatch.setattr(submit_and_cancel, "end_dependency", lambda id, **_: calls.append(("release", id)))
+    monkeypatch.setattr(submit_and_cancel, "cancel", lambda ids, **_: calls.append(("cancel", *ids)))
     return calls
 
 

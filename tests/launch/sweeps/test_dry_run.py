@@ -147,7 +147,7 @@ def test_nodes_that_failed_twice_are_kept_out_of_what_is_submitted(tmp_path, mon
     for host, times in failures.items():
         for time in range(times):
             note_failed_node(one.sweep_folder, {"host": host, "process_started": f"boot{time}:17"})
-    monkeypatch.setattr(slurm_queue, "nodes", lambda partition: known if partition == "gpu" else set())
+    monkeypatch.setattr(slurm_queue, "nodes", lambda partition, **_: known if partition == "gpu" else set())
     found = re.search("--exclude=(.*)", worker_script(one, 0, 2))
     assert (found and found[1]) == expected
 

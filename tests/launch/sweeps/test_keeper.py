@@ -156,6 +156,29 @@ def test_a_keeper_that_is_refused_for_good_leaves_the_workers_queued(full: Comma
     assert [job.name for job in full.jobs()] == [full.submissions()[0].job_name]
 
 
+def test_what_the_keeper_submits_goes_where_the_person_had_it_go(full: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    full.site.environment |= {"SBATCH_ACCOUNT": "mine", "SBATCH_PARTITION": "low", "SLURM_CLUSTERS": "alps"}
+    try:
+        code, output = full.run("hydra.launcher.wait=false")
+    finally:
+        for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SLURM_CLUSTERS"):
+            del full.site.environment[name]
+    assert code == 0, output
+    assert "From the environment: taken account=mine (SBATCH_ACCOUNT), partition=low (SBATCH_PARTITION)" in output
+    full.site.run("fakeslurm", "clear")
+    # Inside the keeper's job, which has an environment of its own.
+    for name, value in {"SLURM_JOB_ID": "9", "SLURM_CLUSTER_NAME": "alps", "SBATCH_ACCOUNT": "another", "SBATCH_PARTITION": "high"}.items():
+        monkeypatch.setenv(name, value)
+    assert resubmit_lost(full.sweep, Observer(1)).what == "submitted"
+    first, second = full.submissions()
+    assert second.job_name.endswith("@alps")
+    for made, told in ((first, True), (second, False)):
+        for script in ("array-0", "keeper"):
+            lines = (made.folder / f"{script}.sbatch").read_text().splitlines()
+            assert {"#SBATCH --account=mine", "#SBATCH --partition=low"} <= set(lines)
+            assert ("#SBATCH --clusters=alps" in lines) is told
+
+
 def test_a_keeper_that_asked_long_enough_puts_itself_back(full: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     without_keeper(full)
     asked: list[bool] = []

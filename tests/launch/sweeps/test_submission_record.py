@@ -55,6 +55,13 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert submission_record.recorded_jobs(made) == {"canary": "7", "arrays": [], "keeper": None, "complete": False}
 
 
+def test_a_persons_comment_is_not_taken_for_the_sweeps(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    assert made
+    one = Job("7", None, None, made.job_name, "PENDING", "None", None, None, submission_record.comment(3, "first=8"))
+    assert submission_record.task_numbers(one, made) == [3]
+
+
 def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     made = make(tmp_path)
     assert made

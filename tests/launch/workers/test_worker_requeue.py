@@ -37,7 +37,7 @@ def requeued(monkeypatch):
 
 
 def nodes(monkeypatch, *known):
-    monkeypatch.setattr(slurm_queue, "nodes", lambda partition: set(known) if partition == "gpu" else set())
+    monkeypatch.setattr(slurm_queue, "nodes", lambda partition, **_: set(known) if partition == "gpu" else set())
 
 
 def fail(made, host, *boots):

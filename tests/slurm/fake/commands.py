@@ -67,7 +67,7 @@ def _options(argv: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def squeue(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
-    known = ["me", "noheader", "array", "name=", "jobs=", "states=", "format=", "Format=", "user=", "account="]
+    known = ["me", "noheader", "array", "name=", "jobs=", "states=", "format=", "Format=", "user=", "account=", "clusters="]
     given = {name.lstrip("-"): value for name, value in getopt.gnu_getopt(argv, "hrj:t:o:O:n:u:", known)[0]}
     given |= {
         {"j": "jobs", "t": "states", "o": "format", "O": "Format", "n": "name"}.get(name, name): value for name, value in given.items()
@@ -108,7 +108,7 @@ def _wide(job: Job, fields: str) -> str:
 def sacct(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
     if not cluster.settings.accounting:
         return 1, "", "Slurm accounting storage is disabled\n"
-    known = ["duplicates", "allocations", "noheader", "parsable2", "delimiter=", "format=", "jobs="]
+    known = ["duplicates", "allocations", "noheader", "parsable2", "delimiter=", "format=", "jobs=", "clusters="]
     given = dict(getopt.gnu_getopt(argv, "DXnPo:j:", known)[0])
     asked, between = given["--jobs"].split(","), given.get("--delimiter", "|")
     lines = []
@@ -136,7 +136,7 @@ def _accounted(record: dict[str, Any], name: str) -> str:
 
 
 def scontrol(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
-    argv = [word for word in argv if word not in ("--oneliner", "-o")]
+    argv = [word for word in argv if word not in ("--oneliner", "-o") and not word.startswith("--clusters=")]
     if argv[:2] == ["show", "config"]:
         return 0, f"MaxArraySize            = {cluster.settings.max_array_size}\n", ""
     if argv[:2] == ["show", "partition"]:
@@ -192,7 +192,7 @@ def _shown(job: Job) -> str:
 
 
 def scancel(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, str]) -> Answer:
-    options, ids = getopt.gnu_getopt(argv, "s:u:bft:", ["signal=", "state=", "user=", "batch", "full", "name="])
+    options, ids = getopt.gnu_getopt(argv, "s:u:bft:", ["signal=", "state=", "user=", "batch", "full", "name=", "clusters="])
     given, error = dict(options), ""
     chosen = [(job, id) for id in ids for job in cluster.find(id)] or [(job, "") for job in cluster.jobs if not ids]
     for id in ids:
