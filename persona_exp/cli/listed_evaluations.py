@@ -1,6 +1,6 @@
 """Evaluations as `show` and `diff` list them: each with its trial, and what tells it from the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,9 @@ def outdated_versions(training_version: int | None, measured: Sequence[ListedEva
     return all_outdated([outdated(training_version, None), *(outdated(None, one.evaluation.version) for one in measured)])
 
 
-def metric_values(measured: Sequence[ListedEvaluation]) -> dict[str, float]:
+def metric_values(measured: Iterable[Evaluation]) -> dict[str, float]:
     """Return the metrics of evaluations in different places, by `adapter, test: perplexity`."""
-    return {key: value for one in measured for key, value in one.evaluation.figures.items()}
+    return {key: value for one in measured for key, value in one.figures.items()}
 
 
 def evaluation_names(measured: Sequence[ListedEvaluation], beside: Sequence[ListedEvaluation] = ()) -> list[str]:

@@ -1,13 +1,11 @@
 """`persona-exp COMMAND …`: everything beside training, which is run.py's."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from persona_exp.atomic_files import finite
 from persona_exp.cli.commands import (
     cancel,
     clean,
@@ -28,6 +26,7 @@ from persona_exp.cli.commands import (
     why,
 )
 from persona_exp.errors import UserError
+from persona_exp.indented_json import indented_json
 
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
 Command = Callable[[argparse.Namespace], Any]
@@ -48,8 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code, answer = parsed.run(parsed)
         if parsed.json:
-            json.dump(finite(answer), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-            print()
+            print(indented_json(answer))
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

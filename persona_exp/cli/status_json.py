@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from persona_exp.cli.listed_evaluations import metric_values
 from persona_exp.cli.sweep_status import SweepStatus, outdated_by_first_adapter
 from persona_exp.cli.text.bundle_trials import bundled_with
 from persona_exp.trial.trial_status import TrialStatus
@@ -20,10 +19,10 @@ def sweep_json(sweep: SweepStatus) -> dict[str, Any]:
                 "role": trial.role,
                 "overrides": trial.overrides,
                 "evaluations": trial.evaluations,
-                "results": metric_values(own),
+                "results": results,
                 "older": outdated or None,
             }
-            for (trial, state), own, outdated in zip(sweep.rows, sweep.evaluations, sweep.outdated, strict=True)
+            for (trial, state), results, outdated in zip(sweep.rows, sweep.results, sweep.outdated, strict=True)
         ],
     }
 

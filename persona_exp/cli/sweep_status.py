@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli.asked_rows import AskCounts, as_search_means, asks_for, is_paused, with_asks
-from persona_exp.cli.listed_evaluations import ListedEvaluation, evaluations_of_entry, evaluations_of_sweep, outdated_versions
+from persona_exp.cli.listed_evaluations import (
+    ListedEvaluation,
+    evaluations_of_entry,
+    evaluations_of_sweep,
+    metric_values,
+    outdated_versions,
+)
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.comparability import basis
-from persona_exp.trial.runs_reader import Sweep, SweepTrial, read_hold, read_provenance, read_sweep, sweep_names
+from persona_exp.trial.runs_reader import Sweep, SweepTrial, read_hold, read_provenance, read_requested_evaluations, read_sweep, sweep_names
 from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_statuses
 
 if TYPE_CHECKING:
@@ -93,7 +99,18 @@ class SweepStatus:
     @cached_property
     def outdated(self) -> list[str]:
         """The older versions that made each of its trials and their evaluations; empty where none did."""
-        return [_outdated(self.runs, trial, own) for trial, own in zip(self.trials, self.evaluations, strict=True)]
+        apart = {one.trial_id for one in added_trials(self.folder)}
+        made = {role: versions_of_role(self, role, apart) for role in ("adapter", "base")}
+        alone = [self.asks is not None or trial.trial_id in apart or trial.role not in made for trial in self.trials]
+        return [
+            _outdated(self.runs, trial, evaluations_of_entry(self.runs, trial)) if one else made[trial.role].words(self.runs, trial)
+            for trial, one in zip(self.trials, alone, strict=True)
+        ]
+
+    @property
+    def results(self) -> list[dict[str, float]]:
+        """The metrics that it asked for of each of its trials, as far as they are there."""
+        return [metric_values(read_requested_evaluations(self.runs, trial).values()) for trial in self.trials]
 
     @property
     def rows(self) -> list[tuple[SweepTrial, TrialStatus]]:
@@ -164,6 +181,33 @@ def planned_trials(submission: "Submission", job: "Job") -> set[str]:
     return {seal.split("/")[0] for number in task_numbers(job, submission) for seal in submission.tasks[number]}
 
 
+@dataclass(frozen=True)
+class RowVersions:
+    """With which older versions the rows of one role were made, and with which those that are evaluated: one command's rows are sealed by
+    one code, which both their trials' ids and their evaluations' ids depend on."""
+
+    trained: str
+    measured: str
+
+    def words(self, runs: Path, trial: SweepTrial) -> str:
+        """Return what is said of a row."""
+        return self.measured if self.measured != self.trained and _measured(runs, trial) else self.trained
+
+
+def versions_of_role(status: SweepStatus, role: str, apart: Collection[str]) -> RowVersions:
+    """Return the versions of the rows of `role` but for the trials `apart`, by the first row that is evaluated, else by the first."""
+    rows = [trial for trial in status.trials if trial.role == role and trial.trial_id not in apart]
+    trained = _outdated(status.runs, rows[0], ()) if rows else ""
+    measured = next((trial for trial in rows if _measured(status.runs, trial)), None)
+    return RowVersions(trained, _outdated(status.runs, measured, evaluations_of_entry(status.runs, measured)) if measured else trained)
+
+
+def _measured(runs: Path, trial: SweepTrial) -> bool:
+    """Return whether one of the evaluations that a sweep asks for is there."""
+    folder = f"{runs}/trials/{trial.trial_id}/evaluations"
+    return any(os.path.isdir(f"{folder}/{eval_id}") for eval_id in trial.evaluations.values())  # noqa: PTH112 (20,000 of them)
+
+
 def outdated_by_first_adapter(status: SweepStatus) -> str:
     """Return the older versions that made a sweep, by its first adapter alone: one command's trials are sealed by one code."""
     first = next((trial for trial in status.trials if trial.role == "adapter"), None)
@@ -219,8 +263,11 @@ def with_retry_decision(runs: Path, state: TrialStatus, seal: str | None = None)
     own = state.record.get("seal")
     if state.status not in ("interrupted", "failed") or not own:
         return state
-    from persona_exp.launch.recovery.retry_decision import MAX_STOPS, STOPS, decide
+    from persona_exp.launch.recovery.retry_decision import MAX_STOPS, MOST_KILLS, STOPS, decide
 
+    if (state.status, state.cause) == ("interrupted", "killed") and state.attempt < MOST_KILLS:
+        # Not often enough yet, whatever its records say.
+        return state
     stopped_often = state.cause in STOPS and state.attempt >= MAX_STOPS
     sealed_anew = state.status == "failed" and seal is not None and seal != own
     if state.cause not in ("killed", "out_of_memory") and not stopped_often and not sealed_anew:

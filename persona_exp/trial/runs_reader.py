@@ -253,6 +253,8 @@ def _distinguished(runs: Path, trials: list[SweepTrial]) -> list[SweepTrial]:
     alike: dict[str, list[int]] = {}
     for place, trial in enumerate(trials):
         alike.setdefault(trial.plain_title, []).append(place)
+    if len(alike) == len(trials):
+        return trials
     apart = [trial.apart for trial in trials]
     for places in (places for places in alike.values() if len(places) > 1):
         found = distinguishing([_words(runs, trials[place]) for place in places])
