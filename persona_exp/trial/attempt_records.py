@@ -54,19 +54,13 @@ def _content(path: Path) -> bytes:
     try:
         for pause in STALE_PAUSES:
             try:
-                return _bytes(path)
+                return path.read_bytes()
             except OSError as error:
                 if error.errno != errno.ESTALE:
                     raise
                 time.sleep(pause)
-        return _bytes(path)
+        return path.read_bytes()
     except OSError as error:
         # That of a read, unlike that of an open, has no name.
         error.filename = error.filename or str(path)
         raise
-
-
-def _bytes(path: Path) -> bytes:
-    # Without a buffer: that of 20,000 records takes as long as reading them.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        return file.read()

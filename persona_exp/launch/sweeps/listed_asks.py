@@ -36,7 +36,7 @@ def list_asked_trials(sweep_folder: Path) -> None:
     trials = list({row["trial_id"]: row for row in listed}.values())
     counts = dict(Counter(states.values()))
     head = {key: value for key, value in content.items() if key != "trials"}
-    head |= {"search": {"asked": len(asks), "of": settings.n_trials, **counts}}
+    head["search"] = {"asked": len(asks), "of": settings.n_trials, **counts}
     atomic_files.write_text(path, sweep_text(head, [*base, *trials]))
 
 
