@@ -100,10 +100,10 @@ class SweepStatus:
     def outdated(self) -> list[str]:
         """The older versions that made each of its trials and their evaluations; empty where none did."""
         apart = {one.trial_id for one in added_trials(self.folder)}
-        made = {role: versions_of_role(self, role, apart) for role in ("adapter", "base")}
+        made, runs = {role: versions_of_role(self, role, apart) for role in ("adapter", "base")}, self.runs
         alone = [self.asks is not None or trial.trial_id in apart or trial.role not in made for trial in self.trials]
         return [
-            _outdated(self.runs, trial, evaluations_of_entry(self.runs, trial)) if one else made[trial.role].words(self.runs, trial)
+            _outdated(runs, trial, evaluations_of_entry(runs, trial)) if one else made[trial.role].words(runs, trial)
             for trial, one in zip(self.trials, alone, strict=True)
         ]
 
@@ -196,14 +196,16 @@ class RowVersions:
 
 def versions_of_role(status: SweepStatus, role: str, apart: Collection[str]) -> RowVersions:
     """Return the versions of the rows of `role` but for the trials `apart`, by the first row that is evaluated, else by the first."""
-    rows = [trial for trial in status.trials if trial.role == role and trial.trial_id not in apart]
-    trained = _outdated(status.runs, rows[0], ()) if rows else ""
-    measured = next((trial for trial in rows if _measured(status.runs, trial)), None)
-    return RowVersions(trained, _outdated(status.runs, measured, evaluations_of_entry(status.runs, measured)) if measured else trained)
+    runs, rows = status.runs, [trial for trial in status.trials if trial.role == role and trial.trial_id not in apart]
+    trained = _outdated(runs, rows[0], ()) if rows else ""
+    measured = next((trial for trial in rows if _measured(runs, trial)), None)
+    return RowVersions(trained, _outdated(runs, measured, evaluations_of_entry(runs, measured)) if measured else trained)
 
 
 def _measured(runs: Path, trial: SweepTrial) -> bool:
     """Return whether one of the evaluations that a sweep asks for is there."""
+    if not trial.evaluations:
+        return False
     folder = f"{runs}/trials/{trial.trial_id}/evaluations"
     return any(os.path.isdir(f"{folder}/{eval_id}") for eval_id in trial.evaluations.values())  # noqa: PTH112 (20,000 of them)
 

@@ -8,6 +8,7 @@ import pytest
 
 from persona_exp.errors import UserError
 from persona_exp.process_identity import node_name, process_started
+from persona_exp.trial import trial_status
 from persona_exp.trial.trial_status import attempt_seconds, read_status, read_statuses, saved_step
 
 TRIAL = "0123456789ab"
@@ -133,7 +134,10 @@ def test_a_damaged_record_is_one_sentence(tmp_path, text):
         read_status(folder)
 
 
-def test_many_are_read_quickly_in_the_order_asked(tmp_path):
+@pytest.mark.parametrize("waits", [0.0, 1e9])
+def test_many_are_read_quickly_in_the_order_asked(tmp_path, monkeypatch, waits):
+    """One after the other, and several at a time."""
+    monkeypatch.setattr(trial_status, "WAITS", waits)
     ids = [f"{number:012x}" for number in range(300)]
     for one in ids:
         write_trial(tmp_path, [{"status": "finished"}], one)
