@@ -117,11 +117,16 @@ class SweepStatus:
         return list(zip(self.trials, self.states, strict=True))
 
 
-def sweep_statuses(runs: Path, names: Sequence[str]) -> list[SweepStatus]:
-    """Return the status of the sweeps `names`; Slurm is asked at most once, and only where a sweep with work left was submitted to it."""
+def sweep_statuses(runs: Path, names: Sequence[str], *, only: str | None = None) -> list[SweepStatus]:
+    """Return the status of the sweeps `names`; Slurm is asked at most once, and only where a sweep with work left was submitted to it.
+
+    With the trial `only` they have no other, but for searches, whose end hangs on all of theirs.
+    """
     from persona_exp.launch.sweeps.submission_record import all_submissions
 
     sweeps = [with_asks(runs / "sweeps" / name, read_sweep(runs, name)) for name in names]
+    if only is not None:
+        sweeps = [(sweep if asks else _with_only(sweep, only), asks) for sweep, asks in sweeps]
     ids = {trial.trial_id: None for sweep, _ in sweeps for trial in sweep.trials}
     states = dict(zip(ids, read_statuses(runs, ids), strict=True))
     found = []
@@ -134,6 +139,10 @@ def sweep_statuses(runs: Path, names: Sequence[str]) -> list[SweepStatus]:
     job_names = [name for one in slurm for name in (one.job_name, one.keeper_name)]
     queue = queued_jobs(job_names)
     return [_with_queue(status, queue, job_names) for status in found]
+
+
+def _with_only(sweep: Sweep, trial_id: str) -> Sweep:
+    return replace(sweep, trials=[one for one in sweep.trials if one.trial_id == trial_id])
 
 
 def queued_jobs(job_names: Sequence[str]) -> "list[Job] | None":

@@ -79,7 +79,7 @@ def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     state = with_retry_decision(runs, read_status(folder))
     facts = trial_facts(runs, trial_id)
     records = [read_record(path) for path in attempt_files(folder)]
-    statuses = sweep_statuses(runs, sweeps_of_trial(runs, trial_id))
+    statuses = sweep_statuses(runs, sweeps_of_trial(runs, trial_id), only=trial_id)
     settings = [[f"  {key}", str(facts.config[key])] for key in SETTINGS if facts.config.get(key) not in (None, UNSAID.get(key))]
     titles = [f"{trial.title} of {sweep.name}" for sweep in statuses for trial in sweep.trials if trial.trial_id == trial_id]
     found = list(facts.evaluations)

@@ -32,7 +32,7 @@ def explain(runs: Path, trial_id: str, now: datetime) -> tuple[list[str], dict[s
     from persona_exp.cli.text.why_sentences import TrialCase, sentences
     from persona_exp.trial.trial_status import ENDED_STATUSES, read_status
 
-    statuses = sorted(sweep_statuses(runs, sweeps_of_trial(runs, trial_id)), key=lambda one: one.created, reverse=True)
+    statuses = sorted(sweep_statuses(runs, sweeps_of_trial(runs, trial_id), only=trial_id), key=lambda one: one.created, reverse=True)
     found = [(sweep, trial, state) for sweep in statuses for trial, state in sweep.rows if trial.trial_id == trial_id]
     # Of several sweeps, the newest that has work left for it counts.
     found.sort(key=lambda one: one[2].status in ENDED_STATUSES)

@@ -23,7 +23,7 @@ from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, rea
 from persona_exp.trial.comparability import all_outdated, basis, outdated
 from persona_exp.trial.runs_reader import SweepTrial, read_evaluations, read_json
 from persona_exp.trial.trial_directory import TrialDirectory
-from persona_exp.trial.trial_status import TrialStatus, read_status, saved_step
+from persona_exp.trial.trial_status import TrialStatus, read_status, read_statuses, saved_step
 
 if TYPE_CHECKING:
     from persona_exp.launch.sweeps.submission_record import Submission
@@ -173,9 +173,10 @@ def _running(case: TrialCase) -> list[str]:
 
 
 def _bundle(case: TrialCase) -> list[str]:
-    """Return the trials of its bundle that it has met and that still run, as far as its sweep shows."""
-    ended = {state.trial_id for state in case.sweep.states if state.status != "running"} if case.sweep else set()
-    return [one for one in bundled_with(case.state.record) if one not in ended]
+    """Return the trials of its bundle that it has met; where its sweep is known, those of them that still run by their records."""
+    met = bundled_with(case.state.record)
+    ended = {one.trial_id for one in read_statuses(case.runs, met) if one.status not in ("running", "missing")} if case.sweep else set()
+    return [one for one in met if one not in ended]
 
 
 def _heartbeat(case: TrialCase) -> list[str]:

@@ -77,6 +77,13 @@ def test_a_record_that_is_damaged_after_the_trial_had_finished(large, persona_ex
     assert counts(persona_exp)["finished"] == 238
 
 
+def test_one_trial_is_told_of_without_reading_the_others(large, persona_exp):
+    write(large.path / "trials" / LOST / "attempts" / "0001.json", "?")
+    assert "is running" in persona_exp("why", ENDED)[1]
+    code, out, _ = persona_exp("show", RETRIED)
+    assert (code, f"of {SWEEP}" in out) == (0, True)
+
+
 def test_a_trial_that_is_cancelled_and_one_whose_folder_is_gone(large, persona_exp):
     shutil.rmtree(large.path / "trials" / LOST)
     write(large.path / "trials" / RETRIED / "cancel.json", json.dumps({"by": "person"}))
