@@ -132,12 +132,15 @@ def _workers(options: LocalOptions | SlurmOptions, config: Config, settings: Stu
 
 def _summary(folder: Path, settings: StudySettings, workers: int) -> str:
     asked = len(ask_numbers(folder))
-    done = f", {asked} of which have been asked for" if asked else ""
+    done = f", of which {asked} {'has' if asked == 1 else 'have'} been asked for" if asked else ""
+    trials = f"{settings.n_trials} trials{done}"
+    if asked > settings.n_trials:
+        trials = f"{asked} trials have been asked for, more than hydra.sweeper.n_trials={settings.n_trials}, so no more are"
     sampler = str(settings.sampler["_target_"]).rsplit(".", 1)[-1]
     pruner = f", {str(settings.pruner['_target_']).rsplit('.', 1)[-1]}" if settings.pruner else ""
     at = "1 worker" if workers == 1 else f"{workers} workers"
     goals = " and ".join(f"{way} {name}" for way, name in zip(settings.directions, settings.objectives, strict=True))
-    return f"Search {folder.name}: {settings.n_trials} trials{done}, {at}; {goals} on the validation split ({sampler}{pruner})."
+    return f"Search {folder.name}: {trials}, {at}; {goals} on the validation split ({sampler}{pruner})."
 
 
 def _print_estimate(request: StudyRequest, settings: StudySettings, options: LocalOptions | SlurmOptions, workers: int, left: int) -> None:

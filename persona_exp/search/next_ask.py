@@ -42,7 +42,7 @@ def next_ask(study: RebuiltStudy, composed: ComposedConfigs) -> NextAsk:
         counted = {state: sum(one.state == state for one in study.results) for state in ("running", "paused")}
         waits = f"; {counted['running']} still {'runs' if counted['running'] == 1 else 'run'}" if counted["running"] else ""
         paused = f"; {counted['paused']} paused, none of them among the best of its rung" if counted["paused"] else ""
-        return NextAsk("none", f"all {n_trials} have been asked for{waits}{paused}")
+        return NextAsk("none", f"all {number} have been asked for{waits}{paused}")
     what = suggest(study, composed, number)
     study.forget_last()
     return NextAsk("new", _sampler_sentence(study), number, what.overrides)

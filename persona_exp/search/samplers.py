@@ -17,9 +17,12 @@ from persona_exp.search.search_space import Setting
 GRID = "grid"
 
 
-def sampler_seed(study_seed: int, number: int) -> int:
-    """Return the seed (32 bits) of the sampler that makes ask `number`."""
-    return int.from_bytes(hashlib.sha256(f"{study_seed}:{number}".encode()).digest()[:4])
+def sampler_seed(study_seed: int, number: int, offset: int = 0) -> int:
+    """Return the seed (32 bits) of the sampler that makes ask `number` of a study with `offset` warm starts.
+
+    Those were mostly asked with the same study seed: without the offset the first asks, at random, would be the same trials again.
+    """
+    return int.from_bytes(hashlib.sha256(f"{study_seed}:{number}{f':{offset}' if offset else ''}".encode()).digest()[:4])
 
 
 def make_sampler(config: Mapping[str, Any], space: Sequence[Setting], *, study_seed: int, number: int, offset: int) -> BaseSampler:
@@ -27,13 +30,14 @@ def make_sampler(config: Mapping[str, Any], space: Sequence[Setting], *, study_s
 
     Raise UserError where Optuna does not know a setting of it.
     """
-    target, seed = str(config["_target_"]), sampler_seed(study_seed, number)
+    target, seed = str(config["_target_"]), sampler_seed(study_seed, number, offset)
     settings = {key: value for key, value in config.items() if key not in ("_target_", "seed")}
     if target == GRID:
         return GridSampler(space, offset)
     if target.rsplit(".", 1)[-1] == QMCSampler.__name__:
+        sequence = sampler_seed(study_seed, 0, offset) if offset else study_seed
         # Its sequence is one, counted on in the study's attributes; only what it cannot place is drawn by number.
-        return _instantiate(target, {**settings, "seed": study_seed, "warn_asynchronous_seeding": False}, RandomSampler(seed=seed))
+        return _instantiate(target, {**settings, "seed": sequence, "warn_asynchronous_seeding": False}, RandomSampler(seed=seed))
     return _instantiate(target, {**settings, "seed": seed}, None)
 
 

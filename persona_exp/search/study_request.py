@@ -1,6 +1,6 @@
 """What a person's command asks a search to be, from Hydra's overrides and hydra.sweeper's settings; nothing is written yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,7 @@ def study_request(
     space = [*settings_of_search_space(options.search_space, parser.parse_override), *map(setting_of, swept)]
     if not space and not options.custom_search_space:
         raise UserError("The search has nothing to draw: give a setting a range or choices, as in 'optim.lr=tag(log,interval(1e-5,1e-3))'.")
+    _refuse_given_twice(overrides, space)
     beforehand = composed_beforehand(space, lambda key: changes_structure(key, loader))
     search = _search_settings(compose_group_choices(config_name, [*hydra_overrides, *fixed], loader))
     _refuse_test_split(fixed)
@@ -89,7 +90,10 @@ def study_request(
     def prepare(composed: DictConfig) -> "SealedInputs":
         from persona_exp.trial.seal import make_inputs
 
-        config = _first_config(composed, [one for one in space if one not in beforehand])
+        others = [one for one in space if one not in beforehand]
+        config = _config_at(composed, others, _first)
+        if not checked:
+            _refuse_values(composed, others)
         _check_pruning(config, options, seeds)
         _check_measurable(config, objectives)
         checked.append(config)
@@ -118,13 +122,26 @@ def study_request(
         earlier=tuple(map(str, search["from"])),
     )
     slug = tuple(argument for argument, override in zip(arguments, overrides, strict=True) if override.is_sweep_override())
-    return StudyRequest(settings, composed, checked[0], slug, options.study_name, tuple(map(str, search["from"])), _notes(swept, options))
+    return StudyRequest(
+        settings,
+        composed,
+        checked[0],
+        slug,
+        options.study_name,
+        tuple(map(str, search["from"])),
+        _notes(swept, options, objectives, checked[0]),
+    )
 
 
-def _notes(swept: Sequence[Override], options: SweeperOptions) -> tuple[str, ...]:
-    """Return what is otherwise than in hydra-optuna-sweeper of what this command uses."""
+def _notes(swept: Sequence[Override], options: SweeperOptions, objectives: Sequence[str], config: "Config") -> tuple[str, ...]:
+    """Return what is otherwise than in hydra-optuna-sweeper of what this command uses, or than an objective's name says."""
+    timed = (
+        [one for one in objectives if one in ("seconds", "gpu_seconds")] if config.engine.name == "fused" and config.bundle.size > 1 else []
+    )
     ranges = [one.input_line for one in swept if isinstance(one.value(), RangeSweep)]
     notes = {
+        f"search.objective={timed[0] if timed else ''} is a trial's share of its bundle's time by tokens, which is the same for all ranks: "
+        "bundle.size=1 times each trial.": bool(timed),
         f"{ranges[0] if ranges else ''}: a range leaves out its end, as everywhere in Hydra.": bool(ranges),
         "hydra.sweeper.n_jobs is the launcher's: so many workers, none of which waits for another.": options.n_jobs is not None,
         f"hydra.sweeper.storage={options.storage} is written when the search ends; the study is its folder.": bool(options.storage),
@@ -143,7 +160,16 @@ def _search_settings(composed: DictConfig) -> dict[str, Any]:
     assert isinstance(found, dict)
     if unknown := sorted(set(found) - set(SEARCH_DEFAULTS)):
         raise UserError(f"There is no setting search.{unknown[0]}: search has {', '.join(SEARCH_DEFAULTS)}.")
-    return {str(key): value for key, value in found.items()}
+    earlier = found["from"]
+    return {**{str(key): value for key, value in found.items()}, "from": [earlier] if isinstance(earlier, str) else earlier or []}
+
+
+def _refuse_given_twice(overrides: Sequence[Override], space: Sequence[Setting]) -> None:
+    """Raise UserError for a setting that is searched twice, or searched and set: which of them is meant, the order would not tell."""
+    names = [one.name for one in space]
+    names += [str(one.get_key_element()).lstrip("+~") for one in overrides if not one.is_sweep_override()]
+    if twice := [one.name for one in space if names.count(one.name) > 1]:
+        raise UserError(f"{twice[0]} is given twice: leave one out.")
 
 
 def _refuse_test_split(fixed: Sequence[str]) -> None:
@@ -151,20 +177,52 @@ def _refuse_test_split(fixed: Sequence[str]) -> None:
         raise UserError("evaluation.split=test cannot be searched on: a search measures on the validation split, the test is for reports.")
 
 
-def _first_config(composed: DictConfig, others: Sequence[Setting]) -> "Config":
-    """Return what was composed with the first value of each other setting: a config as one of the search's may be."""
+def _refuse_values(composed: DictConfig, others: Sequence[Setting]) -> None:
+    """Raise UserError for an end of a range, or a choice, that is refused in the same words with the first values of all others and with
+    the last: it never goes. What goes with some values of others is left to the asks."""
+    for one in others:
+        for value in _edges(one):
+            refusals = [
+                _refusal(composed, others, lambda other, at=at, one=one, value=value: value if other is one else at(other))
+                for at in (_first, _last)
+            ]
+            if refusals[0] and refusals[0] == refusals[1]:
+                raise UserError(refusals[0])
+
+
+def _refusal(composed: DictConfig, others: Sequence[Setting], at: Callable[[Setting], Any]) -> str | None:
+    try:
+        _config_at(composed, others, at)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _config_at(composed: DictConfig, others: Sequence[Setting], at: Callable[[Setting], Any]) -> "Config":
+    """Return what was composed with each other setting at the value that `at` gives: a config as one of the search's may be."""
     from persona_exp.search.grid import Point
     from persona_exp.search.resolve_points import resolve_points
     from persona_exp.search.suggestion import parse_lines
 
-    lines = [f"{one.key}={one.text(_first(one))}" for one in others]
+    lines = [f"{one.key}={one.text(at(one))}" for one in others]
     (config,) = resolve_points([Point(composed, parse_lines(tuple(lines)), {})])
     return replace(config, evaluation=replace(config.evaluation, split="validation"))
 
 
 def _first(setting: Setting) -> Any:
-    points = setting.points()
-    return points[0] if points else setting.distribution.low  # type: ignore[attr-defined]
+    return _edges(setting)[0]
+
+
+def _last(setting: Setting) -> Any:
+    return _edges(setting)[-1]
+
+
+def _edges(setting: Setting) -> Sequence[Any]:
+    """Return all choices, or both ends of a range."""
+    found = setting.distribution
+    if setting.texts:
+        return setting.points() or ()
+    return [found.low, found.high]  # type: ignore[attr-defined]
 
 
 def _check_pruning(config: "Config", options: SweeperOptions, seeds: int) -> None:
@@ -214,7 +272,7 @@ def _check_measures(names: Sequence[str], where: str) -> None:
         if name.startswith("test"):
             raise UserError(f"{where}={name}: objectives come from the validation split; the test is for what is reported afterwards.")
         if name not in known:
-            raise UserError(f"{where}={name} is not measured: choose of {', '.join(known)}.")
+            raise UserError(f"{where}={name} is not measured: choose one of {', '.join(known)}.")
 
 
 def _seeds(search: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ import pytest
 from persona_exp.errors import UserError
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.samplers import make_sampler, sampler_seed
+from persona_exp.search.study_settings import WarmStart
 from tests.search.studies import SPACE, a_search, ask_once, evaluate
 
 CONF = {
@@ -48,6 +49,17 @@ def test_one_process_two_and_a_new_one_each_time_suggest_the_same(tmp_path, name
 def test_the_seed_of_the_study_and_the_number_decide():
     assert len({sampler_seed(seed, number) for seed in range(10) for number in range(100)}) == 1000
     assert sampler_seed(0, 0) == sampler_seed(0, 0)
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
+def test_what_is_known_from_the_start_is_not_asked_again(tmp_path, name):
+    first = a_search(tmp_path / "sweeps" / "first", sampler=CONF[name])
+    study = RebuiltStudy(first)
+    asks = [ask_once(study) for _ in range(3)]
+    known = tuple(WarmStart(ask.trials[0].trial_id, "first", ask.overrides, (1.0,)) for ask in asks)
+    second = RebuiltStudy(a_search(tmp_path / "sweeps" / "second", sampler=CONF[name], warm=known))
+    again = [ask_once(second).overrides for _ in range(3)]
+    assert not [one for one in again if one in [ask.overrides for ask in asks]]
 
 
 def test_a_grid_has_every_combination_once(tmp_path):

@@ -93,7 +93,7 @@ def test_killed_it_asks_the_same_and_more_trials_extend_it(tmp_path, trials, kil
     assert values(killed) == values(whole)
     assert all(len(found) == 1 for found in values(killed)), "each once"
     said = finish(killed, f"hydra.sweeper.n_trials={more}")
-    assert f"{more} trials, {trials} of which have been asked for" in said
+    assert f"{more} trials, of which {trials} have been asked for" in said
     assert overrides(killed)[:trials] == overrides(whole)
     assert len(overrides(killed)) == len({tuple(one.items()) for one in overrides(killed)}) == more
 
@@ -154,6 +154,12 @@ def refused(*arguments):
         (("method=lora,none",), "method=none"),
         (("lora.r=4,8", "hydra.sweeper.storage=mysql://me:secret@host/db"), "password"),
         (("model=tiny", "lora.r=4,8", "hydra/sweeper/pruner=median", "train.eval_steps=2", "search.seeds=2"), "search.seeds=2"),
+        (("lora.r=4,8", "lora.r=16,32"), "lora.r is given twice"),
+        (("lora.r=4,8", "lora.r=16"), "lora.r is given twice"),
+        (("model=tiny", "lora.r=4,8", "search.from=nosuch"), "sweeps/nosuch;"),
+        (("model=tiny", "lora.dropout=interval(0,2)"), "lora.dropout=2.0 must lie between 0 and 0.95"),
+        (("model=tiny", "lora.r=choice(4,big,8)"), "lora.r: Value 'big'"),
+        (("model=tiny", "optim.warmup_steps=range(2,20,4)", "train.max_steps=6"), "optim.warmup_steps=18 is not below train.max_steps=6"),
         (("data.holdout_fraction=interval(0.1,0.2)",), "holdout_fraction"),
     ],
 )

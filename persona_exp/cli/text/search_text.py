@@ -6,7 +6,7 @@ from typing import Any
 
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import plural, time_and_age
+from persona_exp.cli.text.units import asked_of, plural, time_and_age
 from persona_exp.search.ask_files import figure, settings_text, short_value
 from persona_exp.search.composed_configs import read_composed
 from persona_exp.search.rebuilt_study import RebuiltStudy
@@ -42,7 +42,7 @@ def _head(study: RebuiltStudy) -> list[str]:
         painted(study.folder.name, "1"),
         f"  {settings.command}",
         f"  {goals} on the validation split{seeds} ({sampler}{pruner})",
-        f"  {len(study.asks):,} of {settings.n_trials:,} trials asked for: {states or 'none yet'}",
+        f"  {asked_of(len(study.asks), settings.n_trials, 'trials')}: {states or 'none yet'}",
     ]
     if settings.warm:
         sweeps = Counter(one.sweep for one in settings.warm)

@@ -11,7 +11,7 @@ from persona_exp.cli.sweep_status import STATUS_ORDER, SweepStatus, outdated_by_
 from persona_exp.cli.text.bundle_trials import bundle_numbers
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import duration, parse_time, plural, time_and_age
+from persona_exp.cli.text.units import asked_of, duration, parse_time, plural, time_and_age
 from persona_exp.trial.comparability import all_outdated
 from persona_exp.trial.runs_reader import SweepTrial, read_traceback
 from persona_exp.trial.trial_status import TrialStatus
@@ -38,7 +38,9 @@ def sweeps_text(found: Sequence[SweepStatus], singles: Sequence[TrialStatus], ru
             text_table(["sweep", "created (UTC)", "trials", "GPU-hours", "", "how they stand"], rows, right=(2, 3), status=4, widest=100)
         )
     if singles:
-        parts.append(f"{plural(len(singles), 'trial')} of no sweep: {_counted(singles)}")
+        idle = any(state.status == "sealed" for state in singles)
+        why = " (by a dry run, or for the estimate of a search; after a day `persona-exp clean` offers them)" if idle else ""
+        parts.append(f"{plural(len(singles), 'trial')} of no sweep: {_counted(singles)}{why}")
         loud = [state for state in singles if state.status not in ("finished", "sealed")]
         if loud:
             parts[-1] += "\n" + _table([(None, state, runs / "trials" / state.trial_id) for state in loud], bundle_numbers(singles))
@@ -163,7 +165,7 @@ def _asked(one: SweepStatus) -> str:
     paused = sum(is_paused(state, one.name) for state in one.states)
     extra = [(one.asks.refused, "refused"), (one.asks.damaged, "damaged"), (paused, "paused")]
     said = ", ".join(f"{count:,} {what}" for count, what in extra if count)
-    return f"{one.asks.asked:,} of {one.asks.of:,} asked for{f' ({said})' if said else ''}; "
+    return f"{asked_of(one.asks.asked, one.asks.of)}{f' ({said})' if said else ''}; "
 
 
 def _submission(one: SweepStatus) -> list[str]:

@@ -46,6 +46,12 @@ def plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
+def asked_of(asked: int, of: int, what: str = "") -> str:
+    """Return `3 of 8 trials asked for`; where a later command wanted fewer than there are, `8 trials asked for, and n_trials=5`."""
+    noun = f" {what}" if what else ""
+    return f"{asked:,} of {of:,}{noun} asked for" if asked <= of else f"{asked:,}{noun} asked for, and n_trials={of}"
+
+
 def memory_size(count: float) -> str:
     """Return bytes in powers of two: `1.5 GiB`."""
     return f"{count / (1 << 20):.3g} MiB" if count < 1000 * (1 << 20) else f"{three_figures(count / (1 << 30))} GiB"

@@ -62,6 +62,12 @@ def test_all_sweeps_newest_first(desk, persona_exp):
     compared("status-all", out, desk)
 
 
+def test_trials_that_were_only_sealed_are_explained(desk, persona_exp):
+    desk.trial("cccccccccccc", [])
+    out = persona_exp("status")[1]
+    assert "1 trial of no sweep: 1 sealed (by a dry run, or for the estimate of a search;" in out
+
+
 def test_nothing_yet_is_no_error(desk, persona_exp):
     code, out, _ = persona_exp("status")
     assert code == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from persona_exp.cli.text.units import energy, memory_size, rate
+from persona_exp.cli.text.units import asked_of, energy, memory_size, rate
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,8 @@ from persona_exp.cli.text.units import energy, memory_size, rate
         (memory_size(812 << 20), "812 MiB"),
         (memory_size(1 << 30), "1 GiB"),
         (memory_size(141.5 * (1 << 30)), "142 GiB"),
+        (asked_of(3, 8, "trials"), "3 of 8 trials asked for"),
+        (asked_of(12, 8), "12 asked for, and n_trials=8"),
         (energy(36), "0.01 Wh"),
         (energy(1.1e6), "306 Wh"),
         (energy(9e6), "2.5 kWh"),
