@@ -39,12 +39,12 @@ class LocalOptions:
 class SlurmOptions:
     """How a sweep is submitted to Slurm. What is null is taken from cluster=NAME, and where that says nothing, left to Slurm.
 
-    `array_parallelism` elements of an array run at once. `wait` watches the sweep to its end. `canary` lets the first trial pass its first
-    steps before the rest start; `keeper` adds a last job of one core that resubmits what was lost and writes the report: it waits out a
-    Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A task
-    is a queue of `trials_per_task` trials (null: as many as suit the bundles; of trials alone 1, of engine=noop 100). `dry_run` prints the
-    sbatch text and submits nothing. Jobs are found by their name, in front of which `name` is put. Without `requeue` Slurm puts no worker
-    back into the queue, and what it leaves is submitted anew. `clusters` names the one cluster of several that gets the sweep.
+    `array_parallelism` tasks run at once, over all arrays. `wait` watches the sweep to its end. `canary` lets the first trial pass its
+    first steps before the rest start; `keeper` adds a last job of one core that resubmits what was lost and writes the report: it waits
+    out a Slurm that is busy and a queue without room for its successor, and gives up after `max_rounds` rounds that brought nothing. A
+    task is a queue of `trials_per_task` trials (null: as many as suit the bundles; of trials alone 1, of engine=noop 100). `dry_run`
+    prints the sbatch text and submits nothing. Jobs are found by their name, in front of which `name` is put. Without `requeue` Slurm puts
+    no worker back into the queue, and what it leaves is submitted anew. `clusters` names the one cluster of several that gets the sweep.
     """
 
     name: str | None = None
@@ -147,6 +147,7 @@ def launch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
         "max_rounds": options.max_rounds,
         "lease_seconds": cluster.lease_seconds,
         "environment_scratch": environment_scratch(cluster),
+        "slurm_conf": os.environ.get("SLURM_CONF"),
     }
 
 

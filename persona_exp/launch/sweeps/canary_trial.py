@@ -56,7 +56,8 @@ class Canary:
 
         noted = recorded_jobs(self._submission)
         for array in noted["arrays"]:
-            if array["id"] in self._released:
+            # One that waits since no more tasks may run at once, waits on.
+            if array["id"] in self._released or array.get("after"):
                 continue
             try:
                 end_dependency(array["id"], cluster=cluster_of(self._submission.job_name))

@@ -8,6 +8,7 @@ from persona_exp.launch.recovery.failed_nodes import nodes_to_avoid
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_script, submit_keeper
 from persona_exp.launch.sweeps.submission_record import Submission, comment, create, draft, note_jobs
+from persona_exp.launch.sweeps.tasks_at_once import Part, TasksAtOnce, tasks_at_once
 
 
 def submit_jobs(submission: Submission, limits: Limits | None = None) -> dict[str, Any]:
@@ -22,13 +23,19 @@ def submit_jobs(submission: Submission, limits: Limits | None = None) -> dict[st
     submission.logs.mkdir(parents=True, exist_ok=True)
     jobs: dict[str, Any] = {"canary": None, "arrays": [], "keeper": None, "complete": False}
     try:
-        for name, first, size in worker_jobs_of(submission, limits):
+        given, worker_jobs = tasks_at_once(submission), list(worker_jobs_of(submission, limits))
+        left = sum(size for name, _, size in worker_jobs if name != "canary")
+        for name, first, size in worker_jobs:
             if name == "canary":
                 jobs["canary"] = submit(worker_script(submission, 0, None), submission.folder / "canary.sbatch")
+                given.add(jobs["canary"], Part(1))
             else:
-                sent = _submit_array(submission, name, first, size, jobs)
+                part = given.part(size, left)
+                sent = _submit_array(submission, name, first, size, part, jobs)
+                left -= size
                 if sent is not None:
                     jobs["arrays"].append(sent)
+                    given.add(sent["id"], part)
                 if sent is None or sent["size"] < size:
                     break
             note_jobs(submission, jobs)
@@ -58,18 +65,25 @@ def worker_jobs_of(submission: Submission, limits: Limits) -> Iterator[tuple[str
 
 def sbatch_texts(submission: Submission, limits: Limits) -> Iterator[tuple[str, str]]:
     """Yield (name, sbatch text) of every job, as it would be submitted."""
-    jobs: dict[str, Any] = {"canary": None}
-    names = []
-    for name, first, size in worker_jobs_of(submission, limits):
-        yield name, worker_script(submission, first, None if name == "canary" else size, after=jobs["canary"])
-        names.append(name)
-        jobs["canary"] = jobs["canary"] or ("CANARY" if name == "canary" else None)
+    given, worker_jobs = TasksAtOnce(int(submission.options["launch"]["array_parallelism"])), list(worker_jobs_of(submission, limits))
+    left, names = sum(size for name, _, size in worker_jobs if name != "canary"), [name for name, *_ in worker_jobs]
+    for name, first, size in worker_jobs:
+        if name == "canary":
+            given.add("CANARY", Part(1))
+            yield name, worker_script(submission, first, None)
+            continue
+        part = given.part(size, left)
+        given.add(name.upper(), part)
+        left -= size
+        yield name, worker_script(submission, first, size, part, after="CANARY" if submission.canary else None)
     if submission.options["launch"]["keeper"]:
         yield "keeper", keeper_script(submission, [name.upper() for name in names])
 
 
-def worker_script(submission: Submission, first: int, size: int | None, after: str | None = None) -> str:
-    """Return the script of a worker job: an array of `size` tasks from task `first` on, or (None) that one task alone."""
+def worker_script(submission: Submission, first: int, size: int | None, part: Part | None = None, *, after: str | None = None) -> str:
+    """Return the script of a worker job: an array of `size` tasks from task `first` on with its part of the tasks that run at once, or
+    (None) that one task alone. It waits for the job `after`, the canary, unless its part is to wait for another.
+    """
     from persona_exp.launch.slurm.sbatch_script import in_code_snapshot, script
 
     launch, sbatch = submission.options["launch"], dict(submission.options["sbatch"])
@@ -77,6 +91,7 @@ def worker_script(submission: Submission, first: int, size: int | None, after: s
     away = nodes_to_avoid(submission.sweep_folder, sbatch)
     if away:
         sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *away])
+    before = part.after if part and part.after else after
     command = [launch["python"], "-m", "persona_exp.launch.workers", str(submission.path), "--first", str(first)]
     return script(
         shlex.join(command if size is not None else [*command, "--task", "0"]),
@@ -84,8 +99,8 @@ def worker_script(submission: Submission, first: int, size: int | None, after: s
         name=submission.job_name,
         options=in_code_snapshot(submission.code, sbatch),
         array=None if size is None else (0, size - 1),
-        parallelism=launch["array_parallelism"],
-        dependency=f"afterany:{after}" if after else None,
+        parallelism=part.at_once if part else launch["array_parallelism"],
+        dependency=f"afterany:{before}" if before else None,
         environment={"HF_HUB_OFFLINE": "1"},
     )
 
@@ -128,14 +143,14 @@ def _submit_keeper(submission: Submission, after: Sequence[str]) -> str | None:
         return None
 
 
-def _submit_array(submission: Submission, name: str, first: int, size: int, jobs: dict[str, Any]) -> dict[str, Any] | None:
+def _submit_array(submission: Submission, name: str, first: int, size: int, part: Part, jobs: dict[str, Any]) -> dict[str, Any] | None:
     """Submit an array of at most `size` tasks: fewer when the user's other jobs leave no room for all, None when they leave none."""
     from persona_exp.launch.slurm.submit_and_cancel import Full, submit
 
     while True:
-        text = worker_script(submission, first, size, after=jobs["canary"])
+        text = worker_script(submission, first, size, part, after=jobs["canary"])
         try:
-            return {"id": submit(text, submission.folder / f"{name}.sbatch"), "first": first, "size": size}
+            return {"id": submit(text, submission.folder / f"{name}.sbatch"), "first": first, "size": size, "after": part.after}
         except Full:
             if size == 1:
                 if not jobs["canary"] and not jobs["arrays"]:

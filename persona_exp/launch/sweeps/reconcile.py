@@ -1,5 +1,6 @@
 """Compares a sweep's trials with their attempts and Slurm's queue: which ought to run and have no job, which run or wait for theirs."""
 
+import os
 import sys
 import time
 from collections import defaultdict
@@ -130,6 +131,7 @@ def reconcile_until_answered(sweep_folder: Path, observer: Observer, *, lease: b
     """
     from persona_exp.launch.slurm.slurm_queue import require_slurm
 
+    _warn_of_another_slurm(sweep_folder)
     for pause in (*PAUSES, None):
         seen = reconcile_after_lease(sweep_folder, observer, leave) if lease else reconcile(sweep_folder, observer)
         if not (seen.unserved or seen.going or seen.to_ask):
@@ -141,6 +143,15 @@ def reconcile_until_answered(sweep_folder: Path, observer: Observer, *, lease: b
             print("Slurm does not answer (squeue); asking again.", file=sys.stderr, flush=True)
             sleep_until(pause, leave)
     raise UserError("Slurm does not answer (squeue), so what is submitted already is not known: try again in a minute.")
+
+
+def _warn_of_another_slurm(sweep_folder: Path) -> None:
+    """Print a warning where SLURM_CONF, and so maybe the cluster, is another than when the sweep was submitted."""
+    before, here = of_sweep(all_submissions(sweep_folder)), os.environ.get("SLURM_CONF")
+    then = before[-1].options["launch"].get("slurm_conf", here) if before else here
+    if then != here:
+        words = f"SLURM_CONF was {then or 'not set'} when {sweep_folder.name} was submitted, and is {here or 'not set'} here"
+        print(f"warning: {words}: if that is another cluster, jobs of the sweep are not seen from here.", file=sys.stderr, flush=True)
 
 
 def _lease(sweep_folder: Path, trials: Sequence[SweepTrial], observer: Observer) -> float:

@@ -154,7 +154,9 @@ def all_submissions(sweep_folder: Path) -> list[Submission]:
 
 
 def note_jobs(submission: Submission, jobs: dict[str, Any]) -> None:
-    """Write which jobs Slurm has taken: {"canary": id|None, "arrays": [{"id","first","size"}], "keeper": id|None, "complete"}."""
+    """Write which jobs Slurm has taken: {"canary": id|None, "arrays": [{"id","first","size","after"}], "keeper": id|None,
+    "complete"}; `after` is the job that an array waits for since no more tasks may run at once.
+    """
     atomic_files.write_json(submission.folder / "jobs.json", jobs)
 
 

@@ -15,7 +15,7 @@ from persona_exp.launch.sweeps.finish_sweep import finish_sweep
 from persona_exp.launch.sweeps.live_status_table import live_status
 from persona_exp.launch.sweeps.reconcile import sleep_until
 from persona_exp.launch.sweeps.resubmit_lost import KeeperRound, resubmit_lost
-from persona_exp.launch.sweeps.submission_record import all_submissions, latest_submission
+from persona_exp.launch.sweeps.submission_record import all_submissions, latest_submission, recorded_jobs
 from persona_exp.training.stop_signals import SIGNALS
 from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_statuses
 
@@ -170,7 +170,9 @@ def _release(sweep_folder: Path, jobs: "Sequence[Job]", released: set[str], warn
 
     waiting = [job for job in jobs if job.reason == "Dependency" and job.array_id and job.array_id not in released]
     for one in all_submissions(sweep_folder) if waiting else []:
-        own = {job.array_id for job in waiting if job.name == one.job_name and job.array_id}
+        # Those that wait since no more tasks may run at once, wait on.
+        others = {array["id"] for array in recorded_jobs(one)["arrays"] if array.get("after")}
+        own = {job.array_id for job in waiting if job.name == one.job_name and job.array_id and job.array_id not in others}
         if own and one.canary and canary_trial.passed(trial_directory(one.runs, one.trial_ids[0])):
             for array_id in own:
                 try:

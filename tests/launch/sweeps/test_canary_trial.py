@@ -57,6 +57,15 @@ def test_the_others_are_let_go_once_also_when_they_are_submitted_later(tmp_path,
     assert slurm == [("release", "2"), ("release", "3")]
 
 
+def test_an_array_that_waits_for_a_place_waits_on(tmp_path, slurm):
+    made = submitted(tmp_path, [["x/seals/y.json"]])
+    noted = jobs("2", "3")
+    noted["arrays"][1]["after"] = "2"
+    note_jobs(made, noted)
+    canary_trial.Canary(made, lambda line: None).check([recorded_trial(tmp_path, {"status": "finished"})])
+    assert slurm == [("release", "2")]
+
+
 def test_a_canary_that_fails_holds_the_sweep(tmp_path, slurm):
     made = submitted(tmp_path, [["x/seals/y.json"]])
     object.__setattr__(made, "launcher", "slurm")

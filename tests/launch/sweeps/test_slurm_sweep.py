@@ -42,6 +42,19 @@ def test_one_command_runs_every_trial_in_three_calls(commands: Commands) -> None
     assert commands.attempts() == TRIALS
 
 
+def test_results_below_a_folder_of_an_unusual_name(commands: Commands) -> None:
+    commands.runs = commands.folder / "it's 50%j %A" / "runs"
+    code, output = commands.run("hydra.launcher.name=ranks", trials=2)
+    assert code == 0, output
+    assert commands.finished() == 2
+    (made,) = commands.submissions()
+    assert made.job_name.startswith("ranks-pe-")
+    assert any(path.name.endswith("_log.out") and path.stat().st_size for path in made.logs.iterdir())
+    commands.runs = commands.folder / "back\\slash" / "runs"
+    code, output = commands.run(trials=2)
+    assert (code, "give a PERSONA_EXP_RUNS without backslash" in output) == (2, True), output
+
+
 def test_two_launchers_at_once_submit_each_trial_once(full: Commands) -> None:
     launchers = [full.start("hydra.launcher.wait=false") for _ in range(3)]
     outputs = [launcher.communicate(timeout=300)[0] for launcher in launchers]
@@ -214,7 +227,7 @@ def test_a_worker_submits_its_task_again_where_it_cannot_be_requeued(full: Comma
     assert (first.options["launch"]["together"], made.options["launch"]["together"]) == ([1] * TRIALS, [1])
     assert submission_record.recorded_jobs(made) == {
         "canary": None,
-        "arrays": [{"id": id, "first": 0, "size": 1}],
+        "arrays": [{"id": id, "first": 0, "size": 1, "after": None}],
         "keeper": None,
         "complete": True,
     }

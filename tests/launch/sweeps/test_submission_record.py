@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
+from persona_exp.launch.launcher_options import SlurmOptions, launch_options
 from persona_exp.launch.slurm.slurm_queue import Job
-from persona_exp.launch.sweeps import submission_record
+from persona_exp.launch.sweeps import reconcile, submission_record
 
 TASKS = [[f"{one:012x}/seals/00000000.json"] for one in range(10)]
 
@@ -53,6 +55,19 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert made.runs == tmp_path.absolute()
     submission_record.note_jobs(made, {"canary": "7", "complete": False})
     assert submission_record.recorded_jobs(made) == {"canary": "7", "arrays": [], "keeper": None, "complete": False}
+
+
+def test_another_slurm_than_the_submissions_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", "/a")
+    made = make(tmp_path, options={"sbatch": {}, "launch": launch_options(SlurmOptions(), Cluster(name="c"))})
+    assert made
+    reconcile._warn_of_another_slurm(made.sweep_folder)
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("SLURM_CONF")
+    reconcile._warn_of_another_slurm(made.sweep_folder)
+    assert capsys.readouterr().err.startswith("warning: SLURM_CONF was /a when x was submitted, and is not set here: if that is another")
 
 
 def test_a_persons_comment_is_not_taken_for_the_sweeps(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_canary_whose_job_dies_before_it_begins_holds_the_sweep(site, sweep, t
 
 
 def dying(script):
-    return lambda submission, first, size, after=None: script(submission, first, size, after).replace("--task 0", "--task 99")
+    return lambda *given, **named: script(*given, **named).replace("--task 0", "--task 99")
 
 
 def test_a_node_that_failed_twice_is_left_for_another(site, sweep, tmp_path):
