@@ -2,13 +2,14 @@
 # make test   set up and pass the tests; those that need a Slurm cluster run where Slurm is installed
 # make test-thorough   the tests that take minutes each: every sweep of sweeps/ trained, the real commands killed many times
 # make test-slurm   install Slurm where that is allowed and pass every fault on a cluster of this machine's own (about half an hour)
+# make setup TORCH=cu126   the same, with another build of torch: cu126 for drivers of CUDA 12 (setup.sh says from which package index)
 # An active conda environment named persona-exp (environment.yml) is used as it is; else .venv is made from the lock file.
 
 SHELL := /bin/bash
 
 ifeq ($(CONDA_DEFAULT_ENV),persona-exp)
 BIN := $(CONDA_PREFIX)/bin
-READY :=
+READY := $(if $(TORCH),torch-build)
 else
 BIN := .venv/bin
 READY := .venv/.ready
@@ -18,13 +19,19 @@ NVIDIA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia
 	nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
 	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: setup demo test test-thorough test-unit test-slurm slurm-packages check bench lock clean
+export TORCH
+
+.PHONY: FORCE torch-build setup demo test test-thorough test-unit test-slurm slurm-packages check bench lock clean
 
 setup: $(READY)
 
-.venv/.ready: requirements.lock pyproject.toml setup.sh
+# A build that is asked for is installed, however fresh the rest is.
+.venv/.ready: requirements.lock pyproject.toml setup.sh $(if $(TORCH),FORCE)
 	bash setup.sh .venv
 	touch $@
+
+torch-build:
+	bash setup.sh $(CONDA_PREFIX)
 
 demo: setup
 	$(BIN)/python run.py -m lora.r=8,16,32

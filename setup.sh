@@ -1,8 +1,39 @@
 #!/usr/bin/env bash
-# usage: setup.sh VENV    makes a virtual environment from requirements.lock with the newest Python >= 3.11 at hand
+# usage: [TORCH=cu126] setup.sh VENV    makes a virtual environment from requirements.lock with the newest Python >= 3.11 at hand
+#
+# TORCH names another build of the locked torch: cu126 for drivers of CUDA 12, cpu. Its package index is TORCH_INDEX_URL, else pip's own
+# settings name one (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, pip config). VENV may be an active conda environment, which is then used as it is.
 set -euo pipefail
 venv=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+install() {
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check "$@"
+}
+
+# The lock's versions; of torch the build that TORCH names.
+install_locked() {
+  local index=()
+  if [ -z "${TORCH:-}" ]; then
+    install --requirement "$here/requirements.lock"
+    return
+  fi
+  locked=$(mktemp)
+  trap 'rm -f "$locked"' EXIT
+  sed -E "s/^(torch==[^ +;]+)/\1+$TORCH/" "$here/requirements.lock" >"$locked"
+  [ -z "${TORCH_INDEX_URL:-}" ] || index=(--extra-index-url "$TORCH_INDEX_URL")
+  if ! install "${index[@]}" --requirement "$locked"; then
+    echo "error: $(sed -nE 's/^(torch==[^ ;]+).*/\1/p' "$locked") could not be installed: give the package index that has this build, as in TORCH_INDEX_URL=https://… make setup TORCH=$TORCH." >&2
+    exit 1
+  fi
+}
+
+case ${TORCH:-} in *[!a-z0-9.]*) echo "error: TORCH=$TORCH is no build of torch: give one as cu126, or cpu." >&2; exit 2 ;; esac
+
+if [ -d "$venv/conda-meta" ]; then
+  install_locked
+  exit
+fi
 
 python=
 for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
@@ -26,5 +57,5 @@ fi
 
 "$python" -m venv "$venv"
 echo "Installing the locked packages into $venv (some minutes the first time)." >&2
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --requirement "$here/requirements.lock"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable "$here"
+install_locked
+install --no-deps --no-build-isolation --editable "$here"

@@ -1,7 +1,6 @@
 """The checks of a site before a sweep is sent there: Slurm, the GPU, the libraries, the disks. Imports no torch, changes nothing."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from persona_exp.launch.slurm import sbatch_script, site_limits, submit_and_canc
 from persona_exp.launch.slurm.slurm_command import ask
 from persona_exp.launch.slurm.slurm_queue import at_hand
 from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_options
+from persona_exp.modeling.cuda_driver import driver_cuda, driver_fault, torch_cuda
 from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.node_scratch_copy import os_error_reason, scratch_folder
 
@@ -163,14 +163,14 @@ def _libraries() -> list[Check]:
 
 
 def _cuda() -> Check:
-    """Check that torch and bitsandbytes were built for a GPU, by their files: importing them takes seconds."""
-    built = _package("torch") / "version.py"
-    cuda = re.search(r"^cuda[^=]*= '([\d.]+)'", built.read_text(encoding="utf-8"), re.MULTILINE) if built.is_file() else None
-    if cuda is None:
-        return Check("kernels", "fail", "this torch is built for CPUs alone", "install the CUDA build of torch")
+    """Check that torch and bitsandbytes were built for this driver's GPUs, by their files: importing them takes seconds."""
+    built, driver = torch_cuda(), driver_cuda()
+    fault = driver_fault(driver, built)
+    if fault:
+        return Check("kernels", "fail", *fault)
     if not list(_package("bitsandbytes").glob("libbitsandbytes_cuda*.so")):
-        return Check("kernels", "fail", "bitsandbytes has no CUDA library", "install bitsandbytes from PyPI, or leave out method=qlora")
-    return Check("kernels", "ok", f"torch for CUDA {cuda[1]}, bitsandbytes with CUDA")
+        return Check("kernels", "fail", "bitsandbytes has no CUDA library", "run make setup again, or leave out method=qlora")
+    return Check("kernels", "ok", f"torch for CUDA {built}, a driver for CUDA {driver}, bitsandbytes with CUDA")
 
 
 def _attention(config: Config) -> Check:

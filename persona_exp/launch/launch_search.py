@@ -109,9 +109,8 @@ def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: S
     describe(folder, command, names, rows)
     trials = trial_set.read(folder)
     directories = [one.directory(folder) for one in trials]
-    held = sweep_hold.read(folder)
-    if held and held["cause"] == sweep_hold.CANCELLED and sweep_hold.remove(folder):
-        print(f"{held['message']}: the command takes that back.", flush=True)
+    if held := sweep_hold.take_back(folder):
+        print(f"It was held: {held}. The command takes that back.", flush=True)
     if taken_back := undo_cancellations(directories):
         print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
     allow_after_site_faults(directories, [one.seal_name for one in trials])

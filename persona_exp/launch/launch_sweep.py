@@ -13,6 +13,7 @@ from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
 from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import plan_summary
+from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import Decision, allow_after_site_faults, decide, undo_cancellations
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweep_forecast import Forecast, forecast
@@ -91,6 +92,8 @@ def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast, rol
     if taken_back:
         print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
     allow_after_site_faults(directories, [row.trial.path.name for row in rows])
+    if held := sweep_hold.take_back(folder):
+        print(f"It was held: {held}. The command takes that back.", flush=True)
 
 
 def unfinished(rows: Sequence[Row]) -> list[Row]:

@@ -8,6 +8,7 @@ import traceback
 from persona_exp.errors import UserError
 from persona_exp.training.out_of_memory_errors import is_out_of_memory
 from persona_exp.training.stop_signals import Interrupted
+from persona_exp.trial.asked_gpu import NoGpu
 from persona_exp.trial.attempt_claim_and_heartbeat import Attempt, Cancelled, Superseded
 from persona_exp.trial.given_up import GivenUp
 from persona_exp.trial.seal_verification import Broken
@@ -74,6 +75,8 @@ def _cause(error: BaseException) -> str:
     """Return one word for why a trial failed."""
     if isinstance(error, Broken):
         return "seal"
+    if isinstance(error, NoGpu):
+        return "no_gpu"
     text = str(error).lower()
     system = [one for one in (error, error.__cause__, error.__context__) if isinstance(one, OSError)]
     if any(one.errno in (errno.ENOSPC, errno.EDQUOT) for one in system) or any(phrase in text for phrase in DISK_FULL):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from persona_exp.errors import UserError
 from persona_exp.training.stop_signals import Interrupted, Interruption
+from persona_exp.trial.asked_gpu import NoGpu, refuse_missing_gpu
 from persona_exp.trial.attempt_claim_and_heartbeat import HEARTBEAT_SECONDS, Attempt, claim
 from persona_exp.trial.attempt_outcome import FAILED, FINISHED, INTERRUPTED, ended
 from persona_exp.trial.attempt_output_log import LOG, kept
@@ -85,22 +86,25 @@ def run(
     `row_tokens`. Once there is a file `held`, no further trial is started. `pruning` says which trials are given up before they are done.
     """
     worst, pending = FINISHED, GivenSeals(seals) if isinstance(seals, Sequence) else seals
+    # Without the GPU that was asked for, the next trials would end as the first did: they are for another node.
+    without_gpu: list[NoGpu] = []
 
     def stopped() -> bool:
-        return bool(interruption.requested) or bool(held and held.exists())
+        return bool(interruption.requested) or bool(held and held.exists()) or bool(without_gpu)
 
     while (path := pending.next_seal(None)) is not None:
         if stopped():
             return max(worst, INTERRUPTED)
         if base := _facts(path).get("base"):
             together_with = _ClaimedTrials(path, base, pending, interruption, stopped, dead or {}, log, pruning)
+            together_with.without_gpu = without_gpu
             worst = max(worst, _run_together(together_with, interruption, together, row_tokens))
         else:
-            worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size))
+            worst = max(worst, _run_one(path, interruption, dead or {}, log, micro_batch_size, without_gpu))
     return worst
 
 
-def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None) -> int:
+def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micro_batch_size: int | None, without_gpu: list[NoGpu]) -> int:
     directory, facts = TrialDirectory(path.absolute().parents[1]), _facts(path)
     attempt = _claimed(path, directory, facts, dead, micro_batch_size)
     if attempt is None:
@@ -118,6 +122,8 @@ def _run_one(path: Path, interruption: Interruption, dead: Dead, log: bool, micr
                     _describe(attempt, config)
                 run_trial(ClaimedTrial(config, directory, facts["data_id"], attempt), interruption, micro_batch_size)
         except (Interrupted, Exception) as error:
+            if isinstance(error, NoGpu):
+                without_gpu.append(error)
             return ended(directory, attempt, error)
         return ended(directory, attempt)
 
@@ -155,6 +161,7 @@ class _ClaimedTrials:
         pruning: Pruning | None,
     ) -> None:
         self.pending, self.codes, self.output = pending, list[int](), ExitStack()
+        self.without_gpu = list[NoGpu]()
         self._first: Path | None = first
         self._base, self._interruption, self._stopped, self._dead, self._log = base, interruption, stopped, dead, log
         self._pruning = pruning
@@ -216,6 +223,8 @@ class _ClaimedTrials:
                 _describe(attempt, config)
         except (Interrupted, Exception) as error:
             self.codes.append(ended(directory, attempt, error))
+            if isinstance(error, NoGpu):
+                self.without_gpu.append(error)
             return None
         self._number += 1
         claimed = ClaimedTrial(config, directory, read_seal_facts(path)["data_id"], attempt)
@@ -244,7 +253,8 @@ def _claimed(
 
 
 def _describe(attempt: Attempt, config: "Config") -> None:
-    """Make the process ready for the trial, and note what computes it."""
+    """Make the process ready for the trial, and note what computes it. Raise NoGpu where it would compute on other than was asked for."""
+    refuse_missing_gpu(config.cluster.gpus_per_node)
     threads = _prepare_process(config.cluster.threads, attempt.folder)
     attempt.note(code=code_provenance()["digest"], versions=versions(), hardware=hardware(), threads=threads, gpus=gpus())
 

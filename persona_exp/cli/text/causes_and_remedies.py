@@ -12,6 +12,7 @@ CAUSES = {
     "out_of_memory": "it ran out of memory",
     "input": "what it was given cannot be used",
     "disk_full": "the disk or the quota is full",
+    "no_gpu": "it asked for a GPU and saw none",
     "seal": "it is not what was sealed",
     "start": "its process ended before it began",
 }
@@ -21,6 +22,7 @@ REMEDIES = {
     "train.gradient_checkpointing=true saves more; or give it a larger GPU (hydra.launcher.constraint, partition).",
     "input": "Put right what the message names.",
     "disk_full": "Make room; `persona-exp clean` says what can be deleted.",
+    "no_gpu": "Put right what the message names, or keep the node out (hydra.launcher.exclude=NODE); the same command tries again.",
     "seal": "Something was changed after it was sealed; its command seals it anew, as things are now.",
     "killed": "The job may need more memory (hydra.launcher.mem_gb); its log is `persona-exp logs {trial}`.",
     "cancelled": "The job itself was cancelled (scancel).",

@@ -17,6 +17,8 @@ from persona_exp.cli.text.pending_reasons import pending_reason
 from persona_exp.cli.text.status_text import failure_lines
 from persona_exp.cli.text.units import duration, plural, time_and_age
 from persona_exp.launch.recovery.memory_backoff import limits_of
+from persona_exp.launch.recovery.sweep_hold import TAKEN_BACK_BY_COMMAND
+from persona_exp.launch.sweeps.never_began import dead_job
 from persona_exp.process_identity import node_name, process_gone
 from persona_exp.search.ask_results import trial_losses
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, read_record
@@ -101,9 +103,10 @@ def _what_starts_it(case: TrialCase) -> list[str]:
 def _held(sweep: SweepStatus, case: TrialCase) -> list[str]:
     assert sweep.hold is not None
     about = str(sweep.hold.get("message") or sweep.hold.get("cause")).rstrip(".")
+    again = f", or given its command again: {case.command}" if sweep.hold.get("cause") in TAKEN_BACK_BY_COMMAND else ""
     return [
         f"Its sweep is held since {case.when(sweep.hold.get('at'))}: {about}.",
-        f"Nothing new of the sweep starts until you have seen to that and said `persona-exp retry {shlex.quote(sweep.name)}`.",
+        f"Nothing new of the sweep starts until you have seen to that and said `persona-exp retry {shlex.quote(sweep.name)}`{again}.",
     ]
 
 
@@ -123,6 +126,8 @@ def _lost(case: TrialCase, submission: "Submission") -> list[str]:
     given = f"It was given to Slurm {case.when(submission.by.get('at'))} as part of {submission.job_name}"
     if case.sweep is None or case.sweep.queue is None:
         return [f"{given}; whether that still waits is not known, since Slurm does not answer."]
+    if dead := dead_job(submission):
+        return [f"{given}, but {dead.sentence}; then {case.command} goes on."]
     if any(job.name == submission.keeper_name for job in case.sweep.queue):
         return [f"{given}, but no job is left that will run it; the sweep's keeper, which is in the queue, submits it anew."]
     return [f"{given}, but neither its job nor the sweep's keeper is in the queue any more: {case.command} submits what is left."]

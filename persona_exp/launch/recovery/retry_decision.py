@@ -24,7 +24,7 @@ Next = Literal["run", "wait", "finished", "pruned", "paused", "failed", "cancell
 # What ends an attempt whose time is over.
 STOPS = frozenset({"signal", "time_limit", "preempted"})
 # Faults of the site, not of the trial: a person who runs the command again means that they are seen to.
-SITE_CAUSES = frozenset({"disk_full", "seal", "killed"}) | STOPS
+SITE_CAUSES = frozenset({"disk_full", "no_gpu", "seal", "killed"}) | STOPS
 
 # So often a trial may be killed outright without having saved anything new in between.
 MOST_KILLS = 3

@@ -17,6 +17,10 @@ from persona_exp.trial.trial_status import TrialStatus, read_statuses
 ALIKE = 3
 # The cause of a hold that a person's `cancel` puts on a search.
 CANCELLED = "cancelled"
+# And of one whose jobs ended before their Python began: a fault of the site.
+NEVER_BEGAN = "start"
+# What a person who gives the command again takes back with it.
+TAKEN_BACK_BY_COMMAND = (CANCELLED, NEVER_BEGAN)
 
 
 def read(sweep_folder: Path) -> dict[str, Any] | None:
@@ -48,6 +52,12 @@ def remove(sweep_folder: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def take_back(sweep_folder: Path) -> str | None:
+    """Let the sweep go on whose command is given again, where that is all it takes; return what held it, None where nothing did."""
+    held = read(sweep_folder)
+    return str(held["message"]) if held and held["cause"] in TAKEN_BACK_BY_COMMAND and remove(sweep_folder) else None
 
 
 def hold_if_three_alike(sweep_folder: Path, runs: Path, trial_ids: Iterable[str]) -> dict[str, Any] | None:

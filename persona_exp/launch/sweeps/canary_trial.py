@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import failed_for_good
+from persona_exp.launch.sweeps.never_began import hold, last_job
 from persona_exp.launch.sweeps.submission_record import Submission, all_submissions, covered, recorded_jobs
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
@@ -83,8 +84,7 @@ def hold_if_it_never_began(submission: Submission, say: Callable[[str], None]) -
     coming = covered([submission, *later])
     if coming is None or coming & set(seals) or any(attempt_files(one.path) for one in directories):
         return
-    message = f"the canary's job {id} ended before its trial began; its output is in {submission.logs}"
-    if sweep_hold.create(submission.sweep_folder, cause="canary", message=message, trials=[one.trial_id for one in directories]):
+    if hold(submission.sweep_folder, last_job(submission, str(id)), [one.trial_id for one in directories]):
         call_off(submission, say)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from persona_exp.launch.recovery.failed_nodes import nodes_to_avoid
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
+from persona_exp.launch.sweeps import never_began
 from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_script, submit_keeper
 from persona_exp.launch.sweeps.submission_record import Submission, comment, create, draft, note_jobs
 from persona_exp.launch.sweeps.tasks_at_once import Part, TasksAtOnce, tasks_at_once
@@ -48,6 +49,7 @@ def submit_jobs(submission: Submission, limits: Limits | None = None) -> dict[st
     finally:
         # Refused or not, nobody is at it any more.
         note_jobs(submission, {**jobs, "complete": True})
+    never_began.call_off_late(submission, jobs)
     return jobs
 
 
@@ -88,6 +90,7 @@ def worker_script(submission: Submission, first: int, size: int | None, part: Pa
 
     launch, sbatch = submission.options["launch"], dict(submission.options["sbatch"])
     sbatch["comment"] = comment(first, sbatch.get("comment"))
+    sbatch["setup"] = [*never_began.guard(submission, alone=size is None or len(submission.tasks) == 1), *sbatch.get("setup", [])]
     away = nodes_to_avoid(submission.sweep_folder, sbatch)
     if away:
         sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *away])

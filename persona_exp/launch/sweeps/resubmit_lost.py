@@ -11,7 +11,9 @@ from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import plan
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.heartbeat_lease import Observer
+from persona_exp.launch.sweeps.canary_trial import call_off
 from persona_exp.launch.sweeps.job_arrays import submit_jobs
+from persona_exp.launch.sweeps.never_began import hold_if_never_began
 from persona_exp.launch.sweeps.reconcile import Reconciliation, of_sweep, reconcile
 from persona_exp.launch.sweeps.search_tasks import search_tasks
 from persona_exp.launch.sweeps.submission_record import Submission, create, draft, recorded_jobs
@@ -60,6 +62,10 @@ def resubmit_lost(sweep_folder: Path, observer: Observer) -> KeeperRound:
     held = sweep_hold.read(sweep_folder)
     if held:
         return KeeperRound("held", str(held["message"]), going)
+    dead = hold_if_never_began(sweep_folder, of_sweep(seen.submissions))
+    if dead:
+        call_off(of_sweep(seen.submissions)[-1], print)
+        return KeeperRound("held", dead.sentence, going)
     if going:
         _release_failed_launches(seen.submissions)
     if going and {one.seal for one in seen.unserved} <= _without_room(seen.submissions):

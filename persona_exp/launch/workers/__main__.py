@@ -16,14 +16,17 @@ from typing import Any
 
 from persona_exp.errors import UserError
 from persona_exp.launch.sweeps.canary_trial import hold_if_it_never_began
-from persona_exp.launch.sweeps.submission_record import read
+from persona_exp.launch.sweeps.never_began import note_began
+from persona_exp.launch.sweeps.submission_record import Submission, read
 from persona_exp.launch.workers.output_relay import print_line
 from persona_exp.launch.workers.training_process import TrainingProcess
+from persona_exp.launch.workers.visible_gpus import gpus_asked
 from persona_exp.launch.workers.worker_loop import INTERRUPTED, Worker
 from persona_exp.launch.workers.worker_requeue import requeue_away_from_failed_node
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals, tasks_of_submission
 from persona_exp.process_identity import node_name
 from persona_exp.process_signals import die_with_parent
+from persona_exp.trial.asked_gpu import VARIABLE as ASKED_GPU
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +58,10 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
     if given.seal:
         return Worker(tasks_of_seals(given.seal), child).run()
     submission = read(given.submission)
+    if submission.launcher == "slurm":
+        _note_began(submission)
+        if asked := gpus_asked(submission.options.get("sbatch", {})):
+            os.environ[ASKED_GPU] = asked
     alone = given.task is not None
     task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
     if task >= len(submission.tasks):
@@ -68,6 +75,13 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
         hold_if_it_never_began(submission, print_line)
     quiet: Any = (lambda seal: None) if given.quiet else None
     return Worker(tasks_of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
+
+
+def _note_began(submission: Submission) -> None:
+    try:
+        note_began(submission)
+    except OSError as error:
+        print_line(f"That this job has begun cannot be noted: {error}")
 
 
 if __name__ == "__main__":

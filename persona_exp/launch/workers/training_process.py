@@ -20,6 +20,8 @@ from persona_exp.launch.recovery.memory_backoff import AS_SEALED, MemoryLimits
 from persona_exp.launch.workers.output_relay import Outlet
 from persona_exp.process_identity import process_started
 from persona_exp.training.stop_signals import SIGNALS
+from persona_exp.trial.asked_gpu import VARIABLE as ASKED_GPU
+from persona_exp.trial.asked_gpu import visible_devices_asked
 from persona_exp.trial.tracked_run import SWEEP_VARIABLE
 
 PROGRAM = (sys.executable, "-m", "persona_exp.trial")
@@ -204,4 +206,6 @@ def environment(code: Path, gpu: str | None, copy: Path | None = None) -> dict[s
     # What run.py has set for itself, to have Hydra raise its errors, and the sweep of a worker above.
     inherited = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", SWEEP_VARIABLE)}
     kept = {**KEEP_MEMORY, **inherited, **folders}
+    if asked := visible_devices_asked(os.environ):
+        kept.setdefault(ASKED_GPU, asked)
     return {**kept, "PYTHONPATH": os.pathsep.join([*front, *path]), "CUDA_VISIBLE_DEVICES": visible}

@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 DEVICES = Path("/dev")
 # A driver that is not loaded yet takes seconds.
@@ -36,12 +37,25 @@ def gpu_memory_gb(gpus: Sequence[str]) -> float | None:
     return min(sizes, default=None)
 
 
-def gpus_of(options: dict[str, object]) -> int:
+def gpus_of(options: Mapping[str, Any]) -> int:
     """Return how many GPUs a job with these sbatch options (submitit's names) gets: `a100:1` is 1."""
-    for name in ("gpus_per_node", "gpus_per_task", "gres"):
-        given = [one.removeprefix("gres/") for one in str(options.get(name) or "").split(",")]
+    _, given = _asked(options) or ("", "0")
+    last = given.split("(")[0].rsplit(":", 1)[-1]
+    return int(last) if last.isdigit() else 1
+
+
+def gpus_asked(options: Mapping[str, Any]) -> str | None:
+    """Return the option that asks for GPUs, as `gpus_per_node=a100:1`; None where none does."""
+    found = _asked(options)
+    return f"{found[0]}={found[1]}" if found and gpus_of(options) else None
+
+
+def _asked(options: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the first option that names GPUs, and what it says."""
+    more = {str(name).replace("-", "_"): value for name, value in dict(options.get("additional_parameters") or {}).items()}
+    for name in ("gpus_per_node", "gpus_per_task", "gres", "gpus"):
+        given = [one.removeprefix("gres/") for one in str(options.get(name) or more.get(name) or "").split(",")]
         given = [one for one in given if one and (name != "gres" or one.startswith("gpu"))]
         if given:
-            last = given[0].split("(")[0].rsplit(":", 1)[-1]
-            return int(last) if last.isdigit() else 1
-    return 0
+            return name, given[0]
+    return None

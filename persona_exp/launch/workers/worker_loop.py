@@ -66,14 +66,14 @@ class Worker:
         self._planned = tasks.tasks[task]
         self._others = (*tasks.tasks[task + 1 :], *tasks.tasks[:task])
         self._ran: set[str] = set()
-        self._left = self._gone = self._cancelling = self._nothing_to_ask = False
+        self._left = self._gone = self._cancelling = self._nothing_to_ask = self._without_gpu = False
         self._suspicious = False
         self._failed = 0
         self._watch_until: float | None = None
 
     def run(self) -> int:
         """Run what there is to run and return the exit code. It waits for nobody, except a lease at most for an attempt that seems dead."""
-        while not self._leaving:
+        while not self._leaving and not self._without_gpu:
             if self._held():
                 break
             batch = self._next_batch()
@@ -284,6 +284,11 @@ class Worker:
             if one.get("cause") in STOPS:
                 # The child took it for an interruption like any other.
                 print_line(f"error: {one.get('message')}.")
+            if one.get("cause") == "no_gpu":
+                # All that is left would see as little: it is for another node.
+                self._without_gpu = True
+                if self._tasks.sweep_folder:
+                    note_failed_node(self._tasks.sweep_folder, one)
         for seal, _ in batch:
             if self._canary and self._decision(seal).next == "failed":
                 last = read_record(attempt_files(self._tasks.directory(seal).path)[-1])

@@ -126,6 +126,25 @@ def test_a_gpu_without_bfloat16_is_reported(config: Callable[..., Config], monke
     assert one(checks, "attention").mark == "fail"
 
 
+@pytest.mark.parametrize(
+    ("driver", "built", "mark", "words"),
+    [
+        ("12.4", "13.0", "fail", "the driver is for CUDA 12.4"),
+        ("13.0", None, "fail", "built for processors alone"),
+        ("13.0", "13.0", "ok", "torch for CUDA 13.0, a driver for CUDA 13.0"),
+    ],
+)
+def test_the_driver_is_compared_with_torch_s_build(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, driver: str, built: str | None, mark: str, words: str
+) -> None:
+    monkeypatch.setattr(doctor_checks, "_run", lambda _: "NVIDIA A100, 81920, 8.0, 550.1")
+    monkeypatch.setattr(doctor_checks, "driver_cuda", lambda: driver)
+    monkeypatch.setattr(doctor_checks, "torch_cuda", lambda: built)
+    check = one(check_gpu(config()), "kernels")
+    assert (check.mark, words in check.found) == (mark, True)
+    assert mark == "ok" or "make setup TORCH=cu1" in check.fix
+
+
 def test_a_folder_that_cannot_be_written_to_fails(config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor_checks.os, "access", lambda path, mode: not str(path).startswith(str(tmp_path)))
     assert one(check_disks(config(f"runs={tmp_path}/runs")), "runs").mark == "fail"

@@ -106,8 +106,8 @@ def look(made, monkeypatch, in_queue):
 
 def test_a_canary_whose_job_ended_before_its_first_attempt_holds_the_sweep(behind, slurm, monkeypatch):
     held = look(behind, monkeypatch, [queued(behind, 1, "2")])
-    assert (held["cause"], held["trials"]) == ("canary", ["0123456789ab"])
-    assert "job 1 ended before its trial began" in held["message"]
+    assert (held["cause"], held["trials"]) == ("start", ["0123456789ab"])
+    assert "job 1 ended (its exit code is not known) before its Python began and left no log" in held["message"]
     assert str(behind.folder / "logs") in held["message"]
     assert slurm == [("cancel", "2")]
 

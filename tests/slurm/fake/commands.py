@@ -199,7 +199,7 @@ def scancel(cluster: Cluster, argv: list[str], cwd: str, environment: dict[str, 
         if not cluster.find(id):
             error += f"scancel: error: Kill job error on job id {id}: Invalid job id specified\n"
     for job, id in chosen:
-        if not job.live or ("--state" in given and job.shown != given["--state"]):
+        if not job.live or ("--state" in given and job.shown != given["--state"]) or job.name != given.get("--name", job.name):
             continue
         name = given.get("--signal", given.get("-s"))
         if name:
