@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from persona_exp.config.compose import error_sentence, register_schema
 from persona_exp.config.secret_values import refuse_secrets
 from persona_exp.errors import UserError
+from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 
 register_schema()
@@ -59,10 +60,6 @@ def main() -> int:
         from persona_exp.launch.launch_trial import launch_trial
 
         return launch_trial(composed[0], command=command)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough. What is left in the buffer must not be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (UserError, hydra.errors.HydraException) as error:
         if wants_traceback:
             raise
@@ -103,4 +100,5 @@ def _quoted_constraints(argument: str) -> str:
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     sys.exit(main())

@@ -62,11 +62,16 @@ def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step: a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.tmp")
-    with staged.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError:
+        # Half a file takes room, where that may be what was lacking.
+        staged.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -82,17 +87,17 @@ def create_text(path: Path, text: str, *, flushed: bool = True) -> bool:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.new")
-    if flushed:
-        write_text(staged, text)
-    else:
-        staged.write_text(text, encoding="utf-8")
     try:
+        if flushed:
+            write_text(staged, text)
+        else:
+            staged.write_text(text, encoding="utf-8")
         os.link(staged, path)
     except FileExistsError:
         # Over NFS the answer to a link that was made may be lost, and the call sent again: then the name is ours all the same.
         return staged.stat().st_nlink == 2
     finally:
-        staged.unlink()
+        staged.unlink(missing_ok=True)
     return True
 
 

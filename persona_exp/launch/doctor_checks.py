@@ -14,11 +14,13 @@ from typing import Any
 from persona_exp.config.schema import Cluster, Config
 from persona_exp.errors import UserError
 from persona_exp.launch.check_result import Check
+from persona_exp.launch.host_room import memory_fault, weights_gb
 from persona_exp.launch.launcher_options import SlurmOptions, launch_options
 from persona_exp.launch.slurm import sbatch_script, site_limits, submit_and_cancel
 from persona_exp.launch.slurm.slurm_command import ask
 from persona_exp.launch.slurm.slurm_queue import at_hand
 from persona_exp.launch.sweeps.keeper_job import KEEPER_SETTINGS, keeper_options
+from persona_exp.modeling import hub_download
 from persona_exp.modeling.cuda_driver import driver_cuda, driver_fault, torch_cuda
 from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.node_scratch_copy import os_error_reason, scratch_folder
@@ -80,13 +82,15 @@ def check_gpu(config: Config) -> list[Check]:
 
 
 def check_disks(config: Config) -> list[Check]:
-    """Check the free space, inodes and hard links where results go, the caches, and the scratch disk."""
+    """Check the free space, inodes and hard links where results go, the caches, the scratch disk, and the room for the base model."""
     checks = [*_room("runs", Path(config.runs)), _links(Path(config.runs)), _quota()]
     checks += _room("cache", cache_folder())
     hub = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     if config.model.source == "hub":
         checks += _room("HF_HOME", hub)
-        checks.append(_model(config))
+        checks += _model(config)
+    elif config.model.source == "path" and Path(config.model.location).expanduser().is_dir():
+        checks += _host_memory(config, weights_gb(Path(config.model.location).expanduser()))
     if config.cluster.scratch:
         try:
             checks.append(Check("scratch", "ok", str(scratch_folder(config.cluster.scratch))))
@@ -227,14 +231,36 @@ def _quota() -> Check:
     return Check("quota", "ok", "not reached")
 
 
-def _model(config: Config) -> Check:
-    from huggingface_hub import try_to_load_from_cache
+def _model(config: Config) -> list[Check]:
+    """Check that the model of the hub is here, or that there is room for it, and that a job's memory takes its weights."""
+    from huggingface_hub import constants, try_to_load_from_cache
 
-    found = try_to_load_from_cache(config.model.location, "config.json", revision=config.model.revision)
+    name, revision = config.model.location, config.model.revision
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
     if isinstance(found, str):
-        return Check("model", "ok", f"{config.model.location} is in the cache")
-    fix = f"it is downloaded at submission; without internet here: hf download {config.model.location} where there is"
-    return Check("model", "warn", f"{config.model.location} is not in the cache", fix)
+        weights = weights_gb(Path(found).parent)
+        return [Check("model", "ok", f"{name} is in the cache, {weights:,.1f} GB of weights"), *_host_memory(config, weights)]
+    fix = f"it is downloaded at submission; without internet here: hf download {name} where there is"
+    missing = f"{name} is not in the cache"
+    if constants.HF_HUB_OFFLINE:
+        return [Check("model", "warn", missing, fix)]
+    try:
+        needed = hub_download.download_bytes(name, revision, seconds=SECONDS)
+        hub_download.refuse_little_room(name, needed)
+    except UserError as error:
+        return [Check("model", "fail", missing, str(error))]
+    except Exception as error:
+        return [Check("model", "warn", f"{missing}, and the hub does not tell its size ({type(error).__name__})", fix)]
+    return [Check("model", "warn", f"{missing}, {needed / GB:,.1f} GB", fix), *_host_memory(config, needed / GB)]
+
+
+def _host_memory(config: Config, weights: float) -> list[Check]:
+    """Check that a job of this profile gets memory of its node for weights of so many GB."""
+    memory = config.cluster.mem_gb
+    if memory is None:
+        return []
+    fault = memory_fault(weights, memory)
+    return [Check("memory", "warn", *fault) if fault else Check("memory", "ok", f"{weights:,.1f} GB of weights, {memory:,.0f} GB a job")]
 
 
 def _run(command: list[str]) -> str | None:

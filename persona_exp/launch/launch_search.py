@@ -10,7 +10,7 @@ from pathlib import Path
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
-from persona_exp.launch.launch_sweep import describe, sweep_name
+from persona_exp.launch.launch_sweep import describe, print_host_warnings, sweep_name
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, warning_if_run_here
 from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
@@ -49,6 +49,7 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     print(_summary(folder, settings, workers), flush=True)
     # A refusal changes nothing: workers that are at it read what the search is.
     _print_estimate(request, settings, options, workers, to_ask(settings, ask_numbers(folder)) * settings.seeds)
+    print_host_warnings([config], options, gpu=bool(device_of(options, config.cluster, None).gpus))
     rows = seal_rows([TrialRequest(replace(config, method=replace(config.method, name="none")), {})], command)
     _write(folder, request, settings, rows, command)
     if isinstance(options, SlurmOptions):

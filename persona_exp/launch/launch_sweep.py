@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
+from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
 from persona_exp.launch.planning import plan_file
@@ -21,6 +22,7 @@ from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.sweep_file import sweep_text
+from persona_exp.trial.trial_base_model import download_model, pinned_model
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.cost_estimate import Estimate
@@ -63,6 +65,7 @@ def launch_sweep(
     folder = runs / "sweeps" / sweep_name(named, ids)
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
     ahead = forecast(rows, options, limits)
+    print_host_warnings([row.config for row in unfinished(rows)], options, gpu=bool(ahead.device.gpus))
     if isinstance(options, LocalOptions) and options.dry_run:
         return _print_dry_run(folder.name, ahead)
     if isinstance(options, SlurmOptions) and options.dry_run:
@@ -79,6 +82,21 @@ def launch_sweep(
     from persona_exp.launch.workers.local_sweep import run_here
 
     return run_here(folder, rows, ahead.terms, estimate)
+
+
+def print_host_warnings(configs: Sequence[Config], options: LocalOptions | SlurmOptions, *, gpu: bool) -> None:
+    """Print what jobs may lack of host memory and disk for these trials' models. Raise UserError where one cannot run at all."""
+    from persona_exp.cgroup_memory import memory_gb
+    from persona_exp.launch.host_room import check_host
+
+    trained = [one for one in configs if one.engine.name != "noop"]
+    if not trained:
+        return
+    here = {"mem_gb": memory_gb()}
+    given = sbatch_options(options, trained[0].cluster) if isinstance(options, SlurmOptions) else here
+    folders = [download_model(pinned_model(one)) for one in trained]
+    for warning in check_host(trained, folders, given, gpu=gpu):
+        print(warning, file=sys.stderr, flush=True)
 
 
 def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast, roles: Mapping[str, Sequence[str]] | None = None) -> None:

@@ -14,6 +14,7 @@ from persona_exp.launch.launcher_options import environment_scratch, warning_if_
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
 from persona_exp.launch.workers.local_workers import run_alone
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals
+from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.trial.engine_selection import alone_reason
 from persona_exp.trial.runs_reader import read_trial
@@ -86,5 +87,6 @@ def _show(trial: Sealed, config: Config) -> None:
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     exit_resumable_on_signal()
     sys.exit(main(Path(sys.argv[1])))

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,8 @@ from persona_exp.errors import UserError
 UNUSED = ("original/*", "consolidated*", "*.gguf", "*.pth", "*.bin", "*.onnx", "onnx/*", "*.h5", "*.msgpack")
 # What describes a model: configuration, tokenizer, chat template.
 DESCRIPTION = ("*.json", "*.jinja", "*.txt", "*.model")
+
+GB = 1e9
 
 T = TypeVar("T")
 
@@ -46,11 +50,35 @@ def fetch_hub(repository: str, revision: str | None) -> Path:
         local = Path(snapshot_download(repository, revision=revision, local_files_only=True))
         if is_commit(revision) and _whole(local):
             return local
+    refuse_little_room(repository, _asking(repository, lambda: download_bytes(repository, revision)))
     ignored = list(UNUSED)
     folder = Path(_asking(repository, lambda: snapshot_download(repository, revision=revision, ignore_patterns=ignored)))
     if not _whole(folder):
         raise UserError(f"{repository} has no config.json, tokenizer and complete .safetensors weights: it cannot be a base model.")
     return folder
+
+
+def download_bytes(repository: str, revision: str | None, *, seconds: float | None = None) -> int:
+    """Return the bytes of the files of `repository` that `fetch_hub` downloads, as the hub tells them within `seconds`."""
+    from huggingface_hub import HfApi
+
+    listed = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=seconds).siblings or []
+    return sum(one.size or 0 for one in listed if not any(fnmatch(one.rfilename, pattern) for pattern in UNUSED))
+
+
+def refuse_little_room(repository: str, needed: int) -> None:
+    """Raise UserError where the disk of the hub's cache has no room for `needed` bytes of `repository`, less what of it is there."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    blobs = cache / f"models--{repository.replace('/', '--')}" / "blobs"
+    left = needed - sum(path.stat().st_size for path in blobs.glob("*"))
+    free = shutil.disk_usage(next(path for path in (cache, *cache.parents) if path.is_dir())).free
+    if left > free:
+        raise UserError(
+            f"{repository} has {left / GB:,.1f} GB to download and {cache} has {free / GB:,.1f} GB free: make room there, or set HF_HOME "
+            "to a folder on a larger disk that the compute nodes see."
+        )
 
 
 def fetch_description(repository: str, revision: str | None) -> Path:

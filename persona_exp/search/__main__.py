@@ -6,7 +6,8 @@ It runs the seals given, then asks whose trial nobody has begun, then those that
 import sys
 from pathlib import Path
 
-from persona_exp.trial.training_child import child_parser, run_options, start_child
+from persona_exp.lossy_output import outlive_full_disk
+from persona_exp.trial.training_child import child_parser, run_options, run_unless_full, start_child
 
 INTERRUPTED = 75
 
@@ -31,11 +32,12 @@ def main() -> int:
     try:
         pending = PendingAsks(arguments.search, arguments.seals, stopped)
         pruning = StudyPruning(pending.study) if pending.study.settings.pruner else None
-        return run(pending, interruption, pruning=pruning, **run_options(arguments))
+        return run_unless_full(lambda: run(pending, interruption, pruning=pruning, **run_options(arguments)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     sys.exit(main())

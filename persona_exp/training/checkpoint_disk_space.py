@@ -1,20 +1,17 @@
 """Disk space for a checkpoint: checked before one is written, and recognised as the cause where a write failed for want of it."""
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import FULL, full_error
 
 GIGABYTE = 1e9
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # Bytes of optimiser state for each trained number; a number itself is saved in 4.
 OPTIMISER_BYTES = {"adamw_torch": 8, "paged_adamw_32bit": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
 # What a checkpoint holds whatever the model's size: a tokenizer (17 MB for the largest in use), random states, counters.
 FIXED_BYTES = 32 * 2**20
-# A torn write leaves less than a block free; a quota shows in no free space at all. Writing this much shows both.
-PROBE_BYTES = 2**16
 
 
 class DiskFull(UserError, OSError):
@@ -52,7 +49,7 @@ def explain(error: BaseException, folder: Path, what: str) -> DiskFull | None:
     """
     if isinstance(error, DiskFull):
         return error
-    number = error.errno if isinstance(error, OSError) and error.errno in FULL else _probe(folder)
+    number = error.errno if isinstance(error, OSError) and error.errno in FULL else full_error(folder)
     if number is None:
         return None
     why = "the quota is used up" if number == errno.EDQUOT else f"{_gigabytes(shutil.disk_usage(folder).free)} are free"
@@ -68,18 +65,3 @@ def _sentence(folder: Path, what: str, why: str) -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / GIGABYTE:.3g} GB"
-
-
-def _probe(folder: Path) -> int | None:
-    """Return the error number of a full disk when a small file cannot be written into `folder`, else None."""
-    path = folder / f".probe-{os.getpid()}"
-    try:
-        with path.open("wb") as file:
-            file.write(bytes(PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error.errno if error.errno in FULL else None
-    finally:
-        path.unlink(missing_ok=True)
-    return None

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from persona_exp.trial.training_child import child_parser, run_options, start_child
+from persona_exp.lossy_output import outlive_full_disk
+from persona_exp.trial.training_child import child_parser, run_options, run_unless_full, start_child
 
 INTERRUPTED = 75
 
@@ -19,8 +20,9 @@ def main() -> int:
         return INTERRUPTED
     from persona_exp.trial.run_sealed_trials import GivenSeals, run
 
-    return run(GivenSeals(arguments.seals, arguments.sweep), interruption, **run_options(arguments))
+    return run_unless_full(lambda: run(GivenSeals(arguments.seals, arguments.sweep), interruption, **run_options(arguments)))
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     sys.exit(main())

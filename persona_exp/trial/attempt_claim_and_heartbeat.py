@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.full_disk import is_full
 from persona_exp.process_identity import process_gone, this_job, this_process
 from persona_exp.trial.attempt_records import numbered, read_record
 
@@ -64,11 +65,16 @@ class Attempt:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def note(self, **facts: Any) -> None:
-        """Add to the record, which has no number that is not finite (ValueError)."""
+        """Add to the record, which has no number that is not finite (ValueError); where the disk is full, a heartbeat writes it later."""
         json.dumps(facts, allow_nan=False)
         with self._lock:
             self.record.update(facts)
-            atomic_files.write_json(self.path, self.record)
+            try:
+                atomic_files.write_json(self.path, self.record)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                self.record["heartbeat_error"] = str(error)
 
     def progress(self, phase: str, step: int | None = None, of: int | None = None, loss: float | None = None) -> None:
         """Say how far it is: `phase` loading, training, evaluating or saving; optimiser steps done, of how many; the loss.
@@ -96,9 +102,11 @@ class Attempt:
                 self.record["progress"] = what
 
     def end(self, status: str, *, cause: str | None = None, message: str | None = None) -> None:
-        """Record how it ended."""
+        """Record how it ended. Raise OSError, also where the disk is full: no heartbeat comes after it."""
         self._ended.set()
-        self.note(status=status, cause=cause, message=message, ended=utc_now())
+        with self._lock:
+            self.record.update(status=status, cause=cause, message=message, ended=utc_now())
+            atomic_files.write_json(self.path, self.record)
 
     def superseded(self) -> bool:
         """Return whether the next attempt has been claimed: then this one owns the trial no more and may publish nothing."""

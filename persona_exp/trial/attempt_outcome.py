@@ -6,6 +6,7 @@ import sys
 import traceback
 
 from persona_exp.errors import UserError
+from persona_exp.lossy_output import lossy_file
 from persona_exp.training.out_of_memory_errors import is_out_of_memory
 from persona_exp.training.stop_signals import Interrupted
 from persona_exp.trial.asked_gpu import NoGpu
@@ -58,7 +59,8 @@ def _failed(directory: TrialDirectory, attempt: Attempt, error: BaseException) -
         # Room for the last words.
         shutil.rmtree(attempt.staging, ignore_errors=True)
     else:
-        (attempt.folder / "traceback.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        with lossy_file(attempt.folder / "traceback.txt") as file:
+            file.write("".join(traceback.format_exception(error)))
     shown = message = f"{error}"
     if cause == "out_of_memory" and (attempt.record.get("progress") or {}).get("phase") == "evaluating":
         # On a GPU batches are of one size, for figures to be the same.

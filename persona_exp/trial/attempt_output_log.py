@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from persona_exp.lossy_output import lossy_file
+
 LOG = "output.log"
 
 
@@ -16,7 +18,7 @@ def kept(path: Path, *, away: bool) -> Iterator[None]:
 
     Else it stays where it went, and what Python prints is kept as well, but for the drawing of a progress bar.
     """
-    with path.open("a", encoding="utf-8", buffering=1) as log:
+    with lossy_file(path) as log:
         redirect = _moved(log) if away else _copied(log)
         with redirect:
             yield

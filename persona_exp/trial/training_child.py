@@ -3,15 +3,21 @@
 import argparse
 import os
 import signal
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.full_disk import is_full
 from persona_exp.process_signals import die_with_parent
 
 if TYPE_CHECKING:
     from persona_exp.training.stop_signals import Interruption
+
+
+# sysexits.h's EX_IOERR.
+DISK_FULL = 74
 
 
 def child_parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -51,6 +57,17 @@ def start_child(arguments: argparse.Namespace) -> "Interruption | None":
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     warnings.filterwarnings("ignore", category=FutureWarning)
     return interruption
+
+
+def run_unless_full(work: Callable[[], int]) -> int:
+    """Return the exit code of `work`; DISK_FULL where a full disk kept it from recording what its trials have come to."""
+    try:
+        return work()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"error: the disk is full: {error}", file=sys.stderr, flush=True)
+        return DISK_FULL
 
 
 def run_options(arguments: argparse.Namespace) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -9,6 +10,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from persona_exp.errors import UserError
+from persona_exp.modeling import hub_download
 from persona_exp.modeling.hub_download import fetch_description
 
 
@@ -38,6 +40,33 @@ FILES = {
     "pytorch_model.bin": False,
     "model.gguf": False,
 }
+
+
+def test_a_model_for_which_there_is_no_room_is_refused_before_it_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    class Hub:
+        def model_info(self, repository: str, **_: Any) -> SimpleNamespace:
+            names = {"model.safetensors": 65_000_000_000, "consolidated.safetensors": 65_000_000_000, "config.json": 700}
+            return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name, size=size) for name, size in names.items()])
+
+    def download(repository: str, local_files_only: bool = False, **_: Any) -> str:
+        assert local_files_only, "it was downloaded"
+        raise LocalEntryNotFoundError("nothing here")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000_000))
+    with pytest.raises(UserError, match=r"maker/model has 65\.0 GB to download and .*hub has 50\.0 GB free: .*HF_HOME"):
+        hub_download.fetch_hub("maker/model", None)
+    # What a download that was broken off has left counts.
+    blobs = tmp_path / "hub" / "models--maker--model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "a").write_bytes(bytes(1000))
+    hub_download.refuse_little_room("maker/model", 50_000_001_000)
+    with pytest.raises(UserError):
+        hub_download.refuse_little_room("maker/model", 50_000_001_001)
 
 
 def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ ALIKE = 3
 CANCELLED = "cancelled"
 # And of one whose jobs ended before their Python began: a fault of the site.
 NEVER_BEGAN = "start"
-# What a person who gives the command again takes back with it.
-TAKEN_BACK_BY_COMMAND = (CANCELLED, NEVER_BEGAN)
+# Faults of the site: a person who gives the command again means that they are seen to, and takes such a hold back with it.
+OF_SITE = (NEVER_BEGAN, "no_gpu", "disk_full")
+TAKEN_BACK_BY_COMMAND = (CANCELLED, *OF_SITE)
 
 
 def read(sweep_folder: Path) -> dict[str, Any] | None:

@@ -48,7 +48,9 @@ class Canary:
             return
         self.over = True
         sweep_folder = self._submission.sweep_folder
-        sweep_hold.create(sweep_folder, cause="canary", message=f"the first trial failed ({cause}): {message}", trials=[trial_id])
+        of_site = cause in sweep_hold.OF_SITE
+        why = f"the first trial failed ({cause}): {message}"
+        sweep_hold.create(sweep_folder, cause=cause if of_site else "canary", message=why, trials=[trial_id])
         call_off(self._submission, self._say)
 
     def _release(self) -> None:

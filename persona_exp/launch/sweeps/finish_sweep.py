@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import require_room
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.recovery.retry_decision import decide
@@ -53,12 +54,16 @@ def finish_sweep(sweep_folder: Path) -> int:
 def report(sweep_folder: Path, *, rehearsal: bool = False) -> int:
     """Write and print a sweep's tables and figures, in a process of its own, for analysis imports nothing of ours; return the exit code.
 
-    A rehearsal (engine=noop) has none.
+    A rehearsal (engine=noop) has none. Raise OSError where the disk is full.
     """
     if rehearsal:
         return 0
     command = [sys.executable, "-m", "analysis.report", str(sweep_folder.absolute())]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if code:
+        # Whatever it says, where the disk is full that is why.
+        require_room(sweep_folder)
+    return code
 
 
 def write_search(sweep_folder: Path) -> None:

@@ -46,6 +46,11 @@ def submit_jobs(submission: Submission, limits: Limits | None = None) -> dict[st
     except Refused as refused:
         jobs["refused"] = "busy" if isinstance(refused, Busy) else "full" if isinstance(refused, Full) else "for good"
         raise
+    except OSError:
+        if not (jobs["canary"] or jobs["arrays"]):
+            # The disk is full, and Slurm has heard of nothing: a record that says otherwise would be waited for.
+            submission.path.unlink(missing_ok=True)
+        raise
     finally:
         # Refused or not, nobody is at it any more.
         note_jobs(submission, {**jobs, "complete": True})

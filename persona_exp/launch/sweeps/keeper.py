@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import is_full, when_there_is_room
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.slurm.requeue import requeue_this_job
 from persona_exp.launch.sweeps.finish_sweep import finish_sweep
@@ -21,6 +22,7 @@ from persona_exp.launch.sweeps.keeper_job import keeper_minutes, submit_keeper
 from persona_exp.launch.sweeps.reconcile import of_sweep, sleep_until
 from persona_exp.launch.sweeps.resubmit_lost import resubmit_lost
 from persona_exp.launch.sweeps.submission_record import Submission, all_submissions, recorded_jobs
+from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_identity import this_job
 from persona_exp.process_signals import RESUMABLE
 from persona_exp.training.stop_signals import Interruption
@@ -60,8 +62,16 @@ def keep(
         if following.code is not None or following.message.partition(": ")[2] != printed:
             printed = following.message.partition(": ")[2]
             print(following.message, flush=True)
-        if following.code is not None:
-            return _patiently(lambda: finish_sweep(sweep_folder)) if following.what == "ended" else following.code
+        if following.code is not None and following.what != "ended":
+            return following.code
+        if following.what == "ended":
+            try:
+                return when_there_is_room(
+                    lambda: _patiently(lambda: finish_sweep(sweep_folder)), lambda: interruption.requested is not None, _say
+                )
+            except OSError as error:
+                if not is_full(error):
+                    raise
         if time.monotonic() - started > stay or interruption.requested:
             if requeue_this_job():
                 print("The keeper has put itself back into the queue.", flush=True)
@@ -92,9 +102,15 @@ def _patiently(work: Callable[[], T]) -> T:
         try:
             return work()
         except OSError as error:
+            if is_full(error):
+                raise
             print(f"A file cannot be used: {error}. The keeper tries again.", flush=True)
             time.sleep(pause)
     return work()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 @dataclass(frozen=True)
@@ -171,4 +187,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     sys.exit(main())

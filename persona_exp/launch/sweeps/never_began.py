@@ -26,19 +26,20 @@ _FIELD = re.compile(r"(?:^|\s)([A-Za-z]+)=(\S*)")
 
 @dataclass(frozen=True)
 class DeadJob:
-    """A job that ended before its Python began; `exit_code` and `log` are None where there is none to be had."""
+    """A job that ended before its trial began, or even its Python; `exit_code` and `log` are None where there is none to be had."""
 
     job: str
     exit_code: str | None
     log: Path | None
     last_words: str
     logs: Path
+    before: str = "Python"
 
     @property
     def sentence(self) -> str:
         """Return what happened, where its log is and how that ends."""
         code = f"with exit code {self.exit_code}" if self.exit_code else "(its exit code is not known)"
-        what = f"job {self.job} ended {code} before its Python began"
+        what = f"job {self.job} ended {code} before its {self.before} began"
         if self.log is None:
             return f"{what} and left no log: is {self.logs} there, and to be written to, on the compute nodes?"
         words = f"ends with “{self.last_words}”" if self.last_words else "is empty"
@@ -104,10 +105,12 @@ def dead_job(submission: Submission) -> DeadJob | None:
 
 
 def last_job(submission: Submission, job: str) -> DeadJob:
-    """Return what there is to say of a job that ended before its Python began: the one that noted so, else `job`."""
-    job, code = _noted_end(submission) or (job, _end_that_slurm_shows(job, submission.job_name))
+    """Return what there is to say of a job that ended before it began: the one that noted so, else `job`."""
+    noted = _noted_end(submission)
+    job, code = noted or (job, _end_that_slurm_shows(job, submission.job_name))
     log = next(iter(_logs(submission, job)), None)
-    return DeadJob(job, code, log, _last_words(log) if log else "", submission.logs)
+    before = "Python" if noted or not (submission.folder / BEGAN).exists() else "trial"
+    return DeadJob(job, code, log, _last_words(log) if log else "", submission.logs, before)
 
 
 def hold_if_never_began(sweep_folder: Path, made: Sequence[Submission]) -> DeadJob | None:

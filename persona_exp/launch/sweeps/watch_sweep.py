@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from persona_exp.full_disk import is_full, when_there_is_room
 from persona_exp.launch.recovery.heartbeat_lease import LEASE_SECONDS, Observer
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.finish_sweep import finish_sweep
@@ -66,7 +67,11 @@ def watch_sweep(sweep_folder: Path, titles: Mapping[str, str] | None = None, *, 
     last = latest_submission(sweep_folder)
     observer = Observer(last.lease_seconds if last else LEASE_SECONDS)
     if _follow(sweep_folder, titles or trial_set.titles(trials), list(dict.fromkeys(one.trial_id for one in trials)), observer, detach):
-        return finish_sweep(sweep_folder)
+        try:
+            return when_there_is_room(lambda: finish_sweep(sweep_folder), lambda: detach.requested, _say)
+        except OSError as error:
+            if not is_full(error):
+                raise
     print(
         f"\nDetached: {sweep_folder.name} goes on. The same command comes back to it; `persona-exp status` shows it, "
         f"`persona-exp cancel {sweep_folder.name}` ends it.",
@@ -114,14 +119,15 @@ def _follow(sweep_folder: Path, titles: Mapping[str, str], trial_ids: Sequence[s
                     jobs = _jobs(sweep_folder)
                     pending = _reasons(sweep_folder, jobs)
                     _release(sweep_folder, jobs, released, warned)
-            except BrokenPipeError:
-                # The screen's, not a file's.
-                raise
             except OSError as error:
                 # A file server that was away, or a file replaced while it was read.
                 _warn_once(f"A file of {sweep_folder.name} cannot be used: {error}.", warned)
             sleep_until(pause, lambda: detach.requested)
     return False
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _warn_once(refused: str, warned: set[str]) -> None:

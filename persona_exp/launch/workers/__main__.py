@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import is_full
 from persona_exp.launch.sweeps.canary_trial import hold_if_it_never_began
 from persona_exp.launch.sweeps.never_began import note_began
 from persona_exp.launch.sweeps.submission_record import Submission, read
@@ -24,6 +25,7 @@ from persona_exp.launch.workers.visible_gpus import gpus_asked
 from persona_exp.launch.workers.worker_loop import INTERRUPTED, Worker
 from persona_exp.launch.workers.worker_requeue import requeue_away_from_failed_node
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals, tasks_of_submission
+from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_identity import node_name
 from persona_exp.process_signals import die_with_parent
 from persona_exp.trial.asked_gpu import VARIABLE as ASKED_GPU
@@ -52,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             return 2
+        except OSError as error:
+            if not is_full(error):
+                raise
+            print(f"Left while the disk was full ({error}): what is left goes on when there is room.", flush=True)
+            return INTERRUPTED
 
 
 def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
@@ -85,4 +92,5 @@ def _note_began(submission: Submission) -> None:
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     sys.exit(main())

@@ -10,6 +10,7 @@ from persona_exp.launch.workers.training_process import ProcessExit
 from persona_exp.process_identity import node_name, this_job
 from persona_exp.trial.attempt_claim_and_heartbeat import claim, close_attempt
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.training_child import DISK_FULL
 from persona_exp.trial.trial_directory import TrialDirectory
 
 
@@ -40,6 +41,8 @@ class ProcessEnd:
             return "signal", "stopped at once by a second SIGINT"
         if self.exit.memory:
             return "out_of_memory", "the kernel killed it: the job has used all the memory that it was given"
+        if self.exit.code == DISK_FULL:
+            return "disk_full", "the disk was full, and its end could not be recorded"
         if self.signal:
             return "signal", f"{self.signal}, and {self.exit.how} before it had saved"
         return "killed", f"its process ended by {self.exit.how} without a last word"

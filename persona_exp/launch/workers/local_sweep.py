@@ -27,6 +27,7 @@ from persona_exp.launch.sweeps.submission_record import Submission, all_submissi
 from persona_exp.launch.sweeps.watch_sweep import DetachRequest
 from persona_exp.launch.workers.local_workers import run_locally
 from persona_exp.launch.workers.visible_gpus import gpus_here
+from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.search.study_settings import is_search
 from persona_exp.trial.seal import read_seal
@@ -122,5 +123,6 @@ def _record(folder: Path, left: Sequence[str], terms: Terms, config: Config) -> 
 
 
 if __name__ == "__main__":
+    outlive_full_disk()
     exit_resumable_on_signal()
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

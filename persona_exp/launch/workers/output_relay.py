@@ -13,12 +13,16 @@ import threading
 import tty
 from types import TracebackType
 
+from persona_exp.full_disk import is_full
+
 
 def print_line(line: str) -> None:
-    """Print a line, if anybody still reads."""
+    """Print a line, if anybody still reads; on a full disk it comes with the next one."""
     try:
         print(line, flush=True)
-    except OSError:
+    except OSError as error:
+        if is_full(error):
+            return
         # A reader that left (`| head`) is no reason to stop.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
@@ -106,6 +110,8 @@ def _pump(source: int, end: int) -> None:
         while heard and view:
             try:
                 view = view[os.write(end, view) :]
-            except OSError:
+            except OSError as error:
+                if is_full(error):
+                    break
                 heard = False
     os.close(source)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import is_full, require_room, when_there_is_room
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.failed_nodes import note_failed_node
 from persona_exp.launch.recovery.failure_cause import failure_cause
@@ -27,6 +28,7 @@ from persona_exp.launch.workers.worker_requeue import requeue_worker
 from persona_exp.launch.workers.worker_tasks import WorkerTasks, seal_name
 from persona_exp.process_identity import this_job
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.training_child import DISK_FULL
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_status import stopped_as
 
@@ -39,6 +41,7 @@ POLL_SECONDS = 1.0
 CHECK_SECONDS, CANARY_SECONDS = 5.0, 1.0
 ASKED = tuple(-number for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT))
 
+Answer = TypeVar("Answer")
 Batch = list[tuple[str, Decision]]
 AS_BEGUN = Decision("run", "the training process has taken it up")
 
@@ -76,7 +79,7 @@ class Worker:
         while not self._leaving and not self._without_gpu:
             if self._held():
                 break
-            batch = self._next_batch()
+            batch = self._with_room(self._next_batch)
             if batch or self._may_ask():
                 self._watch_until = None
                 self._run_batch(batch)
@@ -85,6 +88,10 @@ class Worker:
             else:
                 break
         return self._leave()
+
+    def _with_room(self, work: Callable[[], Answer]) -> Answer:
+        """Return what `work` returns, waiting as long as the disk is full. Raise OSError once it is to leave."""
+        return when_there_is_room(work, lambda: self._leaving, print_line)
 
     @property
     def _leaving(self) -> bool:
@@ -163,7 +170,11 @@ class Worker:
         """Run the batch in a child and settle what it leaves."""
         for seal, _ in batch:
             self._announce(seal)
-        causes = {seal.split("/")[0]: (max(one.dead), *self._close_dead(seal, max(one.dead))) for seal, one in batch if one.dead}
+        # A child that could not even claim its trial would be started for nothing.
+        self._with_room(lambda: require_room(self._tasks.runs))
+        causes = self._with_room(
+            lambda: {seal.split("/")[0]: (max(one.dead), *self._close_dead(seal, max(one.dead))) for seal, one in batch if one.dead}
+        )
         if any(cause == "out_of_memory" for _, cause, _ in causes.values()):
             # Written down, it makes for less at once.
             return
@@ -184,7 +195,7 @@ class Worker:
             watch=lambda: self._check(batch),
             every_seconds=CANARY_SECONDS if self._canary and not self._canary.over else CHECK_SECONDS,
         )
-        self._settle(batch, outcome)
+        self._with_room(lambda: self._settle(batch, outcome))
 
     def _check(self, batch: Batch) -> None:
         """Check the batch while its child runs. What cannot be read now can be read when it has ended."""
@@ -241,9 +252,9 @@ class Worker:
         if self._tasks.search:
             # A child that ends by itself has asked for all that there was.
             self._nothing_to_ask = not own or outcome.code in (FINISHED, FAILED)
-            if outcome.code not in (FINISHED, INTERRUPTED, *ASKED) and not own:
+            if outcome.code not in (FINISHED, INTERRUPTED, DISK_FULL, *ASKED) and not own:
                 self.failed_to_ask = True
-        if not own and batch and outcome.code not in (FINISHED, INTERRUPTED, *ASKED) and not self._leaving:
+        if not own and batch and outcome.code not in (FINISHED, INTERRUPTED, DISK_FULL, *ASKED) and not self._leaving:
             own = self._never_began(batch[0][0], end)
         asked = outcome.code in ASKED or any(one.get("cause") == "signal" for one in own)
         self._gone = any(one.get("cause") == "superseded" for one in own) and any(
@@ -271,6 +282,8 @@ class Worker:
         try:
             record = end.never_began(self._tasks.directory(seal), seal_name(seal))
         except OSError as error:
+            if is_full(error):
+                raise
             print_line(f"error: trial {seal.split('/')[0]} could not begin, nor can that be recorded: {error}")
             self.ended[seal] = "failed"
             return []

@@ -26,7 +26,7 @@ def requeue_worker(submission: Submission, open_seals: Sequence[str]) -> str | N
         return None
     try:
         new = submit_again(submission, open_seals)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return f"not submitted again ({error}); the sweep's keeper will"
     return f"submitted again as job {new}" if new else None
 

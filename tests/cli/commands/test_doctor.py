@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -169,6 +170,25 @@ def test_little_room_and_a_scratch_that_is_only_on_nodes_are_warnings(config: Ca
 def test_a_hub_model_that_is_not_here_says_how_to_get_it(config: Callable[..., Config], tmp_path: Path) -> None:
     check = one(check_disks(config(f"runs={tmp_path}", "model=qwen3-32b")), "model")
     assert (check.mark, "hf download Qwen/Qwen3-32B" in check.fix) == ("warn", True)
+
+
+def test_a_model_is_compared_with_the_disk_and_a_job_s_memory(
+    config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(doctor_checks.hub_download, "download_bytes", lambda *_, **__: 65_000_000_000)
+    asked = config(f"runs={tmp_path}", "model=qwen3-32b", "cluster.mem_gb=32")
+    monkeypatch.setattr(doctor_checks.hub_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
+    checks = check_disks(asked)
+    assert "65.0 GB" in one(checks, "model").found
+    memory = one(checks, "memory")
+    assert (memory.mark, "hydra.launcher.mem_gb=70" in memory.fix) == ("warn", True)
+    monkeypatch.setattr(doctor_checks.hub_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    model = one(check_disks(asked), "model")
+    assert (model.mark, "1.0 GB free" in model.fix) == ("fail", True)
 
 
 def test_it_prints_one_line_a_check_and_the_exit_code_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,15 @@ def test_a_canary_that_fails_holds_the_sweep(tmp_path, slurm):
     assert sweep_hold.read(made.sweep_folder)["cause"] == "canary"
 
 
+@pytest.mark.parametrize("cause", ["no_gpu", "disk_full"])
+def test_a_canary_that_fails_for_its_site_holds_until_the_command_is_given_again(tmp_path, slurm, cause):
+    made = submitted(tmp_path, [["x/seals/y.json"]])
+    canary_trial.Canary(made, lambda line: None).fail("x", cause, "why")
+    assert sweep_hold.read(made.sweep_folder)["cause"] == cause
+    assert sweep_hold.take_back(made.sweep_folder) == f"the first trial failed ({cause}): why"
+    assert sweep_hold.read(made.sweep_folder) is None
+
+
 def test_a_later_failure_of_a_canary_that_passed_holds_nothing(tmp_path, slurm):
     made = submitted(tmp_path, [["x/seals/y.json"]])
     one = canary_trial.Canary(made, lambda line: None)

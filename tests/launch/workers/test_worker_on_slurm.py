@@ -144,8 +144,9 @@ def test_a_canary_whose_job_dies_before_it_begins_holds_the_sweep(site, sweep, t
     monkeypatch.setattr(job_arrays, "worker_script", dying(job_arrays.worker_script))
     made, jobs, seals = sweep(3, canary=True)
     held = site.until(lambda: sweep_hold.read(made.sweep_folder), 60)
-    assert held["cause"] == "canary"
-    assert f"job {jobs['canary']} ended before its trial began" in held["message"]
+    assert held["cause"] == "start"
+    assert f"job {jobs['canary']} ended with exit code 2:0 before its trial began" in held["message"]
+    assert "there is no task 99" in held["message"]
     site.until(lambda: slurm_queue.queued([made.job_name]) == [])
     assert [len(attempts(tmp_path, seal)) for seal in seals] == [0, 0, 0]
     assert "the sweep is held" in "".join(path.read_text() for path in (made.folder / "logs").iterdir())

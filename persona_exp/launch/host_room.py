@@ -1,0 +1,73 @@
+"""The base model's files against what a job gets of its node's memory, and against the disk that a whole model is written to."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from persona_exp.config.schema import Config
+from persona_exp.errors import UserError
+
+GB = 1e9
+# Python, torch and CUDA take so much beside the weights.
+BESIDE_GB = 4.0
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_IN_GB = {"K": 1e-6, "M": 1e-3, "": 1e-3, "G": 1.0, "T": 1e3}
+
+
+def host_memory_gb(options: Mapping[str, Any]) -> float | None:
+    """Return the GB of its node's memory that a job with these options (submitit's names) asks for; None where the site decides."""
+    if options.get("mem_gb"):
+        return float(options["mem_gb"])
+    for name, times in (("mem_per_gpu", 1), ("mem_per_cpu", int(options.get("cpus_per_task") or 1))):
+        found = _SIZE.fullmatch(str(options.get(name) or "").strip())
+        if found:
+            return float(found[1]) * _IN_GB[found[2].upper()] * times
+    return None
+
+
+def weights_gb(folder: Path) -> float:
+    """Return the GB of a model's weights in files."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) / GB
+
+
+def memory_fault(weights: float, memory: float | None) -> tuple[str, str] | None:
+    """Return (what, fix) where weights of so many GB in files do not fit a job's memory in GB; None where they do, or that is not known."""
+    if memory is None or weights + BESIDE_GB <= memory or weights < 1:
+        return None
+    what = f"the base model's weights are {weights:,.1f} GB in files and a job gets {memory:,.0f} GB of its node's memory"
+    return what, f"set hydra.launcher.mem_gb={int(weights + BESIDE_GB) + 1} or more"
+
+
+def check_host(configs: Sequence[Config], folders: Sequence[Path], options: Mapping[str, Any], *, gpu: bool) -> list[str]:
+    """Return warnings, a sentence each, of what the nodes and the disk may lack for these trials, whose models are in `folders`.
+
+    Raise UserError where the largest cannot be loaded at all: unquantised, on processors, which hold it whole; or where not one whole model
+    (method=full) can be written.
+    """
+    sized = sorted(zip(map(weights_gb, folders), configs, strict=True), key=lambda one: -one[0])
+    warnings = []
+    for weights, config in sized[:1]:
+        fault = memory_fault(weights, host_memory_gb(options))
+        if fault and not gpu and config.method.quantisation == "none":
+            raise UserError(f"{config.model.location}: {fault[0]}: {fault[1]}, or take method=qlora.")
+        if fault:
+            warnings.append(f"warning: {config.model.location}: {fault[0]}, through which they are read: {fault[1]}.")
+    whole = [(weights, config) for weights, config in sized if config.method.name == "full"]
+    if whole:
+        warnings += _check_disk(whole)
+    return warnings
+
+
+def _check_disk(whole: Sequence[tuple[float, Config]]) -> list[str]:
+    runs = Path(whole[0][1].runs).absolute()
+    free = shutil.disk_usage(next(path for path in (runs, *runs.parents) if path.is_dir())).free / GB
+    largest, all_of_them = whole[0][0], sum(weights for weights, _ in whole)
+    room = f"{runs} has {free:,.1f} GB free"
+    fix = "make room (persona-exp clean), or set PERSONA_EXP_RUNS to a folder on a larger disk"
+    if largest > free:
+        raise UserError(f"method=full writes whole models, of {largest:,.1f} GB, and {room}: {fix}.")
+    if all_of_them > free:
+        return [f"warning: method=full writes {len(whole)} whole models, {all_of_them:,.1f} GB without checkpoints, and {room}: {fix}."]
+    return []
