@@ -13,7 +13,7 @@ from typing import Any
 
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery import sweep_hold
-from persona_exp.launch.slurm.slurm_command import ask
+from persona_exp.launch.slurm.slurm_command import ask, cluster_of
 from persona_exp.launch.sweeps.submission_record import Submission, in_making, recorded_jobs
 
 BEGAN, NEVER_BEGAN = "began", "never-began"
@@ -55,8 +55,10 @@ def guard(submission: Submission, *, alone: bool) -> list[str]:
     folder = shlex.quote(str(submission.folder))
     then = 'echo "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID} $code" >"$persona_exp_job/never-began"'
     if alone:
-        others = (submission.job_name, submission.keeper_name)
-        then += "".join(f' && scancel --state=PENDING --user="$(id -un)" --name={name}' for name in others)
+        others = f"{shlex.quote(submission.job_name)} {shlex.quote(submission.keeper_name)}"
+        folder += f"\npersona_exp_others=({others})"
+        scancel = 'scancel --state=PENDING --user="$(id -un)" --name="$name"'
+        then += f' && for name in "${{persona_exp_others[@]}}"; do {scancel}; done'
     note = f'[ "$code" = 143 ] || [ -e "$persona_exp_job/{BEGAN}" ] || {{ {then}; }}'
     # The canary may have ended before these were submitted.
     behind = submission.canary and not alone
@@ -71,7 +73,8 @@ def call_off_late(submission: Submission, jobs: Mapping[str, Any]) -> None:
     if not submission.canary or (submission.folder / BEGAN).exists() or not (submission.folder / NEVER_BEGAN).exists():
         return
     try:
-        cancel([*(array["id"] for array in jobs["arrays"]), *filter(None, [jobs["keeper"]])], pending_only=True)
+        after = [*(array["id"] for array in jobs["arrays"]), *filter(None, [jobs["keeper"]])]
+        cancel(after, pending_only=True, cluster=cluster_of(submission.job_name))
     except UserError as error:
         # They will start, see that, and leave.
         print(f"{error}", flush=True)
@@ -142,12 +145,13 @@ def _end_that_slurm_shows(id: str, name: str) -> str | None:
     """Return the exit code of a job where Slurm remembers that it ended by itself; an id that is another job's by now is passed over."""
     from persona_exp.launch.slurm.slurm_accounting import history
 
-    answer = ask(["scontrol", "show", "job", id, "--oneliner"])
+    cluster = cluster_of(name)
+    answer = ask(["scontrol", "show", "job", id, "--oneliner"], cluster=cluster)
     for line in answer.out.splitlines() if answer and not answer.code else []:
         shown = dict(_FIELD.findall(line))
         if shown.get("JobName") == name and shown.get("JobState") in _ENDED_BY_ITSELF:
             return shown.get("ExitCode")
-    for ended in history([id]) or []:
+    for ended in history([id], cluster=cluster) or []:
         if ended.name == name and ended.state in _ENDED_BY_ITSELF:
             return f"{ended.exit_code}:{ended.signal}"
     return None
