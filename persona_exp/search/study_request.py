@@ -1,6 +1,6 @@
 """What a person's command asks a search to be, from Hydra's overrides and hydra.sweeper's settings; nothing is written yet."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def study_request(
         from persona_exp.trial.seal import make_inputs
 
         others = [one for one in space if one not in beforehand]
-        config = _config_at(composed, others, _first)
+        config = _config_at(composed, _first(others))
         if not checked:
             _refuse_values(composed, others)
         _check_pruning(config, options, seeds)
@@ -180,41 +180,35 @@ def _refuse_test_split(fixed: Sequence[str]) -> None:
 def _refuse_values(composed: DictConfig, others: Sequence[Setting]) -> None:
     """Raise UserError for an end of a range, or a choice, that is refused in the same words with the first values of all others and with
     the last: it never goes. What goes with some values of others is left to the asks."""
+    first, last = _first(others), {one.key: one.text(_edges(one)[-1]) for one in others}
     for one in others:
-        for value in _edges(one):
-            refusals = [
-                _refusal(composed, others, lambda other, at=at, one=one, value=value: value if other is one else at(other))
-                for at in (_first, _last)
-            ]
-            if refusals[0] and refusals[0] == refusals[1]:
-                raise UserError(refusals[0])
+        for text in map(one.text, _edges(one)):
+            refusal = _refusal(composed, {**first, one.key: text})
+            if refusal and refusal == _refusal(composed, {**last, one.key: text}):
+                raise UserError(refusal)
 
 
-def _refusal(composed: DictConfig, others: Sequence[Setting], at: Callable[[Setting], Any]) -> str | None:
+def _refusal(composed: DictConfig, texts: Mapping[str, str]) -> str | None:
     try:
-        _config_at(composed, others, at)
+        _config_at(composed, texts)
     except UserError as error:
         return str(error)
     return None
 
 
-def _config_at(composed: DictConfig, others: Sequence[Setting], at: Callable[[Setting], Any]) -> "Config":
-    """Return what was composed with each other setting at the value that `at` gives: a config as one of the search's may be."""
+def _config_at(composed: DictConfig, texts: Mapping[str, str]) -> "Config":
+    """Return what was composed with each other setting as in `texts`, by key: a config as one of the search's may be."""
     from persona_exp.search.grid import Point
     from persona_exp.search.resolve_points import resolve_points
     from persona_exp.search.suggestion import parse_lines
 
-    lines = [f"{one.key}={one.text(at(one))}" for one in others]
-    (config,) = resolve_points([Point(composed, parse_lines(tuple(lines)), {})])
+    (config,) = resolve_points([Point(composed, parse_lines(tuple(f"{key}={text}" for key, text in texts.items())), {})])
     return replace(config, evaluation=replace(config.evaluation, split="validation"))
 
 
-def _first(setting: Setting) -> Any:
-    return _edges(setting)[0]
-
-
-def _last(setting: Setting) -> Any:
-    return _edges(setting)[-1]
+def _first(settings: Sequence[Setting]) -> dict[str, str]:
+    """Return the first value of each, by key and as it stands on a command line."""
+    return {one.key: one.text(_edges(one)[0]) for one in settings}
 
 
 def _edges(setting: Setting) -> Sequence[Any]:
