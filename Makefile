@@ -61,6 +61,7 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/compose_latency.py --json
 	$(BIN)/python benchmarks/cli_latency.py --json
+	$(BIN)/python benchmarks/looking.py --trials 20000 --json
 	$(BIN)/python benchmarks/resume.py --kills 24 --json
 	$(BIN)/python benchmarks/corruption.py --json
 	$(BIN)/python benchmarks/launch_overhead.py --json

@@ -20,6 +20,9 @@ MODEL_KEYS_REPLACED_BY_DIGEST = ("name", "source", "location", "revision", "sha2
 # Defaults that lora and optim take up: they count there.
 MODEL_KEYS_READ_ELSEWHERE = ("target_modules", "lr")
 
+# Types of settings that are no group, told at once: most are of these.
+PLAIN = frozenset({str, int, float, bool, list, dict, type(None)})
+
 # The settings of train that change a result only together with patience.
 VALIDATION_SETTINGS = ("eval_steps", "eval_items", "early_stopping_patience")
 
@@ -27,7 +30,7 @@ VALIDATION_SETTINGS = ("eval_steps", "eval_items", "early_stopping_patience")
 def identity_fields(group: Any) -> dict[str, Any]:
     """Return a config group as a dictionary, without the fields that cannot change a result."""
     values = ((name, getattr(group, name)) for name in _names(group.__class__))
-    return {name: identity_fields(value) if is_dataclass(value) else value for name, value in values}
+    return {name: value if type(value) in PLAIN or not is_dataclass(value) else identity_fields(value) for name, value in values}
 
 
 @cache
