@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -319,3 +320,19 @@ def test_what_another_launcher_has_sealed_anew_meanwhile_is_left_to_it(tmp_path:
     sweep = submit_sweep.SlurmSweep(tmp_path, [], unused, unused, unused, None)
     assert submit_sweep._submit(sweep, seen, unused) is None
     assert "Another launcher has just submitted" in submit_sweep._submitted_message(tmp_path, seen, None)
+
+
+def test_all_arrays_of_a_sweep_share_the_tasks_at_once(full: Commands) -> None:
+    full.site.run("fakeslurm", "set", "max_array_size", "3")
+    try:
+        code, output = full.run("hydra.launcher.wait=false", "hydra.launcher.array_parallelism=2", trials=7)
+    finally:
+        full.site.run("fakeslurm", "set", "max_array_size", "1001")
+    assert code == 0, output
+    (made,) = full.submissions()
+    arrays = submission_record.recorded_jobs(made)["arrays"]
+    assert [(array["size"], array["after"]) for array in arrays] == [(3, None), (3, None), (1, arrays[0]["id"])]
+    spans = [re.findall(r"--array=(\S+)", (made.folder / f"array-{number}.sbatch").read_text()) for number in range(3)]
+    assert spans == [["0-2%1"], ["0-2%1"], ["0-0%1"]]
+    repair(full)
+    full.site.until(lambda: full.finished() == 7, 120)
