@@ -1,4 +1,4 @@
-"""Sweeps of many trials: what sealing one takes of the processor, and how long `persona-exp status` takes to look at all of them.
+"""Sweeps of many trials: what sealing one takes of the processor, and how long `persona-exp status` of all of them takes.
 
     python benchmarks/looking.py --trials 20000 --json [--small 2000] [--repeats 3] [--folder DIR]
 
@@ -8,7 +8,7 @@ two were interrupted, two run elsewhere and one was not begun. `status` is calle
 to ask; first while nothing changes, then while heartbeats move and trials end. The default of 20,000 trials is what is promised.
 
 CPU seconds are of the command and all that it calls, and hardly depend on what else the machine does; seconds by the clock do. Of several
-calls the least is told. `ours` are the CPU seconds of the slowest command on all trials, the baseline is the promise of three seconds.
+calls the least is given. `ours` are the CPU seconds of the slowest command on all trials, the baseline is the promise of three seconds.
 """
 
 import argparse
@@ -73,14 +73,14 @@ def main() -> None:
         _, tiny = seal(Path(folder) / "tiny", arguments.small)
         files = files_a_trial(Path(folder) / "many")
         environment = with_queue(Path(folder))
-        looked = {}
+        measured = {}
         for size, sealed in ((arguments.small, few), (arguments.trials, rows)):
             runs = sealed[0].trial.directory.runs
             running = write_records(runs, sealed)
-            looked[str(size)] = {"idle": look(runs, environment, arguments.repeats)}
+            measured[str(size)] = {"idle": measure(runs, environment, arguments.repeats)}
             with changing(running):
-                looked[str(size)]["while_it_changes"] = look(runs, environment, arguments.repeats)
-    every = [one for states in looked[str(arguments.trials)].values() for one in states.values()]
+                measured[str(size)]["while_it_changes"] = measure(runs, environment, arguments.repeats)
+    every = [one for states in measured[str(arguments.trials)].values() for one in states.values()]
     ours = max(one["cpu_seconds"] for one in every)
     result = {
         "name": "looking",
@@ -101,7 +101,7 @@ def main() -> None:
         "files_a_trial": files,
         "peak_memory_mb": max(one["peak_mb"] for one in every),
         "sealing_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "status": looked,
+        "status": measured,
     }
     print(json.dumps(result, indent=None if arguments.json else 2))
 
@@ -190,7 +190,7 @@ def changing(running: Sequence[Attempt]) -> Iterator[None]:
         thread.join()
 
 
-def look(runs: Path, environment: dict[str, str], repeats: int) -> dict[str, dict[str, float]]:
+def measure(runs: Path, environment: dict[str, str], repeats: int) -> dict[str, dict[str, float]]:
     """Return for each command the least seconds by the clock and of the processor, and the most memory."""
     found = {}
     for command in COMMANDS:
