@@ -1,7 +1,7 @@
 """A trial's status, read off the files of its attempts. Reads only, and little: a sweep of 1,000 is read every second."""
 
 import json
-import time
+import resource
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ ENDED_STATUSES = frozenset({"finished", "pruned", "failed", "cancelled", "missin
 # Where `persona-exp retry --from-scratch` moves an attempt's checkpoints, which then count as never saved.
 CHECKPOINTS_ASIDE = "checkpoints-aside"
 
-# So many trials are read one after the other; where that took WAITS times what it computed, READERS read the others.
-TRIED, WAITS, READERS = 100, 3.0, 16
+# So many trials are read one after the other; where each of them waited so often, READERS read the others.
+TRIED, WAITS, READERS = 100, 1.0, 16
 
 # What one count of an attempt's heartbeat stands for where its record does not say.
 HEARTBEAT_SECONDS = 10.0
@@ -103,10 +103,12 @@ def read_statuses(runs: Path, trial_ids: Iterable[str]) -> list[TrialStatus]:
     Where the file server makes a reader wait (NFS, a cold cache), several are read at a time.
     """
     folders = [runs / "trials" / trial_id for trial_id in trial_ids]
-    clock, cpu = time.monotonic(), time.thread_time()
+    waited = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
     first = [read_status(one) for one in folders[:TRIED]]
     rest = folders[TRIED:]
-    if time.monotonic() - clock < WAITS * (time.thread_time() - cpu) or not rest:
+    # A wait for a file, unlike one for a busy processor, is the process's own.
+    waited = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - waited
+    if waited < WAITS * len(first) or not rest:
         return first + [read_status(one) for one in rest]
     from concurrent.futures import ThreadPoolExecutor
 
