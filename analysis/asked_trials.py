@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.damaged_records import parsed_json
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def read_search_results(folder: Path) -> SearchResults | None:
     """Return what report/search.json of a sweep's folder has; None where there is none. Raise UserError where it is damaged."""
     path = folder / "report" / "search.json"
     try:
-        return _results(json.loads(path.read_text(encoding="utf-8")))
+        return _results(parsed_json(path.read_bytes()))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}): `persona-exp search {folder.name} --figures` writes it again.") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -33,7 +35,67 @@ ESCAPES = {
     "†": "\\textsuperscript{\\textdagger}",
     "‡": "\\textsuperscript{\\textdaggerdbl}",
     "\n": " ",
+    "≤": "$\\leq$",
+    "≥": "$\\geq$",
+    "≠": "$\\neq$",
+    "≈": "$\\approx$",
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "·": "$\\cdot$",
+    "÷": "$\\div$",
+    "∞": "$\\infty$",
+    "→": "$\\to$",
+    "←": "$\\gets$",
+    "°": "\\textdegree{}",
+    "—": "---",
+    "…": "\\dots{}",
+    "“": "``",
+    "”": "''",
+    "„": "\\quotedblbase{}",
+    "‘": "`",
+    "’": "'",
+    "\u00a0": "~",
+    "ß": "\\ss{}",
+    "æ": "\\ae{}",
+    "Æ": "\\AE{}",
+    "œ": "\\oe{}",
+    "Œ": "\\OE{}",
+    "ø": "\\o{}",
+    "Ø": "\\O{}",
+    "ł": "\\l{}",
+    "Ł": "\\L{}",
+    "ı": "\\i{}",
 }
+CODE_POINT = re.compile(r"U\+([0-9A-F]{4,5})")
+# Combining characters, and the command that sets each over a letter.
+ACCENTS = {
+    "\u0300": "\\`",
+    "\u0301": "\\'",
+    "\u0302": "\\^",
+    "\u0303": "\\~",
+    "\u0304": "\\=",
+    "\u0306": "\\u",
+    "\u0307": "\\.",
+    "\u0308": '\\"',
+    "\u030a": "\\r",
+    "\u030b": "\\H",
+    "\u030c": "\\v",
+    "\u0327": "\\c",
+    "\u0328": "\\k",
+}
+GREEK = {
+    "μ": "mu",
+    "µ": "mu",
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "δ": "delta",
+    "ε": "epsilon",
+    "η": "eta",
+    "θ": "theta",
+    "λ": "lambda",
+}
+GREEK |= {"π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ω": "omega", "Σ": "Sigma", "Ω": "Omega"}
 
 
 def latex(rows: Sequence[Row], keys: Sequence[str], name: str, tuning: Sequence[str] = ()) -> str:
@@ -41,7 +103,7 @@ def latex(rows: Sequence[Row], keys: Sequence[str], name: str, tuning: Sequence[
     table = grid(rows, keys, narrow_columns(rows))
     loud = warning(rows)
     text = (f"\\textbf{{{escaped(loud)}}} " if loud else "") + " ".join(map(escaped, caption(rows, name, tuning)))
-    label = "".join(character if character.isalnum() else "-" for character in name)
+    label = "".join(character if character.isascii() and character.isalnum() else "-" for character in name)
     figures = len(table.header) - table.lead
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -58,12 +120,29 @@ def latex(rows: Sequence[Row], keys: Sequence[str], name: str, tuning: Sequence[
     for _, part in groupby(zip(rows, table.lines, strict=True), key=lambda pair: pair[0].condition == "adapter"):
         lines.append("\\midrule")
         lines += [" & ".join(_cells(row, line, table.lead)) + " \\\\" for row, line in part]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}"]) + "\n"
+    lines += ["\\bottomrule", "\\end{tabular}", "\\end{table*}"]
+    # Named for a reader, who may have a letter for them.
+    codes = sorted({found for line in lines for found in CODE_POINT.findall(line)})
+    lines[1:1] = [f"% U+{code} is {chr(int(code, 16))}, for which pdflatex has no letter" for code in codes]
+    return "\n".join(lines) + "\n"
 
 
 def escaped(text: str) -> str:
-    """Return `text` for LaTeX."""
-    return "".join(ESCAPES.get(character, character) for character in text)
+    """Return `text` for LaTeX, in ASCII: what pdflatex has no letter for stands as its code point, `U+6F22`."""
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in ESCAPES:
+        return ESCAPES[character]
+    if character.isascii():
+        return character if character.isprintable() else " "
+    if character in GREEK:
+        return f"$\\{GREEK[character]}$"
+    letter, *marks = list(unicodedata.normalize("NFD", character))
+    if letter.isascii() and len(marks) == 1 and marks[0] in ACCENTS:
+        return f"{ACCENTS[marks[0]]}{{{letter}}}"
+    return f"U+{ord(character):04X}"
 
 
 def _cells(row: Row, line: Line, lead: int) -> list[str]:

@@ -83,7 +83,12 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     # Where arms are reported at values of their own, these are no axis.
     drawn = [key for key in keys if key not in results.sweep.tuned] if results.chosen else keys
     paths = [*(target / file for file in texts), *draw_figure(rows, drawn, target), *draw_model_sizes(rows, target)]
-    paths += [*draw_curves(results, rows, target), *draw_search(folder)]
+    paths += draw_curves(results, rows, target)
+    try:
+        paths += draw_search(folder)
+    except UserError as error:
+        # The table of the search is whole without its figures.
+        print(f"No figures of the search: {error}", file=sys.stderr)
     return results, rows, paths
 
 

@@ -11,9 +11,20 @@ from analysis.scored_replies import ScoredReplies, read_replies
 from analysis.swept_values import value_text
 from analysis.training_cost import Training, training_of
 from persona_exp.atomic_files import canonical_json
+from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.trial.comparability import Basis, basis, outdated
-from persona_exp.trial.runs_reader import Evaluation, Sweep, SweepTrial, Trial, has_trial, read_hold, read_sweep, read_trial
+from persona_exp.trial.runs_reader import (
+    Evaluation,
+    Sweep,
+    SweepTrial,
+    Trial,
+    damaged_evaluations,
+    has_trial,
+    read_hold,
+    read_sweep,
+    read_trial,
+)
 
 # Swept keys, and what begins with them, that change the text that is trained and tested on.
 TEXT_GROUPS = ("data", "corpus", "persona", "experiment")
@@ -146,10 +157,10 @@ def read_results(runs: Path, name: str) -> Results:
     if not sweep.trials:
         raise UserError(f"Sweep {name} lists no trials; remove it and run its command again: {sweep.command}")
     ids = list(dict.fromkeys(entry.trial_id for entry in sweep.trials))
-    trials = {trial_id: read_trial(runs, trial_id) for trial_id in ids if has_trial(runs, trial_id)}
+    trials, damaged = _trials(runs, [trial_id for trial_id in ids if has_trial(runs, trial_id)])
     hold = read_hold(runs, name)
     outcomes = [
-        _outcome(entry, trials.get(entry.trial_id), condition, eval_id, hold)
+        _outcome(entry, trials.get(entry.trial_id), condition, eval_id, hold, damaged.get(entry.trial_id, ()))
         for entry in sweep.trials
         for condition, eval_id in entry.evaluations.items()
     ]
@@ -163,15 +174,34 @@ def read_results(runs: Path, name: str) -> Results:
     return Results(sweep, outcomes, settings, logs, notes)
 
 
+def _trials(runs: Path, ids: Sequence[str]) -> tuple[dict[str, Trial], dict[str, list[str]]]:
+    """Return the trials that can be read, and of each what of it cannot, a sentence a file."""
+    trials: dict[str, Trial] = {}
+    damaged: dict[str, list[str]] = {}
+    for trial_id in ids:
+        try:
+            trials[trial_id] = read_trial(runs, trial_id)
+            damaged[trial_id] = damaged_evaluations(runs, trial_id)
+        except Damaged as error:
+            damaged[trial_id] = [str(error)]
+    return trials, damaged
+
+
 def setting_keys(sweep: Sweep) -> list[str]:
     """Return the swept keys that distinguish settings. Trials that differ in `seed` alone are repetitions of one setting."""
     return [key for key in sweep.swept if key != "seed"]
 
 
-def _outcome(entry: SweepTrial, trial: Trial | None, condition: str, eval_id: str, hold: Mapping[str, Any] | None) -> Outcome:
+def _outcome(
+    entry: SweepTrial, trial: Trial | None, condition: str, eval_id: str, hold: Mapping[str, Any] | None, damaged: Sequence[str]
+) -> Outcome:
     config: Mapping[str, Any] = {} if trial is None else trial.config
     evaluation = next((one for one in trial.evaluations if one.eval_id == eval_id), None) if trial is not None else None
     status, cause, message = _state(trial, evaluation, hold)
+    # Of a trial that can be read, the evaluation that is asked for; of another, all.
+    own = [sentence for sentence in damaged if trial is None or f"/{eval_id}/" in sentence]
+    if evaluation is None and own:
+        status, cause, message = "damaged", None, own[0]
     return Outcome(
         trial_id=entry.trial_id,
         condition=condition,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.swept_values import as_number
+from persona_exp.trial.attempt_records import DAMAGED
 from persona_exp.trial.runs_reader import Trial
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ def training_of(trial: Trial) -> Training:
     """Return what the attempts and the log of `trial` say."""
     records = [attempt["training"] for attempt in trial.attempts if isinstance(attempt.get("training"), dict)]
     labels: dict[str, Any] = next((one["labels"] for one in reversed(trial.attempts) if isinstance(one.get("labels"), dict)), {})
+    lost = any(one["status"] == DAMAGED for one in trial.attempts)
     peaks = [one["peak_memory_bytes"] for one in records if one.get("peak_memory_bytes")]
     seen = [(loss, int(record["step"])) for record in trial.log if (loss := as_number(record.get("eval_loss"))) is not None]
     return Training(
-        seconds=sum(one.get("seconds") or 0.0 for one in records) if records else None,
+        # What a damaged record had to say is not known.
+        seconds=sum(one.get("seconds") or 0.0 for one in records) if records and not lost else None,
         peak_memory_bytes=max(peaks, default=None),
         weights=trial.trained_weights,
         examples=labels.get("examples"),

@@ -36,7 +36,7 @@ def work(folder: Path, log: Path, seed: int, median: float, sigma: float, steps:
     from persona_exp.search.rebuilt_study import RebuiltStudy
     from persona_exp.search.suggestion import ask_next
     from persona_exp.trial.attempt_claim_and_heartbeat import claim
-    from persona_exp.trial.seal import all_published
+    from persona_exp.trial.seal_facts import all_published
     from persona_exp.trial.trial_directory import trial_directory
 
     def claimed(ask: "Ask") -> "Attempt | None":

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,6 +50,44 @@ def tree_digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
+def make_folder(path: Path, *, exist_ok: bool = True) -> None:
+    """Create a folder and those above it that are missing; in a group's folder each is the group's too, whatever the umask."""
+    missing = [one for one in (path, *path.parents) if not one.is_dir()]
+    for one in reversed(missing):
+        # Another may make it in this moment.
+        one.mkdir(exist_ok=exist_ok or one != path)
+        if _groups(one.parent):
+            one.chmod(stat.S_IMODE(one.stat().st_mode) | stat.S_ISGID | stat.S_IRWXG)
+    if not missing and not exist_ok:
+        path.mkdir()
+
+
+def _groups(folder: Path) -> bool:
+    """Return whether a folder is its group's to write to, and hands its group on."""
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
+
+
+def open_to_group(path: Path) -> None:
+    """Let the group write to a file in a folder of the group's."""
+    if _groups(path.parent):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRGRP | stat.S_IWGRP)
+
+
+def _follow_folder(folder: Path, parent: Path) -> None:
+    """Give the files below `folder` the mode that the umask gave `folder`, and the group of `parent` its part.
+
+    Some writers make theirs readable by the owner alone; what is read-only stays so.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode) | (stat.S_ISGID | stat.S_IRWXG if _groups(parent) else 0)
+    for path in (folder, *folder.rglob("*")):
+        own = path.lstat().st_mode
+        if stat.S_ISDIR(own):
+            path.chmod(mode)
+        elif stat.S_ISREG(own) and own & stat.S_IWUSR:
+            path.chmod(mode & 0o666)
+
+
 def sync(path: Path) -> None:
     """Flush one file or directory to the disk, so that a crash cannot lose what a later rename promises."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -60,10 +99,11 @@ def sync(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.tmp")
     try:
         with staged.open("w", encoding="utf-8") as file:
+            open_to_group(staged)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -85,13 +125,14 @@ def create_text(path: Path, text: str, *, flushed: bool = True) -> bool:
     A hard link either appears whole or fails, on NFS too, where O_EXCL alone is not enough. With `flushed` off it is left to the caller to
     bring many files to the disk at once.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     staged = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_native_id()}.new")
     try:
         if flushed:
             write_text(staged, text)
         else:
             staged.write_text(text, encoding="utf-8")
+            open_to_group(staged)
         os.link(staged, path)
     except FileExistsError:
         # Over NFS the answer to a link that was made may be lost, and the call sent again: then the name is ours all the same.
@@ -115,6 +156,8 @@ def create_folder(path: str, texts: Mapping[str, str]) -> bool:
             os.mkdir(f"{staged}/{folder}")  # noqa: PTH102 (a large sweep makes 100,000 files and folders)
         for one, text in texts.items():
             _write_new(f"{staged}/{one}", text.encode())
+        if _groups(Path(parent or ".")):
+            _follow_folder(Path(staged), Path(parent or "."))
         os.rename(staged, path)  # noqa: PTH104
     except OSError:
         shutil.rmtree(staged, ignore_errors=True)
@@ -130,7 +173,7 @@ def _mkdir(staged: str) -> None:
     try:
         os.mkdir(staged)  # noqa: PTH102
     except FileNotFoundError:
-        os.makedirs(staged)  # noqa: PTH103
+        make_folder(Path(staged))
     except FileExistsError:
         shutil.rmtree(staged)
         os.mkdir(staged)  # noqa: PTH102
@@ -149,12 +192,13 @@ def publish(staged: Path, final: Path, *, before: Callable[[], None] = lambda: N
     """Rename the folder `staged` to `final` unless `final` is there already; True when this call published it.
 
     Everything in `staged` is flushed first; `before`, called between that and the rename, may raise to prevent it. The loser's folder is
-    removed: the first result stands.
+    removed: the first result stands. Its files have the mode of a folder that is made there.
     """
+    make_folder(final.parent)
+    _follow_folder(staged, final.parent)
     for path in sorted(staged.rglob("*")):
         sync(path)
     sync(staged)
-    final.parent.mkdir(parents=True, exist_ok=True)
     before()
     try:
         # Renaming onto a folder that holds files fails, which is what makes the first publication win.

@@ -85,7 +85,8 @@ run_py() {
   fi
   [ ! -f "$PERSONA_EXP_JOB_NOTE" ] || mapfile -t again <"$PERSONA_EXP_JOB_NOTE"
   if [ "${#again[@]}" -gt 1 ]; then
-    PYTHONPATH=${again[0]}${PYTHONPATH:+:$PYTHONPATH} srun --ntasks=1 --open-mode=append "$python" -P -m "${again[@]:1}"
+    # Nothing is compiled beside the code, which would then not be what was sealed.
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${again[0]}${PYTHONPATH:+:$PYTHONPATH} srun --ntasks=1 --open-mode=append "$python" -P -m "${again[@]:1}"
   else
     srun --ntasks=1 --open-mode=append "$python" run.py "$@"
   fi

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from persona_exp.cli.runs_folder import trial_ids
 from persona_exp.errors import UserError
+from persona_exp.trial.folder_ids import is_id
 from persona_exp.trial.runs_reader import sweep_names
 
 FEW = 4
@@ -42,7 +43,7 @@ def _sweeps(runs: Path, named: str) -> list[str]:
 
 def _trials(runs: Path, named: str) -> list[str]:
     prefix = _last_part(named)
-    if prefix and (runs / "trials" / prefix).is_dir():
+    if is_id(prefix) and (runs / "trials" / prefix).is_dir():
         return [prefix]
     return [name for name in trial_ids(runs) if prefix and name.startswith(prefix)]
 

@@ -1,16 +1,19 @@
 """A trial, or a sweep, as flat facts: what `diff` compares and `show` lists."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from persona_exp.cli.listed_evaluations import ListedEvaluation, evaluations_of_sweep, evaluations_of_trial, outdated_versions
+from persona_exp.damaged_records import Damaged, parsed_json
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.code_provenance import ORIGIN
 from persona_exp.trial.comparability import basis
-from persona_exp.trial.runs_reader import Sweep, SweepTrial, read_sweep, read_yaml
+from persona_exp.trial.folder_ids import is_id
+from persona_exp.trial.runs_reader import Sweep, SweepTrial, provenance_if_whole, read_sweep
+from persona_exp.trial.seal_facts import read_seal_facts, sealed_config
+from persona_exp.trial.trial_damage import damaged_seals
 
 # Parts of a config that say where a trial ran and was kept, not what it is.
 SURROUNDINGS = ("runs",)
@@ -52,10 +55,15 @@ class Facts:
         return outdated_versions(self.training_version, self.evaluations)
 
 
-def trial_facts(runs: Path, trial_id: str, title: str = "") -> Facts:
-    """Return the facts of a trial as its last attempt ran it, or as it was sealed where there is none."""
+def trial_facts(runs: Path, trial_id: str, title: str = "", *, damaged: bool = False) -> Facts:
+    """Return the facts of a trial as its last attempt ran it, or as it was sealed where there is none.
+
+    Raise Damaged where what it was sealed with cannot be read, but with `damaged` on: then what can be read.
+    """
     folder = runs / "trials" / trial_id
-    provenance = _json(folder / "provenance.json")
+    if not damaged and (found := damaged_seals(runs, trial_id)):
+        raise Damaged(found[0])
+    provenance = provenance_if_whole(runs, trial_id)
     attempts = attempt_files(folder)
     record = read_record(attempts[-1]) if attempts else {}
     seal = _seal(folder, record)
@@ -116,13 +124,18 @@ def _seal(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the seal that the last attempt ran under; without one the trial's only or last seal by name."""
     seals = folder / "seals"
     named = seals / str(record["seal"]) if record.get("seal") else max(seals.glob("*.json"), default=None)
-    return _json(named) if named else {}
+    try:
+        return read_seal_facts(named) if named else {}
+    except Damaged:
+        return {}
 
 
 def _code(runs: Path, seal: Mapping[str, Any], record: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
     origin = provenance.get("code") or {}
     digest = record.get("code") or seal.get("code") or origin.get("digest")
-    folder = runs / "code" / str(seal.get("code_folder") or str(digest)[:12])
+    # Of another form it would lead elsewhere.
+    named = seal.get("code_folder") or str(digest)[:12]
+    folder = runs / "code" / (named if is_id(named) else "unknown")
     same = origin.get("digest") == digest
     # A snapshot says itself which commit it was made from; the trial's provenance is of its first sealing alone.
     made_from = _json(folder / ORIGIN) or (origin if same else {})
@@ -136,11 +149,14 @@ def _machine(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        content = parsed_json(path.read_bytes())
+    except (FileNotFoundError, ValueError, IsADirectoryError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    return read_yaml(path, f"{path} is gone: run the trial's command again.") if path.is_file() else {}
+    try:
+        return sealed_config(path.parent, path.name) if path.is_file() else {}
+    except Damaged:
+        return {}

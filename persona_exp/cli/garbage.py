@@ -1,6 +1,5 @@
 """Files and folders under runs/ that are of no use any more."""
 
-import json
 import os
 import re
 import stat
@@ -10,8 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from persona_exp.damaged_records import Damaged, parsed_json
+from persona_exp.errors import UserError
 from persona_exp.process_identity import process_started
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.folder_ids import is_data_id, is_id, without_links
+from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
 
 DAY_SECONDS = 86400.0
@@ -60,21 +63,41 @@ class References:
     @cached_property
     def states(self) -> dict[str, TrialStatus]:
         trials = self._runs / "trials"
-        return {path.name: read_status(path) for path in _folders(trials)}
+        return {path.name: read_status(path) for path in _folders(trials) if is_id(path.name)}
 
     @cached_property
-    def _seals(self) -> list[dict[str, object]]:
+    def _seals(self) -> dict[Path, dict[str, object] | None]:
         trials = self._runs / "trials"
         found = [path for one in self.states for path in [trials / one / "provenance.json", *_listed(trials / one / "seals")]]
-        return [_json(path) for path in found]
+        return {path: _json(path) for path in found if path.exists()}
+
+    @cached_property
+    def unreadable(self) -> list[Path]:
+        """Seals and provenances of which nobody knows what they refer to: while there are any, no data and no code can go."""
+        return [path for path, one in self._seals.items() if one is None or not is_data_id(one.get("data_id"))]
+
+    @cached_property
+    def unreadable_sweeps(self) -> list[Path]:
+        """Files of sweeps of which nobody knows which trials they name: while there are any, nothing is sealed for no sweep."""
+        found = []
+        for folder in _folders(self._runs / "sweeps"):
+            paths = [path for one in NAMED_IN for path in folder.glob(one) if path.suffix == ".json"]
+            found += [path for path in paths if _unreadable(path)]
+            try:
+                read_sweep(self._runs, folder.name)
+            except Damaged:
+                found.append(folder / "sweep.yaml")
+            except UserError:
+                continue
+        return found
 
     @cached_property
     def data(self) -> set[str]:
-        return {str(one["data_id"]) for one in self._seals if one.get("data_id")}
+        return {str(one["data_id"]) for one in self._seals.values() if one and one.get("data_id")}
 
     @cached_property
     def code(self) -> set[str]:
-        return {str(one["code_folder"]) for one in self._seals if one.get("code_folder")}
+        return {str(one["code_folder"]) for one in self._seals.values() if one and one.get("code_folder")}
 
     @cached_property
     def referenced(self) -> set[str]:
@@ -88,7 +111,12 @@ class References:
         """The last validation loss by trial of those that an ended search pruned or paused, and that no other sweep asks for."""
         found: dict[str, float] = {}
         for folder in _folders(self._runs / "sweeps"):
-            for trial_id, loss in given_up_trials(folder).items():
+            try:
+                ended = given_up_trials(folder)
+            except Damaged:
+                # Nobody knows what it gave up.
+                ended = {}
+            for trial_id, loss in ended.items():
                 if not any(trial_id in self._named_by(other) for other in _folders(self._runs / "sweeps") if other != folder):
                     found[trial_id] = loss
         return found
@@ -103,7 +131,7 @@ class References:
     def never_run(self, trial_id: str) -> bool:
         """Return whether a trial was sealed and never run (a dry run, a sweep over its budget), and no sweep asks for it."""
         state = self.states.get(trial_id)
-        if state is None or state.status != "sealed" or state.attempt or trial_id in self.referenced:
+        if state is None or state.status != "sealed" or state.attempt or trial_id in self.referenced or self.unreadable_sweeps:
             return False
         folder = self._runs / "trials" / trial_id
         _, names, found = next(os.walk(folder), ("", [], []))
@@ -117,17 +145,20 @@ def find_garbage(runs: Path, *, younger: bool = False) -> list[Garbage]:
     What another machine was writing, and what was only sealed, is a day old in any case.
     """
     known, now = References(runs), time.time()
-    found = [_garbage(path, kind, now) for path, kind in _candidates(runs, known)]
+    # What a link leads to lies elsewhere, and is not ours to delete.
+    found = [_garbage(path, kind, now) for path, kind in _candidates(runs, known) if without_links(runs, path.parent)]
     found = [replace(one, loss=known.given_up[_trial_of(runs, one.path)]) if one.kind == GIVEN_UP else one for one in found]
     return [one for one in found if one.seconds > DAY_SECONDS or (younger and one.kind not in SPARED_WHILE_YOUNG)]
 
 
 def still_garbage(runs: Path, one: Garbage, known: References) -> bool:
     """Return whether a piece found earlier may still be deleted, by the newer references `known`."""
+    if not without_links(runs, one.path.parent):
+        return False
     if one.path.parent == runs / "data":
-        return one.path.name not in known.data
+        return one.path.name not in known.data and not known.unreadable
     if one.path.parent == runs / "code":
-        return one.path.name not in known.code
+        return one.path.name not in known.code and not known.unreadable
     trials = runs / "trials"
     if one.kind == SEALED_ONLY:
         # A command that asks for it anew touches it before anything names it.
@@ -145,8 +176,9 @@ def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
             yield runs / "trials" / trial_id, SEALED_ONLY
         elif state.status != "running":
             yield from _of_trial(runs / "trials" / trial_id, state, given_up=trial_id in known.given_up)
-    yield from ((path, "data that no trial refers to") for path in _datasets(runs) if path.name not in known.data)
-    yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
+    if not known.unreadable:
+        yield from ((path, "data that no trial refers to") for path in _datasets(runs) if path.name not in known.data)
+        yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
     for place in (runs / "trials", runs / "sweeps", runs / "data", runs / "code"):
         yield from _staged(place)
 
@@ -235,7 +267,7 @@ def _entries(path: Path) -> Iterator[os.stat_result]:
 
 def _folders(place: Path) -> list[Path]:
     try:
-        return sorted(path for path in place.iterdir() if not path.name.startswith(".") and path.is_dir())
+        return sorted(path for path in place.iterdir() if not path.name.startswith(".") and path.is_dir() and not path.is_symlink())
     except FileNotFoundError:
         return []
 
@@ -250,13 +282,24 @@ def _listed(folder: Path) -> list[Path]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return ""
 
 
-def _json(path: Path) -> dict[str, object]:
+def _unreadable(path: Path) -> bool:
     try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        parsed_json(path.read_bytes())
+    except (ValueError, IsADirectoryError):
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _json(path: Path) -> dict[str, object] | None:
+    """Return a file's object; None where it cannot be read."""
+    try:
+        content = parsed_json(path.read_bytes())
+    except (FileNotFoundError, ValueError, IsADirectoryError):
+        return None
+    return content if isinstance(content, dict) else None

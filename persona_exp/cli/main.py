@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO, cast
 
 from persona_exp.cli.commands import (
     cancel,
@@ -25,6 +25,7 @@ from persona_exp.cli.commands import (
     sync,
     why,
 )
+from persona_exp.cli.text.escaped_output import EscapedOutput, one_line
 from persona_exp.errors import UserError
 from persona_exp.indented_json import indented_json
 
@@ -44,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_commands(nouns)
     parsed = parser.parse_args(arguments)
+    plain, sys.stdout = sys.stdout, cast(TextIO, EscapedOutput(sys.stdout))
     try:
         code, answer = parsed.run(parsed)
         if parsed.json:
             print(indented_json(answer))
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
@@ -59,11 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        print(f"error: {one_line(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from what is done.", file=sys.stderr)
         return 75
+    finally:
+        sys.stdout = plain
     return int(code)
 
 

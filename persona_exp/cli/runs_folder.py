@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from persona_exp.trial.folder_ids import is_id
+
 
 def runs_folder() -> Path:
     """Return $PERSONA_EXP_RUNS, else runs/ of the working directory."""
@@ -12,6 +14,6 @@ def runs_folder() -> Path:
 def trial_ids(runs: Path) -> list[str]:
     """Return the ids of all trials that were sealed under `runs`, sorted."""
     try:
-        return sorted(name for name in os.listdir(runs / "trials") if not name.startswith("."))  # noqa: PTH208 (1,000 of them)
+        return sorted(name for name in os.listdir(runs / "trials") if is_id(name))  # noqa: PTH208 (1,000 of them)
     except FileNotFoundError:
         return []

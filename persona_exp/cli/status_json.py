@@ -11,6 +11,7 @@ def sweep_json(sweep: SweepStatus) -> dict[str, Any]:
     """Return a sweep with its trials; `results` are what this sweep asked to have measured of each trial."""
     return {
         **sweep_head_json(sweep),
+        **({"damage": sweep.damage} if sweep.damage else {}),
         "jobs": None if sweep.queue is None else [vars(job) for job in sweep.queue],
         "trials": [
             {
@@ -38,6 +39,7 @@ def sweep_head_json(sweep: SweepStatus) -> dict[str, Any]:
         **({"asks": vars(sweep.asks)} if sweep.asks else {}),
         "gpu_hours": sweep.gpu_hours,
         "hold": sweep.hold,
+        **({"damage": list(sweep.damaged_files)} if sweep.damaged_files else {}),
         "submission": last and {"number": last.number, "launcher": last.launcher, "job_name": last.job_name},
     }
 

@@ -15,24 +15,36 @@ from persona_exp.cli.listed_evaluations import (
     metric_values,
     outdated_versions,
 )
-from persona_exp.trial.added_trials import added_trials
+from persona_exp.damaged_records import Damaged
+from persona_exp.trial.added_trials import added_trials, damaged_additions
+from persona_exp.trial.attempt_records import DAMAGED
 from persona_exp.trial.comparability import basis
-from persona_exp.trial.runs_reader import Sweep, SweepTrial, read_hold, read_provenance, read_requested_evaluations, read_sweep, sweep_names
-from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_statuses
+from persona_exp.trial.runs_reader import (
+    Sweep,
+    SweepTrial,
+    provenance_if_whole,
+    read_hold,
+    read_requested_evaluations,
+    read_sweep,
+    sweep_names,
+)
+from persona_exp.trial.trial_damage import damaged_seals, trial_damage
+from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_status, read_statuses
 
 if TYPE_CHECKING:
     from persona_exp.launch.slurm.slurm_queue import Job
     from persona_exp.launch.sweeps.submission_record import Submission
 
 QUEUE_TIMEOUT_SECONDS = 5.0
-STATUS_ORDER = ("finished", "running", "queued", "interrupted", "sealed", "failed", "cancelled", "pruned", "missing")
+STATUS_ORDER = ("finished", "running", "queued", "interrupted", "sealed", "failed", "damaged", "cancelled", "pruned", "missing")
 
 
 @dataclass(frozen=True)
 class SweepStatus:
     """A sweep; `states` in the order of its trials, `queue` its jobs, None where there is no Slurm or it does not answer.
 
-    `asks` counts those of a search, and is None of a sweep of listed values.
+    `asks` counts those of a search, and is None of a sweep of listed values. `damaged_files` says which of the sweep's
+    own files cannot be read.
     """
 
     sweep: Sweep
@@ -42,6 +54,7 @@ class SweepStatus:
     submissions: "tuple[Submission, ...]"
     queue: "tuple[Job, ...] | None"
     asks: AskCounts | None = None
+    damaged_files: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,6 +75,12 @@ class SweepStatus:
 
     def trial_folder(self, trial_id: str) -> Path:
         return self.runs / "trials" / trial_id
+
+    @cached_property
+    def damage(self) -> list[str]:
+        """A sentence for each file of the sweep, or of its trials that are finished or damaged, that cannot be read."""
+        ids = dict.fromkeys(state.trial_id for state in self.states if state.status in ("finished", DAMAGED))
+        return [*self.damaged_files, *(sentence for one in ids for sentence in trial_damage(self.runs, one))]
 
     @property
     def unfinished(self) -> bool:
@@ -122,19 +141,21 @@ def sweep_statuses(runs: Path, names: Sequence[str], *, only: str | None = None)
 
     With the trial `only` they have no other, but for searches, whose end hangs on all of theirs.
     """
-    from persona_exp.launch.sweeps.submission_record import all_submissions
+    from persona_exp.launch.sweeps.submission_record import all_submissions, damaged_submissions
 
-    sweeps = [with_asks(runs / "sweeps" / name, read_sweep(runs, name)) for name in names]
+    read = [_read(runs, name) for name in names]
     if only is not None:
-        sweeps = [(sweep if asks else _with_only(sweep, only), asks) for sweep, asks in sweeps]
+        read = [(sweep if asks else _with_only(sweep, only), asks, damage) for sweep, asks, damage in read]
+    sweeps = [(sweep, asks) for sweep, asks, _ in read]
     ids = {trial.trial_id: None for sweep, _ in sweeps for trial in sweep.trials}
     states = dict(zip(ids, read_statuses(runs, ids), strict=True))
     found = []
-    for name, (sweep, asks) in zip(names, sweeps, strict=True):
-        status = replace(_from_files(runs, name, sweep, states), asks=asks)
-        found.append(
-            replace(status, submissions=tuple(all_submissions(status.folder))) if (status.folder / "submissions").is_dir() else status
-        )
+    for name, (sweep, asks, damage) in zip(names, read, strict=True):
+        status = replace(_from_files(runs, name, sweep, states, damage), asks=asks)
+        if (status.folder / "submissions").is_dir():
+            damage = (*status.damaged_files, *damaged_submissions(status.folder))
+            status = replace(status, submissions=tuple(all_submissions(status.folder)), damaged_files=damage)
+        found.append(status)
     slurm = [one for status in found if status.unfinished for one in status.submissions if one.launcher == "slurm"]
     job_names = [name for one in slurm for name in (one.job_name, one.keeper_name)]
     queue = queued_jobs(job_names)
@@ -143,6 +164,20 @@ def sweep_statuses(runs: Path, names: Sequence[str], *, only: str | None = None)
 
 def _with_only(sweep: Sweep, trial_id: str) -> Sweep:
     return replace(sweep, trials=[one for one in sweep.trials if one.trial_id == trial_id])
+
+
+def _read(runs: Path, name: str) -> tuple[Sweep, AskCounts | None, tuple[str, ...]]:
+    """Return a sweep, its asks, and what of it cannot be read: without sweep.yaml it has no trials."""
+    folder = runs / "sweeps" / name
+    try:
+        sweep = read_sweep(runs, name)
+    except Damaged as error:
+        return Sweep(name, f"the command of {name}", [], "", []), None, (str(error),)
+    damage = damaged_additions(folder)
+    try:
+        return *with_asks(folder, sweep), tuple(damage)
+    except Damaged as error:
+        return sweep, None, (str(error), *damage)
 
 
 def queued_jobs(job_names: Sequence[str]) -> "list[Job] | None":
@@ -164,7 +199,7 @@ def sweeps_of_trial(runs: Path, trial_id: str) -> list[str]:
         folder = runs / "sweeps" / name
         text = (folder / "sweep.yaml").read_text(encoding="utf-8", errors="replace")
         added = asks_for(folder, trial_id) or any(one.trial_id == trial_id for one in added_trials(folder))
-        if added or (trial_id in text and any(trial.trial_id == trial_id for trial in read_sweep(runs, name).trials)):
+        if added or (trial_id in text and any(trial.trial_id == trial_id for trial in _read(runs, name)[0].trials)):
             named.append(name)
     return named
 
@@ -226,7 +261,7 @@ def outdated_by_first_adapter(status: SweepStatus) -> str:
 
 
 def _outdated(runs: Path, trial: SweepTrial, own: Sequence[ListedEvaluation]) -> str:
-    rests_on = own[0].basis if own else basis(read_provenance(runs, trial.trial_id))
+    rests_on = own[0].basis if own else basis(provenance_if_whole(runs, trial.trial_id))
     return outdated_versions(rests_on.training_version, own)
 
 
@@ -238,24 +273,31 @@ def _holds_task(tasks: str, task: int) -> bool:
     return any(int(bound[0]) <= task <= int(bound[-1].split(":")[0]) for bound in bounds)
 
 
-def _from_files(runs: Path, name: str, sweep: Sweep, states: Mapping[str, TrialStatus]) -> SweepStatus:
+def _from_files(runs: Path, name: str, sweep: Sweep, states: Mapping[str, TrialStatus], damage: tuple[str, ...]) -> SweepStatus:
     folder = runs / "sweeps" / name
-    seals = _trial_set_seals(folder)
+    try:
+        seals = _trial_set_seals(folder)
+    except Damaged as error:
+        seals, damage = {}, (*damage, str(error))
+    if left_out := seals.keys() - {trial.trial_id for trial in sweep.trials} if sweep.trials else set():
+        again = "run the sweep's command again, which writes it anew and keeps this file beside it"
+        damage = (*damage, f"{folder}/sweep.yaml lacks {len(left_out)} of the sweep's trials; {again}.")
     decided = {one: with_retry_decision(runs, states[one], seals.get(one)) for one in {trial.trial_id for trial in sweep.trials}}
     found = tuple(as_search_means(_owed(runs, trial, decided[trial.trial_id]), name) for trial in sweep.trials)
-    return SweepStatus(sweep, folder, found, read_hold(runs, name), (), None)
+    found = tuple(_if_readable(runs, state) for state in found)
+    return SweepStatus(sweep, folder, found, read_hold(runs, name), (), None, damaged_files=damage)
 
 
 def _trial_set_seals(folder: Path) -> dict[str, str]:
     """Return the name of each trial's seal in the sweep's trial set; empty where there is no such file."""
     from persona_exp.launch.sweeps import trial_set
 
-    return {one.trial_id: one.seal_name for one in trial_set.read(folder)} if (folder / trial_set.NAME).is_file() else {}
+    return {one.trial_id: one.seal_name for one in trial_set.written(folder)} if (folder / trial_set.NAME).is_file() else {}
 
 
 def _owed(runs: Path, trial: SweepTrial, state: TrialStatus) -> TrialStatus:
     """Return `finished` where all evaluations that this sweep asks for are there, whatever the last attempt recorded."""
-    if not trial.evaluations or state.status not in ("finished", "interrupted", "failed", "cancelled"):
+    if not trial.evaluations or state.status not in ("finished", "interrupted", "failed", "cancelled", DAMAGED):
         return state
     folder = f"{runs}/trials/{trial.trial_id}/evaluations"
     there = all(os.path.isdir(f"{folder}/{eval_id}") for eval_id in trial.evaluations.values())  # noqa: PTH112 (1,000 of them)
@@ -271,6 +313,26 @@ def with_retry_decision(runs: Path, state: TrialStatus, seal: str | None = None)
 
     Killed or stopped too often it has failed; with memory to save, or sealed anew, it goes on.
     """
+    try:
+        return _with_retry_decision(runs, state, seal)
+    except Damaged as error:
+        return replace(state, status=DAMAGED, cause=None, message=str(error).rstrip("."))
+
+
+def readable_status(runs: Path, trial_id: str) -> TrialStatus:
+    """Return the status of a trial that no sweep asks for; damaged where what it was sealed with cannot be read, and it is not finished."""
+    return _if_readable(runs, read_status(runs / "trials" / trial_id))
+
+
+def _if_readable(runs: Path, state: TrialStatus) -> TrialStatus:
+    """Return the status; damaged where the trial waits for its turn, or for a person, and what it was sealed with cannot be read."""
+    if state.status not in ("sealed", "interrupted", "failed"):
+        return state
+    found = damaged_seals(runs, state.trial_id)
+    return replace(state, status=DAMAGED, cause=None, message=found[0].rstrip(".")) if found else state
+
+
+def _with_retry_decision(runs: Path, state: TrialStatus, seal: str | None) -> TrialStatus:
     own = state.record.get("seal")
     if state.status not in ("interrupted", "failed") or not own:
         return state

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from persona_exp.atomic_files import canonical_json, digest, file_digest, publish, write_json, write_text
+from persona_exp.atomic_files import canonical_json, digest, file_digest, make_folder, publish, write_json, write_text
 from persona_exp.corpus.cast.cast_file import read_cast
 from persona_exp.corpus.cast.character import Character
 from persona_exp.corpus.speaker_attribution.attribution_confidence import DEFAULT_CONFIDENCE
@@ -249,7 +249,7 @@ def _about_book(shard: BookShard) -> dict[str, Any]:
 def _write(
     destination: Path, sources: Iterable[Path], audited: Audit, passages: Iterable[dict[str, Any]], manifest: dict[str, Any]
 ) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(destination.parent)
     _clear_abandoned(destination)
     staged = destination.with_name(f".{destination.name}.{os.uname().nodename}.{os.getpid()}")
     staged.mkdir()

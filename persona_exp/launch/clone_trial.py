@@ -11,7 +11,8 @@ from persona_exp.process_identity import this_process
 from persona_exp.trial.added_trials import AddedTrial, add_trial
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.runs_reader import sweep_names
-from persona_exp.trial.seal import SealedInputs, flush_to_disk, read_seal, read_seal_facts, seal
+from persona_exp.trial.seal import SealedInputs, flush_to_disk, read_seal, seal
+from persona_exp.trial.seal_facts import read_seal_facts
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override

@@ -1,7 +1,9 @@
 """The checks of a site before a sweep is sent there: Slurm, the GPU, the libraries, the disks. Imports no torch, changes nothing."""
 
 import os
+import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -26,6 +28,8 @@ from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.node_scratch_copy import os_error_reason, scratch_folder
 
 SECONDS = 3.0
+# What of runs/ all trials write to.
+SHARED = ("trials", "data", "code", "sweeps")
 GB = 1e9
 # What Slurm's commands say where there is no slurm.conf.
 UNCONFIGURED = ("DNS SRV lookup failed", "configuration source", "Unable to process configuration file")
@@ -83,7 +87,7 @@ def check_gpu(config: Config) -> list[Check]:
 
 def check_disks(config: Config) -> list[Check]:
     """Check the free space, inodes and hard links where results go, the caches, the scratch disk, and the room for the base model."""
-    checks = [*_room("runs", Path(config.runs)), _links(Path(config.runs)), _quota()]
+    checks = [*_room("runs", Path(config.runs)), _links(Path(config.runs)), _group(Path(config.runs)), _quota()]
     checks += _room("cache", cache_folder())
     hub = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     if config.model.source == "hub":
@@ -218,6 +222,22 @@ def _links(runs: Path) -> Check:
             "hard links", "fail", f"{there} has none ({os_error_reason(error)})", "put runs/ on another file system with PERSONA_EXP_RUNS"
         )
     return Check("hard links", "ok", f"{there} has them, so that no trial is claimed twice")
+
+
+def _group(runs: Path) -> Check:
+    """Check whether a group may share the results: its folders hand the group on, and the group may write to them."""
+    shared = [one for one in (runs, *(runs / name for name in SHARED)) if one.is_dir()]
+    if not shared or not runs.stat().st_mode & stat.S_IWGRP:
+        how = "`chgrp -R GROUP`, `chmod -R g+rwX`, and `chmod g+s` on its folders"
+        return Check("group", "ok", f"{runs} is its owner's alone to write to; {how} share it with a group")
+    fix = f"find {shlex.quote(str(runs))} -type d -exec chmod g+rwxs {{}} +"
+    if closed := [one for one in shared if not one.stat().st_mode & stat.S_IWGRP]:
+        return Check("group", "warn", f"the group may write to {runs}, but not to {closed[0]}", fix)
+    if own := [one for one in shared if not one.stat().st_mode & stat.S_ISGID]:
+        return Check("group", "warn", f"{own[0]} has no setgid bit: what is made there has each person's own group", fix)
+    if other := [one for one in shared if one.stat().st_gid != runs.stat().st_gid]:
+        return Check("group", "warn", f"{other[0]} is of another group than {runs}", f"chgrp -R --reference={runs} {runs}")
+    return Check("group", "ok", f"the group of {runs} shares it")
 
 
 def _quota() -> Check:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from persona_exp import atomic_files
-from persona_exp.trial.seal import read_seal_facts
+from persona_exp.trial.seal_facts import read_seal_facts
 
 # slurm/job.sh names the file here, and at a later start runs python with the second line and what follows, the first in front of its path.
 VARIABLE = "PERSONA_EXP_JOB_NOTE"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from persona_exp.atomic_files import make_folder
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
@@ -103,7 +104,7 @@ def _warm_starts(folder: Path, request: StudyRequest) -> list[WarmStart]:
 def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: Sequence[Row], command: str) -> None:
     """Write what the search is. A person who asks again takes back what was cancelled, and vouches for the site."""
     names = [Setting.from_json(one).name for one in settings.space]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     request.composed.write(folder)
     trial_set.write(folder, [row.sweep_trial for row in rows])
     write_settings(folder, settings)

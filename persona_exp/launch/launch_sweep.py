@@ -1,6 +1,7 @@
 """A sweep: seal its trials, estimate, run here or submit to Slurm, report."""
 
 import math
+import os
 import re
 import shlex
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
 from persona_exp.config.schema import Config
+from persona_exp.damaged_records import Damaged, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
 from persona_exp.launch.planning import plan_file
@@ -20,7 +22,10 @@ from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweep_forecast import Forecast, forecast
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
+from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.mended_records import mend_attempts
+from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.sweep_file import sweep_text
 from persona_exp.trial.trial_base_model import download_model, pinned_model
 
@@ -74,6 +79,9 @@ def launch_sweep(
         left = unfinished(rows)
         return print_dry_run(SlurmSweep(folder, left, ahead.terms, options, cluster, limits), ahead.plan(left))
     estimate = estimated(folder.name, ahead, limits)
+    if not unfinished(rows) and folder.is_dir() and not os.access(folder, os.W_OK):
+        print(f"All is finished, and {folder} may only be read here: its report stays as it is.", flush=True)
+        return 0
     write(folder, command, swept, ahead, roles)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, submit_and_watch
@@ -106,12 +114,19 @@ def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast, rol
     plan_file.write(folder, ahead.costs)
     trial_set.write(folder, [row.sweep_trial for row in rows])
     directories = [row.trial.directory for row in rows]
+    print_kept([*mend_attempts(directories), *map(str, set_damaged_aside(folder))])
     taken_back = undo_cancellations(directories)
     if taken_back:
         print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
     allow_after_site_faults(directories, [row.trial.path.name for row in rows])
     if held := sweep_hold.take_back(folder):
         print(f"It was held: {held}. The command takes that back.", flush=True)
+
+
+def print_kept(kept: Sequence[str]) -> None:
+    """Say which damaged records were kept beside those that took their place."""
+    for path in kept:
+        print(f"A damaged record was written anew; what it said is kept in {path}.", flush=True)
 
 
 def unfinished(rows: Sequence[Row]) -> list[Row]:
@@ -174,24 +189,27 @@ def describe(
 ) -> None:
     """Write sweep.yaml, anew where the command is another: the last one given is the one that goes on with the sweep."""
     path = folder / "sweep.yaml"
-    before = _head(path)
+    before = _described(path, rows)
     if before is None:
         atomic_files.create_text(path, _description(folder.name, command, swept, rows, utc_now(), roles))
     elif before["command"] != command:
         atomic_files.write_text(path, _description(folder.name, command, swept, rows, before["created"], roles))
 
 
-def _head(path: Path) -> dict[str, Any] | None:
-    """Return what sweep.yaml has before its trials, maybe a thousand; None without it. Raise UserError where it is damaged."""
-    import yaml
-
+def _described(path: Path, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Return command and time of what sweep.yaml has; None without it, and where it is damaged, which is then kept beside it."""
     try:
-        head = yaml.safe_load(path.read_text(encoding="utf-8").partition("\ntrials:")[0])
-        return {"command": head["command"], "created": head["created"]}
-    except FileNotFoundError:
+        sweep = read_sweep(path.parents[2], path.parent.name)
+        # Cut short between two of its trials it is YAML all the same.
+        if {row.trial.trial_id for row in rows} <= {one.trial_id for one in sweep.trials}:
+            return {"command": sweep.command, "created": sweep.created}
+    except Damaged:
+        pass
+    except UserError:
         return None
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+    if (kept := set_aside(path)) is not None:
+        print_kept([str(kept)])
+    return None
 
 
 def _description(

@@ -17,8 +17,10 @@ from persona_exp.launch.workers.worker_tasks import tasks_of_seals
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.trial.engine_selection import alone_reason
+from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_trial
-from persona_exp.trial.seal import Sealed, all_published, read_seal, read_seal_facts
+from persona_exp.trial.seal import Sealed, read_seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.trial_pipeline import seal_trial
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
     # A person who asks again takes back what was cancelled, and vouches for the site.
     if undo_cancellations([trial.directory]):
         print(f"Trial {trial.trial_id} was cancelled; this takes that back.", flush=True)
+    for kept in mend_attempts([trial.directory]):
+        print(f"A damaged record was written anew; what it said is kept in {kept}.", flush=True)
     allow_after_site_faults([trial.directory], [trial.path.name])
     return _run(trial, config)
 

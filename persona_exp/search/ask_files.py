@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import parsed_json
+from persona_exp.trial.folder_ids import is_id, is_seal_name
 
 FOLDER = "asks"
 NAME = re.compile(r"(\d{6,})\.json")
@@ -118,15 +120,27 @@ def read_ask(sweep_folder: Path, number: int) -> Ask | None:
     if path in _read and _read[path][0] == state:
         return _read[path][1]
     try:
-        written = json.loads(path.read_bytes())
+        written = parsed_json(path.read_bytes())
         trials = tuple(AskedTrial(**one) for one in written["trials"])
         ask = Ask(**{**written, "trials": trials})
     except (ValueError, KeyError, TypeError, IsADirectoryError):
         return None
-    if ask.number != number or not isinstance(ask.params, dict):
+    if ask.number != number or not _whole(ask):
         return None
     _read[path] = (state, ask)
     return ask
+
+
+def _whole(ask: Ask) -> bool:
+    """Return whether the parts of an ask are of the form that is written."""
+    objects = (ask.params, ask.attributes, ask.study_attributes, ask.custom, ask.constraints, ask.by, ask.overrides)
+    texts = (*ask.overrides.values(), ask.known) if isinstance(ask.overrides, dict) else (None,)
+    return (
+        all(isinstance(one, dict) for one in objects)
+        and all(isinstance(one, str) for one in texts)
+        and isinstance(ask.refused, str | None)
+        and all(is_id(one.trial_id) and is_seal_name(one.seal) and (one.eval_id is None or is_id(one.eval_id)) for one in ask.trials)
+    )
 
 
 def read_asks(sweep_folder: Path) -> list[Ask]:

@@ -1,6 +1,5 @@
 """What became of an ask, read off the files of its trials: nobody writes it down anywhere else."""
 
-import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from persona_exp.damaged_records import Damaged, parsed_json
 from persona_exp.search.ask_files import Ask, AskedTrial
 from persona_exp.search.study_settings import COSTS
-from persona_exp.trial.attempt_records import PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as
 
@@ -66,7 +66,7 @@ def trial_losses(directory: TrialDirectory) -> dict[int, float]:
             for line in (path.with_suffix("") / VALIDATIONS).read_text(encoding="utf-8").splitlines():
                 # The last line may have been cut short by a crash.
                 with suppress(ValueError, KeyError, TypeError):
-                    record = json.loads(line)
+                    record = parsed_json(line)
                     # JSON has no word for what is not finite.
                     loss = record["eval_loss"]
                     found[int(record["step"])] = math.inf if loss is None else float(loss)
@@ -108,7 +108,7 @@ def _state(directory: TrialDirectory, search: str, asked: AskedTrial) -> tuple[S
     if stopped_as(directory.path):
         # By a person, who has had enough of it.
         return "pruned", None
-    if found.status in ("failed", "cancelled"):
+    if found.status in ("failed", "cancelled", DAMAGED):
         return "failed", f"{found.reason}: {found.message}"
     if found.status == "finished" and asked.eval_id is None:
         # A rehearsal, which measures nothing.
@@ -120,10 +120,13 @@ def _metrics(directory: TrialDirectory, asked: AskedTrial) -> dict[str, float] |
     if asked.eval_id is None:
         return None
     try:
-        written = json.loads((directory.evaluations / asked.eval_id / "metrics.json").read_bytes())
+        written = parsed_json((directory.evaluations / asked.eval_id / "metrics.json").read_bytes())
+        return {name: float(metric["value"]) for name, metric in written["metrics"].items()}
     except FileNotFoundError:
         return None
-    return {name: float(metric["value"]) for name, metric in written["metrics"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        folder = directory.evaluations / asked.eval_id
+        raise Damaged(f"{folder}/metrics.json is damaged; remove that folder and give the search's command again.") from None
 
 
 def _costs(directory: TrialDirectory) -> dict[str, float | None]:

@@ -11,7 +11,8 @@ from persona_exp.search.pruning import promotable
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.suggestion import ask_next
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, read_record
-from persona_exp.trial.seal import SealedInputs, all_published, read_seal, read_seal_facts, seal
+from persona_exp.trial.seal import SealedInputs, read_seal, seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.unbegun_seals import unbegun_seals
 
 # Why an attempt ended that may be gone on with at once: its process was asked to leave, or another search thought too little of it.

@@ -1,13 +1,14 @@
 """What a search is, written at its submission: `search.json` in its sweep's folder. A worker reads this and no conf/."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import Damaged, parsed_json, set_aside
 from persona_exp.errors import UserError
+from persona_exp.trial.folder_ids import is_id
 
 NAME = "search.json"
 # What a trial costs; all other objectives are metrics of its evaluation.
@@ -73,25 +74,37 @@ def is_search(sweep_folder: Path) -> bool:
 
 
 def write_settings(sweep_folder: Path, settings: StudySettings) -> None:
-    """Replace what a search is: a person's command may ask for more trials."""
+    """Replace what a search is: a person's command may ask for more trials. A damaged file is kept beside it."""
+    try:
+        read_settings(sweep_folder)
+    except Damaged:
+        set_aside(search_file(sweep_folder))
+    except UserError:
+        pass
     atomic_files.write_json(search_file(sweep_folder), asdict(settings))
 
 
 def read_settings(sweep_folder: Path) -> StudySettings:
-    """Return what a search is. Raise UserError where its file is missing or damaged."""
+    """Return what a search is. Raise UserError where its file is missing, Damaged where it cannot be read."""
     path = search_file(sweep_folder)
     try:
-        return _settings(json.loads(path.read_text(encoding="utf-8")))
+        return _settings(parsed_json(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{sweep_folder} is no search: there is no {NAME}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: give the search's command again.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{path} is damaged: give the search's command again, which writes it anew and keeps this file beside it.") from error
 
 
 def _settings(written: Mapping[str, Any]) -> StudySettings:
     lists = {one.name: tuple(written[one.name]) for one in fields(StudySettings) if isinstance(written.get(one.name), list)}
     warm = tuple(WarmStart(**{**one, "values": tuple(one["values"])}) for one in written.get("warm", ()))
-    return StudySettings(**{**written, **lists, "warm": warm})
+    found = StudySettings(**{**written, **lists, "warm": warm})
+    texts = (found.command, *found.objectives, *found.directions, *found.constraints, *found.composed, *found.earlier, found.engine)
+    numbers = (found.n_trials, found.seeds, found.seed)
+    whole = all(isinstance(one, str) for one in texts) and all(isinstance(one, int) for one in numbers) and isinstance(found.sampler, dict)
+    if not whole or not is_id(found.code_folder) or not all(isinstance(one, dict) for one in found.space):
+        raise ValueError("it is not of the form that is written")
+    return found
 
 
 def to_ask(settings: StudySettings, asked: Sequence[int]) -> int:

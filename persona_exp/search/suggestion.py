@@ -19,7 +19,8 @@ from persona_exp.search.constraints import excesses, parse_constraint
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.samplers import make_sampler
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.seal import flush_to_disk, read_seal_facts, seal
+from persona_exp.trial.seal import flush_to_disk, seal
+from persona_exp.trial.seal_facts import read_seal_facts
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config

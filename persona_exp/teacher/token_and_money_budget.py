@@ -10,7 +10,7 @@ from types import TracebackType
 
 from filelock import FileLock
 
-from persona_exp.atomic_files import write_json
+from persona_exp.atomic_files import make_folder, write_json
 from persona_exp.errors import UserError
 
 # What chat templates put around one message, and some in front of the first (today's date, a default system turn).
@@ -135,7 +135,7 @@ class Budget:
 
     def _take(self, input_tokens: int, output_tokens: int, calls: int = 1, anyway: bool = False) -> bool:
         if self.ledger is not None:
-            self.ledger.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.ledger.parent)
         with self._between_processes:
             back = self._given_back
             after = self._read_file().plus(back.calls + calls, back.input_tokens + input_tokens, back.output_tokens + output_tokens)

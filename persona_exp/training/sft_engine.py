@@ -11,6 +11,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 
+from persona_exp.atomic_files import make_folder
 from persona_exp.errors import UserError
 from persona_exp.progress_bar import progress
 from persona_exp.training import checkpoint, checkpoint_disk_space
@@ -99,7 +100,7 @@ def train_sft(
     a step is not finite.
     """
     plan, resume_from = settings.plan, checkpoints.resume_from
-    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(checkpoints.folder)
     coefficient = router_coefficient(base_model(model)) if settings.router_aux_loss else 0.0
     arguments = _arguments(settings, checkpoints.folder, log)
     if arguments.train_batch_size != plan.micro_batch_size:

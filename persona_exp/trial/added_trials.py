@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import parsed_json
+from persona_exp.trial.folder_ids import are_evaluations, is_id, is_seal_name
 
 FOLDER = "added"
 NAME = re.compile(r"(\d{6,})\.json")
@@ -50,9 +52,19 @@ def add_trial(sweep_folder: Path, trial: AddedTrial) -> bool:
 
 
 def added_trials(sweep_folder: Path) -> list[AddedTrial]:
-    """Return those that were added, in their order. A file that is none of ours is left out."""
-    found = [_read(sweep_folder / FOLDER / f"{number:06}.json") for number in _numbers(sweep_folder)]
+    """Return those that were added, in their order. A file that is none of ours is left out (`damaged_additions`)."""
+    found = [_read(path) for path in _paths(sweep_folder)]
     return [one for one in found if one is not None]
+
+
+def damaged_additions(sweep_folder: Path) -> list[str]:
+    """Return a sentence for each file of an added trial that cannot be read."""
+    again = "remove it and give `persona-exp clone` again"
+    return [f"{path} is damaged or none of ours: {again}." for path in _paths(sweep_folder) if _read(path) is None]
+
+
+def _paths(sweep_folder: Path) -> list[Path]:
+    return [sweep_folder / FOLDER / f"{number:06}.json" for number in _numbers(sweep_folder)]
 
 
 def _numbers(sweep_folder: Path) -> list[int]:
@@ -65,6 +77,8 @@ def _numbers(sweep_folder: Path) -> list[int]:
 
 def _read(path: Path) -> AddedTrial | None:
     try:
-        return AddedTrial(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+        found = AddedTrial(**parsed_json(path.read_bytes()))
+    except (ValueError, TypeError, IsADirectoryError):
         return None
+    ids = is_id(found.trial_id) and is_id(found.origin) and is_seal_name(found.seal) and are_evaluations(found.evaluations)
+    return found if ids and isinstance(found.overrides, dict) and isinstance(found.by, dict) and isinstance(found.engine, str) else None

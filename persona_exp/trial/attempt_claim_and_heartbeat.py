@@ -20,7 +20,7 @@ from typing import Any
 from persona_exp import atomic_files
 from persona_exp.full_disk import is_full
 from persona_exp.process_identity import process_gone, this_job, this_process
-from persona_exp.trial.attempt_records import numbered, read_record
+from persona_exp.trial.attempt_records import DAMAGED, numbered, read_record
 
 HEARTBEAT_SECONDS = 10.0
 STAGING, FENCED = "staging", "fenced"
@@ -174,6 +174,9 @@ def claim(
     record = read_record(last) if last else None
     if record and record["status"] == "running" and int(record["attempt"]) not in dead and not attempt_gone(record):
         return None
+    if record and record["status"] == DAMAGED:
+        # Whether it runs cannot be known; a person's command mends it.
+        return None
     if unless():
         return None
     number = int(last.stem) + 1 if last else 1
@@ -193,7 +196,7 @@ def claim(
         return None
     attempt = Attempt(path, mine, heartbeat_seconds)
     _fence(attempts, number)
-    attempt.staging.mkdir(parents=True)
+    atomic_files.make_folder(attempt.staging, exist_ok=False)
     attempt.start()
     # A process that claimed the next attempt before `staging` was there could not fence it.
     if latest(attempts) != path:

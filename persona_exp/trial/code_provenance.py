@@ -1,7 +1,9 @@
 """Where a trial's code came from. Provenance only: no part of its identity."""
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,26 @@ def code_provenance(root: Path = ROOT) -> dict[str, Any]:
 
 def code_digest(root: Path) -> str:
     """Return the digest (64 hex digits) over the code's files as they are now."""
-    return atomic_files.digest({name: atomic_files.file_digest(root / name) for name in code_files(root)})
+    return atomic_files.digest({name: _digest_of(root / name) for name in code_files(root)})
+
+
+def strays(snapshot: Path) -> list[str]:
+    """Return what lies in a snapshot's folder and can be no part of the code: compiled files, links, what is beside the packages."""
+    named = [name for name in code_files(snapshot) if name.split("/")[0] not in CODE or "__pycache__" in name or name.endswith(".pyc")]
+    return named + [name for name in code_files(snapshot) if (snapshot / name).is_symlink() and name not in named]
+
+
+def _digest_of(path: Path) -> str:
+    # In a snapshot a link may lead to what somebody changes later.
+    return atomic_files.file_digest(path) if path.is_file() and not path.is_symlink() else "no plain file"
 
 
 def code_files(root: Path = ROOT) -> list[str]:
     """Return the code's files by their POSIX path below `root`, sorted: those that git does not ignore, all where git knows none."""
-    listed = None if (root / ORIGIN).exists() else _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
+    if (root / ORIGIN).exists():
+        # A snapshot is all that lies in its folder: whatever was added to it would be imported too.
+        return sorted(path.relative_to(root).as_posix() for path in _below(root) if path != root / ORIGIN)
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
     # A snapshot or an installed package may lie in the ignored folder of some repository, which lists nothing of it.
     return sorted(name for name in listed.split("\0") if name and (root / name).is_file()) if listed else sorted(_walk(root))
 
@@ -55,6 +71,14 @@ def _origin(root: Path) -> dict[str, Any]:
 def _walk(root: Path) -> list[str]:
     paths = (path for name in CODE for path in [root / name, *(root / name).rglob("*")])
     return [path.relative_to(root).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield all that is no folder, links to folders among it."""
+    for current, names, files in os.walk(folder):
+        place = Path(current)
+        yield from (place / name for name in files)
+        yield from (place / name for name in names if (place / name).is_symlink())
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -27,13 +27,13 @@ def snapshot(runs: Path, root: Path = ROOT) -> Path:
         return final
     _clear_abandoned(final.parent)
     staged = final.with_name(f"{_mark()}{os.getpid()}")
-    staged.mkdir(parents=True)
+    atomic_files.make_folder(staged)
     try:
         for name in code_files(root):
             target = staged / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, target)
-            # Folders stay writable: Python keeps its compiled files there, and a person may remove the whole.
+            # Folders stay writable: a person may remove the whole.
             target.chmod(0o444)
         origin = {key: identity[key] for key in ("commit", "changed")}
         atomic_files.write_json(staged / ORIGIN, origin)

@@ -20,7 +20,8 @@ from persona_exp.trial.code_provenance import code_provenance
 from persona_exp.trial.given_up import Pruning
 from persona_exp.trial.hardware_and_versions import gpus, hardware, versions
 from persona_exp.trial.noop_engine import run_noop
-from persona_exp.trial.seal import all_published, read_seal, read_seal_facts
+from persona_exp.trial.seal import read_seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.seal_verification import verify
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_pipeline import run_trial

@@ -1,6 +1,5 @@
 """Reads what sweeps and trials left under runs/. Reads only: no torch, no writing, no opinion on the figures."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -9,15 +8,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml
 from persona_exp.errors import UserError
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import Basis, basis, distinguishing, protocol
+from persona_exp.trial.folder_ids import are_evaluations, is_data_id, is_id
 from persona_exp.trial.sweep_file import parse_sweep
 from persona_exp.trial.trial_status import read_status
 
-# Nothing that a trial or a sweep has written is written over: only what is gone is made again.
-AGAIN = "remove it and run the sweep's command again."
+# What sealing writes it writes anew where it is damaged; what a trial has published it does not.
+AGAIN = "run the sweep's command again, which writes it anew and keeps this file beside it."
+
+
+# So long the header of a safetensors file is at most, by its format.
+MOST_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,8 @@ def sweep_names(runs: Path) -> list[str]:
         names = os.listdir(folder)  # noqa: PTH208 (names are all that is wanted)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(name for name in names if (folder / name / "sweep.yaml").is_file())
+    # A line break or a terminal's command in a name is none of ours.
+    return sorted(name for name in names if name.isprintable() and (folder / name / "sweep.yaml").is_file())
 
 
 def read_sweep(runs: Path, name: str) -> Sweep:
@@ -144,7 +150,10 @@ def read_sweep(runs: Path, name: str) -> Sweep:
     content = _sweep_content(path, f"There is no sweep at {path.parent}; give the folder of one, such as {runs}/sweeps/NAME.")
     missing = [key for key in ("command", "swept", "trials") if key not in content]
     if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}; {AGAIN}")
+        raise Damaged(f"{path} lacks {', '.join(missing)}; {AGAIN}")
+    lists = ("swept", "trials", "arms", "tuned")
+    if not isinstance(content["command"], str) or not all(isinstance(content.get(key) or [], list) for key in lists):
+        raise Damaged(f"{path} is not of the form that is written; {AGAIN}")
     created = content.get("created", "")
     trials = [_sweep_trial(path, entry) for entry in content["trials"] or []]
     swept = [str(key) for key in content["swept"] or []]
@@ -156,7 +165,7 @@ def read_sweep(runs: Path, name: str) -> Sweep:
             trials.append(SweepTrial(one.trial_id, "adapter", {**from_origin, **one.overrides}, one.evaluations))
             swept += [key for key in one.overrides if key not in swept]
     return Sweep(
-        name=str(content.get("name", name)),
+        name=name,
         command=str(content["command"]),
         swept=swept,
         # YAML turns an unquoted time into a datetime.
@@ -175,7 +184,20 @@ def has_trial(runs: Path, trial_id: str) -> bool:
 def read_hold(runs: Path, name: str) -> dict[str, Any] | None:
     """Return why nothing new of sweep `name` starts (`cause`, `message`, `trials`, `at`); None while it is not held."""
     path = runs / "sweeps" / name / "hold.json"
-    return read_json(path) if path.is_file() else None
+    return hold_record(path) if path.exists() else None
+
+
+def hold_record(path: Path) -> dict[str, Any]:
+    """Return what a hold's file says. A damaged one holds all the same, with the cause `damaged` and what lets the sweep go on."""
+    try:
+        held = read_json(path)
+        texts = all(isinstance(held.get(key), str) for key in ("cause", "message"))
+        if texts and isinstance(held.get("at"), str | None) and isinstance(held.get("attempts", {}), dict):
+            return {"trials": [], "attempts": {}, **held}
+    except (Damaged, FileNotFoundError):
+        pass
+    again = f"`persona-exp retry {path.parent.name}` lets the sweep go on and keeps that file in holds/"
+    return {"cause": "damaged", "message": f"its {path.name} is damaged; {again}", "trials": [], "attempts": {}, "at": None}
 
 
 def read_traceback(trial_folder: Path, attempt: int) -> str | None:
@@ -185,9 +207,14 @@ def read_traceback(trial_folder: Path, attempt: int) -> str | None:
 
 
 def read_trial(runs: Path, trial_id: str) -> Trial:
-    """Return everything of one trial. Raise UserError where it was never sealed or a file of it is broken."""
+    """Return everything of one trial, without the attempts that cannot be read.
+
+    Raise UserError where it was never sealed, or another file of it is damaged.
+    """
+    from persona_exp.trial.seal_facts import sealed_config
+
     folder = _trial_folder(runs, trial_id)
-    config = read_yaml(folder / "config.yaml", f"There is no trial {trial_id} under {runs}/trials; run its sweep again to seal it.")
+    config = sealed_config(folder)
     files = attempt_files(folder)
     state = read_status(folder)
     return Trial(
@@ -210,38 +237,83 @@ def _weights(folder: Path) -> int | None:
     counts = []
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        counts.append(sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"))
+            length = int.from_bytes(file.read(8), "little")
+            try:
+                header = parsed_json(file.read(length) if length < MOST_HEADER_BYTES else b"")
+                counts.append(sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise Damaged(f"{path} is damaged: remove {folder} and run the sweep's command again to train it anew.") from None
     return sum(counts) if counts else None
 
 
 def read_provenance(runs: Path, trial_id: str) -> dict[str, Any]:
-    """Return what a trial was sealed with; empty where nothing says. Raise UserError where it is damaged."""
+    """Return what a trial was sealed with; empty where nothing says. Raise Damaged where it cannot be read."""
     path = _trial_folder(runs, trial_id) / "provenance.json"
-    return read_json(path) if path.is_file() else {}
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    identity = content.get("identity") or {}
+    parts = [identity, content.get("code") or {}]
+    parts += [identity.get(key) or {} for key in ("model", "method")] if isinstance(identity, dict) else []
+    version = identity.get("training_version") if isinstance(identity, dict) else None
+    texts = all(isinstance(content.get(key), str | None) for key in ("command", "sealed", "model_digest"))
+    ids = "identity" in content and (content.get("data_id") is None or is_data_id(content["data_id"]))
+    if (
+        "identity" not in content
+        or not (texts and ids)
+        or not all(isinstance(one, dict) for one in parts)
+        or not isinstance(version, int | None)
+    ):
+        raise Damaged(f"{path} is not of the form that is written; {AGAIN}")
+    return content
+
+
+def provenance_if_whole(runs: Path, trial_id: str) -> dict[str, Any]:
+    """Return `read_provenance`, empty where that is damaged: then nothing is comparable with the trial."""
+    try:
+        return read_provenance(runs, trial_id)
+    except Damaged:
+        return {}
 
 
 def read_evaluations(runs: Path, trial_id: str, *, items: bool = False) -> list[Evaluation]:
     """Return all that was measured of a trial, by whichever sweep it was asked for, by eval_id; with `items` their scored replies too.
 
-    Raise UserError where one is damaged.
+    Those that are damaged are left out: `damaged_evaluations` names them.
     """
+    found = [_if_whole(path, items) for path in _evaluation_folders(runs, trial_id)]
+    return [one for one in found if isinstance(one, Evaluation)]
+
+
+def damaged_evaluations(runs: Path, trial_id: str) -> list[str]:
+    """Return a sentence for each evaluation of a trial that cannot be read."""
+    return [str(one) for path in _evaluation_folders(runs, trial_id) if isinstance(one := _if_whole(path, False), Damaged)]
+
+
+def _evaluation_folders(runs: Path, trial_id: str) -> list[Path]:
     folder = _trial_folder(runs, trial_id) / "evaluations"
     # A name with a leading dot is one that is still being written.
-    found = sorted(path for path in folder.glob("*") if not path.name.startswith(".") and (path / "metrics.json").is_file())
-    return [_evaluation(path, items) for path in found]
+    return sorted(path for path in folder.glob("*") if not path.name.startswith(".") and (path / "metrics.json").is_file())
+
+
+def _if_whole(folder: Path, items: bool) -> "Evaluation | Damaged":
+    try:
+        return _evaluation(folder, items)
+    except Damaged as error:
+        return error
 
 
 def read_evaluation(runs: Path, trial_id: str, eval_id: str) -> Evaluation | None:
-    """Return the evaluation of that id, without its items; None while it is not there. Raise UserError where it is damaged."""
+    """Return the evaluation of that id, without its items; None while it is not there. Raise Damaged where it cannot be read."""
     folder = _trial_folder(runs, trial_id) / "evaluations" / eval_id
     return _evaluation(folder, False) if (folder / "metrics.json").is_file() else None
 
 
 def read_requested_evaluations(runs: Path, trial: SweepTrial) -> dict[str, Evaluation]:
-    """Return what a sweep asked to have measured of a trial, by condition, as far as it is there; never what another sweep asked for."""
-    found = {condition: read_evaluation(runs, trial.trial_id, eval_id) for condition, eval_id in trial.evaluations.items()}
-    return {condition: one for condition, one in found.items() if one is not None}
+    """Return what a sweep asked to have measured of a trial, by condition, as far as it is there and whole; nothing others asked for."""
+    folders = {condition: _trial_folder(runs, trial.trial_id) / "evaluations" / eval_id for condition, eval_id in trial.evaluations.items()}
+    found = {condition: _if_whole(path, False) for condition, path in folders.items() if (path / "metrics.json").is_file()}
+    return {condition: one for condition, one in found.items() if isinstance(one, Evaluation)}
 
 
 def _trial_folder(runs: Path, trial_id: str) -> Path:
@@ -266,10 +338,13 @@ def _distinguished(runs: Path, trials: list[SweepTrial]) -> list[SweepTrial]:
 
 def _words(runs: Path, trial: SweepTrial) -> dict[str, str]:
     config = _trial_folder(runs, trial.trial_id) / "config.yaml"
-    name = (read_yaml(config, AGAIN).get("model") or {}).get("name") if config.is_file() else None
+    try:
+        name = (read_yaml(config, AGAIN).get("model") or {}).get("name") if config.is_file() else None
+    except (Damaged, AttributeError):
+        name = None
     measured = read_requested_evaluations(runs, trial).values()
     settings = {key: f"{key}={value}" for one in measured for key, value in one.protocol.items()}
-    return {**basis(read_provenance(runs, trial.trial_id)).words(name), **settings}
+    return {**basis(provenance_if_whole(runs, trial.trial_id)).words(name), **settings}
 
 
 def _sweep_content(path: Path, absent: str) -> dict[str, Any]:
@@ -280,34 +355,46 @@ def _sweep_content(path: Path, absent: str) -> dict[str, Any]:
     return read_yaml(path, absent) if content is None else content
 
 
-def _sweep_trial(path: Path, entry: Mapping[str, Any]) -> SweepTrial:
-    evaluations = entry.get("evaluations")
+def _sweep_trial(path: Path, entry: Any) -> SweepTrial:
+    evaluations = entry.get("evaluations") if isinstance(entry, Mapping) else None
     if not isinstance(evaluations, Mapping):
-        raise UserError(f"{path} does not say which evaluations its trials owe; {AGAIN}")
+        raise Damaged(f"{path} does not say which evaluations its trials owe; {AGAIN}")
     # Twelve digits without a letter are a number to YAML, octal if they start with 0: nothing can bring the text back.
     for one in (entry.get("trial_id"), *evaluations.values()):
         if not isinstance(one, str):
-            raise UserError(f"{path} has an id that is not text ({one!r}); put it in quotes.")
+            raise Damaged(f"{path} has an id that is not text ({one!r}); put it in quotes.")
+    if not is_id(entry["trial_id"]) or not are_evaluations(dict(evaluations)) or not isinstance(entry.get("overrides") or {}, Mapping):
+        raise Damaged(f"{path} lists a trial that is not of the form that is written ({str(entry['trial_id'])[:40]!r}); {AGAIN}")
     return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
 
 
 def _log(attempts: list[Path]) -> list[dict[str, Any]]:
     """Return logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
     trained, validated = ([path / name for path in attempts if (path / name).is_file()] for name in ("train.jsonl", "validation.jsonl"))
-    records = {int(record["step"]): record for path in trained for record in _jsonl(path)}
-    for record in (record for path in validated for record in _jsonl(path)):
-        records.setdefault(int(record["step"]), {"step": record["step"]})["eval_loss"] = record["eval_loss"]
+    try:
+        records = {int(record["step"]): record for path in trained for record in _jsonl(path)}
+        for record in (record for path in validated for record in _jsonl(path)):
+            records.setdefault(int(record["step"]), {"step": record["step"]})["eval_loss"] = record["eval_loss"]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        where = ", ".join(str(path) for path in (*trained, *validated))
+        raise Damaged(f"A line of {where} has no step; remove the file and run the sweep's command again.") from None
     return [records[step] for step in sorted(records)]
 
 
 def _evaluation(folder: Path, items: bool) -> Evaluation:
-    content = read_json(folder / "metrics.json")
+    again = "remove that folder and run the sweep's command again, which evaluates anew"
+    try:
+        content = read_json(folder / "metrics.json")
+    except Damaged:
+        raise Damaged(f"{folder}/metrics.json is damaged; {again}.") from None
     missing = [key for key in ("condition", "split", "metrics") if key not in content]
     if missing:
-        raise UserError(f"{folder}/metrics.json lacks {', '.join(missing)}; remove that folder and evaluate again.")
+        raise Damaged(f"{folder}/metrics.json lacks {', '.join(missing)}; {again}.")
     eval_id = str(content.get("eval_id", folder.name))
     if eval_id != folder.name:
-        raise UserError(f"{folder}/metrics.json is of evaluation {eval_id}; remove that folder and evaluate again.")
+        raise Damaged(f"{folder}/metrics.json is of evaluation {eval_id}; {again}.")
+    if not _of_the_form(content):
+        raise Damaged(f"{folder}/metrics.json is not of the form that is written; {again}.")
     scored = folder / "items.jsonl"
     return Evaluation(
         eval_id=eval_id,
@@ -321,30 +408,42 @@ def _evaluation(folder: Path, items: bool) -> Evaluation:
     )
 
 
-def read_yaml(path: Path, absent: str) -> dict[str, Any]:
-    """Return a YAML file's mapping. Raise UserError where it is damaged, or `absent` where it is not there."""
-    import yaml
+def _of_the_form(content: Mapping[str, Any]) -> bool:
+    """Return whether metrics.json has numbers where its readers compute with them."""
+    settings, counts, metrics = (content.get(key) or {} for key in ("settings", "counts", "metrics"))
+    if not all(isinstance(one, dict) for one in (settings, counts, metrics)) or not isinstance(
+        settings.get("EVALUATION_VERSION"), int | None
+    ):
+        return False
+    values = [one.get("value") if isinstance(one, dict) else None for one in metrics.values()]
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in (*values, *counts.values()))
 
+
+def read_yaml(path: Path, absent: str) -> dict[str, Any]:
+    """Return a YAML file's mapping. Raise Damaged where it cannot be read, UserError (`absent`) where it is not there."""
     try:
-        # libyaml reads the 1,000 trials of a large sweep in 0.1 s; the parser written in Python takes over a second.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        text = path.read_text(encoding="utf-8")
+        content = parsed_yaml(text)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(absent) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{path} is not valid YAML; {AGAIN}") from None
+    except (ValueError, IsADirectoryError):
+        raise Damaged(f"{path} is not valid YAML; {AGAIN}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings; {AGAIN}")
+        raise Damaged(f"{path} holds no settings; {AGAIN}")
+    # YAML that was cut short between two values is YAML all the same.
+    if not text.endswith("\n"):
+        raise Damaged(f"{path} is cut short; {AGAIN}")
     return content
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file's object. Raise UserError where it is damaged."""
+    """Return a JSON file's object. Raise Damaged where it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON; {AGAIN}") from None
+        content = parsed_json(path.read_bytes())
+    except (ValueError, IsADirectoryError):
+        raise Damaged(f"{path} is not valid JSON; {AGAIN}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no JSON object; {AGAIN}")
+        raise Damaged(f"{path} holds no JSON object; {AGAIN}")
     return content
 
 
@@ -354,9 +453,11 @@ def _jsonl(path: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.extend([json.loads(line)] if line.strip() else [])
+            records.extend([parsed_json(line)] if line.strip() else [])
         except ValueError:
             # The last element of the split is what follows the last newline: empty in a whole file.
             if number < len(lines):
-                raise UserError(f"{path} line {number} is not JSON; remove the file and run the sweep's command again.") from None
+                raise Damaged(f"{path} line {number} is not JSON; remove the file and run the sweep's command again.") from None
+    if not all(isinstance(one, dict) for one in records):
+        raise Damaged(f"{path} holds a line that is no JSON object; remove the file and run the sweep's command again.")
     return records

@@ -5,8 +5,8 @@ What a job needs to read a seal imports neither the schema nor anything that loa
 
 import ctypes
 import hashlib
-import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
 from persona_exp.config.secret_values import assignments, refuse_secrets
+from persona_exp.damaged_records import Damaged, parsed_yaml
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.config_yaml import ConfigYaml, plain
 from persona_exp.trial.engine_selection import with_suitable_engine
 from persona_exp.trial.last_answer import LastAnswer
 from persona_exp.trial.parent_adapter import check_parent
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.seal_files import write_seal
 from persona_exp.trial.trial_base_model import download_model, pin_model, pinned_model, pinned_model_digest
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
@@ -95,6 +97,18 @@ class Sealing:
         if what.get("lora", {}).get("init_from") and config.engine.name != "noop":
             check_parent(runs, what)
         directory = trial_directory(runs, trial_id(what))
+        try:
+            return self._written(config, directory, what, inputs)
+        except PermissionError:
+            # Those who may only read a group's results reuse what is finished.
+            if (finished := _finished(config, directory, inputs.data_id)) is None:
+                raise
+            return finished
+
+    def _written(
+        self, config: "Config", directory: TrialDirectory, what: dict[str, Any], inputs: SealedInputs
+    ) -> tuple[Sealed, dict[str, Any]]:
+        runs = Path(config.runs)
         code_folder, made_by, surroundings = self._code((config.runs,), lambda: _code(runs))
         provenance = {"identity": what, "data_id": inputs.data_id, "model_digest": inputs.model_digest, "code": made_by}
         provenance |= {"lock": surroundings["lock"], "command": self._command, "sealed": utc_now()}
@@ -133,6 +147,17 @@ class Sealing:
         if config.method.name != "none" and config.engine.name != "noop" and config.optim.warmup_steps and config.train.max_steps is None:
             drawn = (data_id, config.persona, config.corpus, config.data, config.teacher, config.runs)
             step_plan(config, self._examples(drawn, lambda: len(training_examples(config, data_id))), None)
+
+
+def _finished(config: "Config", directory: TrialDirectory, data_id: str) -> tuple[Sealed, dict[str, Any]] | None:
+    """Return a seal of the trial that asks for the same, and all of whose results are published, with its facts; None without one."""
+    asked = _worker_facts(config, directory.trial_id, data_id)["evaluations"]
+    for path in sorted(directory.seals.glob("*.json")):
+        with suppress(UserError):
+            facts = read_seal_facts(path)
+            if facts["evaluations"] == asked and all_published(path):
+                return Sealed(directory, directory.path / facts["config"], path), facts
+    return None
 
 
 def trial_id_of(config: "Config", inputs: SealedInputs) -> str:
@@ -188,27 +213,11 @@ def read_seal(path: Path) -> tuple[Sealed, "Config"]:
 
     directory = TrialDirectory(path.absolute().parents[1])
     config = directory.path / read_seal_facts(path)["config"]
-    loaded = OmegaConf.load(config)
-    return Sealed(directory, config, path), replace(compose_trial(loaded), runs=str(directory.runs))  # type: ignore[arg-type]
-
-
-def read_seal_facts(path: Path) -> dict[str, Any]:
-    """Return a seal's facts. Raise UserError where it is missing or damaged."""
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        loaded = OmegaConf.create(parsed_yaml(config.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UserError(f"The seal {path} cannot be read ({error}): run the sweep's command again to seal the trial anew.") from None
-    return facts
-
-
-def all_published(path: Path) -> bool:
-    """Return whether all that a seal asks of its trial is published; read off the seal and the folders alone."""
-    facts, directory = read_seal_facts(path), TrialDirectory(path.parents[1])
-    if facts["engine"] == "noop":
-        return directory.noop.is_file()
-    if facts["method"] != "none" and not directory.adapter.is_dir():
-        return False
-    return all((directory.evaluations / eval_id).is_dir() for eval_id in facts["evaluations"].values())
+        raise Damaged(f"The config {config} cannot be read ({error}): give the trial's command again, which writes it anew.") from None
+    return Sealed(directory, config, path), replace(compose_trial(loaded), runs=str(directory.runs))
 
 
 def make_inputs(config: "Config") -> SealedInputs:

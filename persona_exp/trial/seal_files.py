@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import Damaged, parsed_json, set_aside
+from persona_exp.trial.seal_facts import sealed_config
 from persona_exp.trial.trial_directory import CONFIG, PROVENANCE, SEALS, TrialDirectory
 
 log = logging.getLogger(__name__)
@@ -50,11 +52,16 @@ def _json(value: Mapping[str, Any]) -> str:
 def _write_config(directory: TrialDirectory, text: str) -> str:
     """Return the name of the file that has the config."""
     path = directory.config
-    if not _create(path, text) and path.read_text(encoding="utf-8") != text:
+    if not _create(path, text) and path.read_bytes() != text.encode():
+        if _damaged_config(directory):
+            set_aside(path)
+            _create(path, text)
+            return path.name
         # The same trial asked for otherwise (another micro-batch, another evaluation): sealed beside the first.
         path = directory.path / f"config-{atomic_files.digest(text)[:8]}.yaml"
-        if not _create(path, text) and path.read_text(encoding="utf-8") != text:
-            # Cut short by a crash of the machine.
+        if not _create(path, text) and path.read_bytes() != text.encode():
+            # Cut short by a crash of the machine, say.
+            set_aside(path)
             atomic_files.write_text(path, text)
     return path.name
 
@@ -64,9 +71,9 @@ def _write_provenance(directory: TrialDirectory, provenance: Mapping[str, Any]) 
     if _create(directory.provenance, text := _json(provenance)):
         return
     try:
-        before = json.loads(directory.provenance.read_text(encoding="utf-8"))["code"]["digest"]
-    except ValueError:
-        # Cut short by a crash of the machine.
+        before = parsed_json(directory.provenance.read_bytes())["code"]["digest"]
+    except (ValueError, KeyError, TypeError):
+        set_aside(directory.provenance)
         atomic_files.write_text(directory.provenance, text)
         return
     if before != provenance["code"]["digest"]:
@@ -74,16 +81,25 @@ def _write_provenance(directory: TrialDirectory, provenance: Mapping[str, Any]) 
 
 
 def _put_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    """Have `facts` in a file that is named after them, also where a crash of the machine cut an earlier one short."""
+    """Have `facts` in a file that is named after them; one that a crash of the machine cut short, say, is kept beside it."""
     if _create(path, text := _json(facts)):
         return
     try:
         # Older versions wrote the same facts in other lines.
-        same = json.loads(path.read_text(encoding="utf-8")) == facts
+        same = parsed_json(path.read_bytes()) == facts
     except ValueError:
         same = False
     if not same:
+        set_aside(path)
         atomic_files.write_text(path, text)
+
+
+def _damaged_config(directory: TrialDirectory) -> bool:
+    try:
+        sealed_config(directory.path)
+    except Damaged:
+        return True
+    return False
 
 
 def _create(path: Path, text: str) -> bool:

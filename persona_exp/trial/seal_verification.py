@@ -7,9 +7,10 @@ from typing import Any
 
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.trial.code_provenance import ROOT, code_digest, code_provenance
+from persona_exp.trial.code_provenance import ROOT, code_digest, code_provenance, strays
 from persona_exp.trial.hardware_and_versions import versions
-from persona_exp.trial.seal import NO_DATA, data_digest, read_seal_facts
+from persona_exp.trial.seal import NO_DATA, data_digest
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 
 AGAIN = "run its command again to seal what is there now"
@@ -44,7 +45,8 @@ def _reason(path: Path, directory: TrialDirectory, facts: Mapping[str, Any]) -> 
 def _code(runs: Path, facts: Mapping[str, Any]) -> str | None:
     folder = runs / "code" / facts["code_folder"]
     if not folder.is_dir() or _digest_of_code(folder) != facts["code"]:
-        return f"the code in {folder} is not what was sealed"
+        added = strays(folder) if folder.is_dir() else []
+        return f"the code in {folder} is not what was sealed" + (f" (it holds {added[0]!r})" if added else "")
     if ROOT.resolve() != folder.resolve() and code_provenance()["digest"] != facts["code"]:
         return f"it is run by the code in {ROOT}, and {folder} was sealed"
     return None

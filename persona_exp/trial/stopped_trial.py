@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import parsed_json
 from persona_exp.errors import UserError
 from persona_exp.process_identity import this_process
 from persona_exp.training.checkpoint import STAGING, checkpoint_path
@@ -16,7 +17,8 @@ from persona_exp.trial.added_trials import AddedTrial, add_trial
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.claimed_trial import ClaimedTrial
 from persona_exp.trial.resume_checkpoint import CHECKPOINTS
-from persona_exp.trial.seal import Sealed, SealedInputs, flush_to_disk, read_seal_facts, seal
+from persona_exp.trial.seal import Sealed, SealedInputs, flush_to_disk, seal
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 
 # Before the first attempt: what the trial was given to begin with.
@@ -58,7 +60,7 @@ def stop_at(trial: ClaimedTrial, step: int, checkpoint: Path) -> Stopped:
 
 def _request(directory: TrialDirectory) -> dict[str, Any]:
     try:
-        found = json.loads(directory.stop.read_text(encoding="utf-8"))
+        found = parsed_json(directory.stop.read_bytes())
     except ValueError:
         found = {}
     return found if isinstance(found, dict) else {}

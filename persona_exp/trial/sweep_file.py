@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from persona_exp.damaged_records import parsed_json, parsed_yaml
+
 # What YAML takes for the end of a line, or refuses, where JSON has it as it is.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -20,17 +22,15 @@ def sweep_text(head: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> 
 
 def parse_sweep(text: str) -> dict[str, Any] | None:
     """Return the content of a sweep.yaml; None where its trials are not lines of JSON, as older versions wrote them, or it is damaged."""
-    import yaml
-
     head, found, rows = text.partition("\ntrials:\n")
     lines = rows.removesuffix("\n").split("\n")
     if not found or not rows.endswith("\n") or not all(line.startswith('- {"') for line in lines):
         return None
     try:
         # All at once: line by line takes five times as long.
-        trials = json.loads(f"[{','.join([line[2:] for line in lines])}]")
-        return {**yaml.load(head, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "trials": trials}
-    except (ValueError, TypeError, yaml.YAMLError):
+        trials = parsed_json(f"[{','.join([line[2:] for line in lines])}]")
+        return {**parsed_yaml(head), "trials": trials}
+    except (ValueError, TypeError):
         return None
 
 

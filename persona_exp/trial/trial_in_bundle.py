@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.atomic_files import json_line
+from persona_exp.atomic_files import json_line, make_folder
 from persona_exp.training import checkpoint, checkpoint_disk_space
 from persona_exp.training.experiment_trackers import CURVES
 from persona_exp.trial.attempt_claim_and_heartbeat import Cancelled
@@ -203,7 +203,7 @@ class TrialInBundle:
         if checkpoint.checkpoint_path(self._checkpoints, step).is_dir():
             return
         what = f"the checkpoint of step {step}"
-        self._checkpoints.mkdir(exist_ok=True)
+        make_folder(self._checkpoints)
         # Weights and two moments of each, in float32, and the best weights so far.
         tensors = 3 + (self.slot.early_stopping is not None and self.slot.early_stopping.best is not None)
         checkpoint_disk_space.require(self._checkpoints, 4 * tensors * sum(one.numel() for one in self.slot.adapter.parameters()), what)

@@ -1,18 +1,19 @@
 """A trial's status, read off the files of its attempts. Reads only, and little: a sweep of 1,000 is read every second."""
 
-import json
 import resource
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from persona_exp.damaged_records import parsed_json
 from persona_exp.process_identity import process_gone
-from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 
 # Statuses that nothing but a person's word changes any more.
-ENDED_STATUSES = frozenset({"finished", "pruned", "failed", "cancelled", "missing"})
+ENDED_STATUSES = frozenset({"finished", "pruned", "failed", "cancelled", "missing", DAMAGED})
 
 # Where `persona-exp retry --from-scratch` moves an attempt's checkpoints, which then count as never saved.
 CHECKPOINTS_ASIDE = "checkpoints-aside"
@@ -63,7 +64,7 @@ class TrialStatus:
 
 
 def read_status(trial_folder: Path) -> TrialStatus:
-    """Return the status of the trial in this folder. Raise UserError where an attempt's file is damaged.
+    """Return the status of the trial in this folder: damaged where its last attempt's file is, unless all that is asked is published.
 
     A `running` attempt whose process is gone from this machine is `interrupted`; of other machines only a lease can tell. A failed
     trial that a person allowed another try is `sealed` again, and one that a person cancelled is `cancelled` once nothing of it runs.
@@ -150,16 +151,30 @@ def _own_seconds(record: Mapping[str, Any], status: str) -> float:
 
 def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
     status, cause, message = str(record["status"]), record.get("cause"), record.get("message")
+    if status == DAMAGED and _published(folder):
+        return "finished", None, message
     if status == "running" and process_gone(record):
         status, cause = "interrupted", cause or "killed"
         message = message or f"process {record['pid']} is gone from {record['host']}"
-    if status in ("running", "finished", "pruned"):
+    if status in ("running", "finished", "pruned", DAMAGED):
         return status, cause, message
     if (folder / "cancel.json").exists():
         return "cancelled", None, _cancelled(folder)
     if status == "failed" and (folder / "retries" / f"{number:04}").exists():
         return "sealed", None, f"allowed another try after attempt {number} failed ({cause})"
     return status, cause, message
+
+
+def _published(folder: Path) -> bool:
+    """Return whether all that one of the trial's seals asks for is published."""
+    from persona_exp.errors import UserError
+    from persona_exp.trial.seal_facts import all_published
+
+    for seal in sorted((folder / "seals").glob("*.json")):
+        with suppress(UserError):
+            if all_published(seal):
+                return True
+    return False
 
 
 def _unstarted(folder: Path) -> tuple[str, str | None, str | None]:
@@ -172,22 +187,23 @@ def _unstarted(folder: Path) -> tuple[str, str | None, str | None]:
 
 def stopped_as(trial_folder: Path) -> str | None:
     """Return the trial that this one is as far as it came before a person stopped it; None where nobody did."""
-    successor = _cancel_request(trial_folder).get("trial_id")
+    successor = cancel_request(trial_folder).get("trial_id")
     return None if successor is None else str(successor)
 
 
-def _cancel_request(folder: Path) -> dict[str, Any]:
+def cancel_request(folder: Path) -> dict[str, Any]:
+    """Return what a person's cancellation of the trial says of itself (`by`, `at`, of a stopped one `trial_id` and `step`)."""
     try:
-        request = json.loads((folder / "cancel.json").read_text(encoding="utf-8"))
+        request = parsed_json((folder / "cancel.json").read_bytes())
     except (OSError, ValueError):
         return {}
     return request if isinstance(request, dict) else {}
 
 
 def _cancelled(folder: Path) -> str:
-    request = _cancel_request(folder)
+    request = cancel_request(folder)
     if request.get("trial_id"):
-        return f"stopped at step {request['step']} by {request.get('by') or 'a person'}: trial {request['trial_id']} ends there"
+        return f"stopped at step {request.get('step')} by {request.get('by') or 'a person'}: trial {request['trial_id']} ends there"
     return f"cancelled by {request['by']}" if request.get("by") else "cancelled"
 
 

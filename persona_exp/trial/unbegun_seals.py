@@ -5,7 +5,7 @@ from pathlib import Path
 from persona_exp.errors import UserError
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_records import attempt_files
-from persona_exp.trial.seal import all_published, read_seal_facts
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 
 
 def unbegun_seals(sweep_folder: Path, code_folder: str) -> list[Path]:

@@ -129,3 +129,23 @@ def test_no_sweep_and_no_trials(runs):
         read_results(runs.path, "nothing")
     with pytest.raises(UserError, match="lists no trials"):
         open_sweep(runs.sweep(["lora.r"], []))
+
+
+@pytest.mark.parametrize("content", ["", "{", "\0\x80", "[" * 100_000, "[]\n", '{"metrics": 3, "split": 2}\n', '{"identity": 4}\n'])
+@pytest.mark.parametrize("name", ["attempts/0001.json", "config.yaml", "provenance.json", "evaluations", "attempts/0001/train.jsonl"])
+def test_one_damaged_file_costs_one_trial_at_most(runs, name, content):
+    entries = [runs.base(), runs.adapter({"lora.r": 8}), runs.adapter({"lora.r": 16})]
+    folder = runs.sweep(["lora.r"], entries)
+    trial = runs.path / "trials" / entries[1]["trial_id"]
+    path = trial / "evaluations" / entries[1]["evaluations"]["adapter"] / "metrics.json" if name == "evaluations" else trial / name
+    path.write_text(content)
+    found = {one.overrides.get("lora.r"): one for one in read_results(folder.parent.parent, folder.name).outcomes}
+    assert (found[None].status, found[16].status) == ("evaluated", "evaluated")
+    if name == "attempts/0001.json":
+        assert (found[8].status, found[8].training.seconds) == ("evaluated", None), "what is published stands"
+    elif found[8].status != "evaluated":
+        assert found[8].status == "damaged"
+        assert path.name in found[8].message
+        assert "again" in found[8].message
+    else:
+        assert name.endswith("train.jsonl"), "the last line of a log may be cut short"

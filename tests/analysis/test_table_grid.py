@@ -239,3 +239,26 @@ def test_escaped():
     assert escaped("50 % of a_b & {c} ~^#$\\<>|") == (
         "50 \\% of a\\_b \\& \\{c\\} \\textasciitilde{}\\textasciicircum{}\\#\\$\\textbackslash{}\\textless{}\\textgreater{}\\textbar{}"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lr ≤ 1e-3, r ≥ 8", "lr $\\leq$ 1e-3, r $\\geq$ 8"),
+        ("Élodie, naïve façade", "\\'{E}lodie, na\\\"{i}ve fa\\c{c}ade"),
+        ("Łódź ±1 μ", "\\L{}\\'{o}d\\'{z} $\\pm$1 $\\mu$"),
+        ("漢字 🙂", "U+6F22U+5B57 U+1F642"),
+        ("a\x1b[2J", "a [2J"),
+        ("“x” — y…", "``x'' --- y\\dots{}"),
+    ],
+)
+def test_latex_is_ascii_that_pdflatex_knows(text, expected):
+    assert escaped(text) == expected
+    assert escaped(text).isascii()
+
+
+def test_what_latex_has_no_letter_for_is_said(ranks):
+    _, rows = read(ranks())
+    text = latex(rows, ["lora.r"], "漢-≤")
+    assert "% U+6F22 is 漢, for which pdflatex has no letter" in text.splitlines()
+    assert all(line.isascii() for line in text.splitlines() if not line.startswith("%"))

@@ -70,8 +70,9 @@ class Desk:
         identity["training_version"] = version or TRAINING_VERSION
         provenance = {"identity": identity, "data_id": data, "model_digest": "m", "code": origin, "command": COMMAND, "sealed": SEALED}
         write(folder / "provenance.json", json.dumps(provenance))
-        seal = {"trial_id": trial_id, "config": "config.yaml", "data_id": data, "code": code, "code_folder": code[:12], "engine": "sft"}
-        write(folder / "seals" / "5ea15ea1.json", json.dumps({**seal, "method": "qlora", "may": {"halve_micro_batch": True}}))
+        seal: dict[str, Any] = {"trial_id": trial_id, "config": "config.yaml", "data_id": data, "code": code, "code_folder": code[:12]}
+        seal |= {"engine": "sft", "method": "qlora", "evaluations": {"adapter": f"e{trial_id}"[:12]}, "may": {"halve_micro_batch": True}}
+        write(folder / "seals" / "5ea15ea1.json", json.dumps(seal))
         (folder / "attempts").mkdir()
         for number, more in enumerate(attempts, start=1):
             self.attempt(folder, number, **more)

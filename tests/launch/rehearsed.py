@@ -89,7 +89,8 @@ def recorded_trial(folder: Path, *records: dict[str, Any], may_halve: bool = Tru
     trial = folder / "trials" / "0123456789ab"
     (trial / "attempts").mkdir(parents=True, exist_ok=True)
     (trial / "seals").mkdir(exist_ok=True)
-    facts = {"engine": "noop", "code_folder": "none", "may": {"halve_micro_batch": may_halve}}
+    facts: dict[str, Any] = {"engine": "noop", "method": "lora", "evaluations": {}, "config": "config.yaml", "data_id": "noop-01234567"}
+    facts |= {"code_folder": "0" * 12, "may": {"halve_micro_batch": may_halve}}
     (trial / "seals" / SEAL).write_text(json.dumps(facts))
     for number, record in enumerate(records, start=1):
         whole = {"attempt": number, "host": "elsewhere", "pid": 1, "process_started": "boot:1", "heartbeat": 0, "seal": SEAL, **record}

@@ -39,7 +39,7 @@ def a_search(folder: Path, space=SPACE, *, sampler=None, composed=None, **settin
         "max_failure_rate": 0.5,
         "custom_search_space": None,
         "fixed": "",
-        "code_folder": "c0de",
+        "code_folder": "c0dec0dec0de",
         "engine": "fused",
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def ask_once(study: RebuiltStudy, composed=None):
         if number >= study.settings.n_trials:
             return None
         what = suggest(study, composed, number)
-        ask = made_ask(study, what, [AskedTrial(f"t{number:04}", "seal.json", f"e{number:04}")])
+        ask = made_ask(study, what, [AskedTrial(f"a{number:011}", "5ea15ea1.json", f"e{number:011}")])
         if create_ask(study.folder, ask):
             study.accept(ask)
             return ask

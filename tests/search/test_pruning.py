@@ -76,8 +76,8 @@ def test_the_verdict_does_not_depend_on_who_computes_it(tmp_path, pruner):
 
 def test_a_damaged_record_of_another_trial_fails_nobody_else(tmp_path):
     folder, study = search(tmp_path, ASHA, [{2: 1.0}, {2: 2.0}])
-    (folder.parent.parent / "trials" / "t0001" / "attempts" / "0001.json").write_text("")
-    assert StudyPruning(study).verdict("t0000") is None
+    (folder.parent.parent / "trials" / "a00000000001" / "attempts" / "0001.json").write_text("")
+    assert StudyPruning(study).verdict("a00000000000") is None
     assert [one.state for one in study.results] == ["running", "failed"]
 
 
@@ -91,10 +91,10 @@ def test_a_loss_that_is_no_number_is_worse_than_any(tmp_path):
 
 def test_a_paused_trial_that_a_person_cancelled_is_promoted_no_more(tmp_path):
     folder, study = search(tmp_path, ASHA, [{2: 1.0}, *({2: 5.0 + n} for n in range(5))], pauses=True)
-    attempt(folder, "t0000", losses={2: 1.0}, status="interrupted", cause="paused", search="s")
+    attempt(folder, "a00000000000", losses={2: 1.0}, status="interrupted", cause="paused", search="s")
     study.refresh()
     assert [ask.number for ask in promotable(study)] == [0]
-    (folder.parent.parent / "trials" / "t0000" / "cancel.json").write_text("{}")
+    (folder.parent.parent / "trials" / "a00000000000" / "cancel.json").write_text("{}")
     study.refresh()
     assert (promotable(study), study.results[0].state) == ([], "failed")
 

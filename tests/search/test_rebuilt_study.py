@@ -24,12 +24,12 @@ def test_results_are_read_off_the_trials(folder):
     study = RebuiltStudy(folder)
     asks = [ask_once(study) for _ in range(8)]
     evaluate(folder, asks[0])
-    attempt(folder, "t0001", pid=None, status="running")
-    attempt(folder, "t0002", status="interrupted", cause="pruned", search="s")
-    attempt(folder, "t0003", status="interrupted", cause="paused", search="s")
-    attempt(folder, "t0004", status="interrupted", cause="pruned", search="another")
-    attempt(folder, "t0005", status="failed", cause="ValueError", message="no")
-    attempt(folder, "t0006", status="interrupted", cause="preempted")
+    attempt(folder, "a00000000001", pid=None, status="running")
+    attempt(folder, "a00000000002", status="interrupted", cause="pruned", search="s")
+    attempt(folder, "a00000000003", status="interrupted", cause="paused", search="s")
+    attempt(folder, "a00000000004", status="interrupted", cause="pruned", search="another")
+    attempt(folder, "a00000000005", status="failed", cause="ValueError", message="no")
+    attempt(folder, "a00000000006", status="interrupted", cause="preempted")
     found, in_study = states(folder)
     assert found == ["complete", "running", "pruned", "paused", "open", "failed", "open", "open"]
     assert in_study == ["COMPLETE", "RUNNING", "PRUNED", "PRUNED", "RUNNING", "FAIL", "RUNNING", "RUNNING"]
@@ -119,7 +119,7 @@ def test_of_two_that_ask_at_once_each_has_a_number_of_its_own(folder, monkeypatc
 
 
 def test_the_winner_of_a_link_stands(folder):
-    made = [Ask(0, {"a": text}, {"a": text}, (AskedTrial(text, "s", None),)) for text in "xy"]
+    made = [Ask(0, {"a": text}, {"a": text}, (AskedTrial(text * 12, "5ea15ea1.json", None),)) for text in "ab"]
     assert [create_ask(folder, one) for one in made] == [True, False]
     assert read_ask(folder, 0) == made[0]
 
@@ -135,9 +135,9 @@ def test_full_fine_tuning_is_asked_no_rank(tmp_path):
 
 
 def test_several_seeds_make_one_objective(folder):
-    ask = Ask(0, {"lora.r": "4"}, {"lora.r": 4}, (AskedTrial("a", "s", "ea"), AskedTrial("b", "s", "eb")))
+    ask = Ask(0, {"lora.r": "4"}, {"lora.r": 4}, tuple(AskedTrial(one * 12, "5ea15ea1.json", f"e{one * 11}") for one in "ab"))
     create_ask(folder, ask)
-    for trial, value in (("a", 1.0), ("b", 2.0)):
+    for trial, value in (("a" * 12, 1.0), ("b" * 12, 2.0)):
         assert states(folder)[0] == ["open"]
         evaluate(folder, Ask(0, {}, {}, tuple(one for one in ask.trials if one.trial_id == trial)), value)
     study = RebuiltStudy(folder)
@@ -158,11 +158,11 @@ def test_what_a_trial_took_is_read_once_it_has_ended(tmp_path):
     folder = a_search(tmp_path / "runs" / "sweeps" / "s", objectives=("seconds",))
     study = RebuiltStudy(folder)
     evaluate(folder, ask_once(study))
-    attempt(folder, "t0000", pid=None, status="running", started="2026-12-01T00:00:00+00:00", own_seconds=1.0)
+    attempt(folder, "a00000000000", pid=None, status="running", started="2026-12-01T00:00:00+00:00", own_seconds=1.0)
     study.refresh()
     assert study.results[0].state == "running"
     ended = {"started": "2026-12-01T00:00:00+00:00", "ended": "2026-12-01T00:01:30+00:00", "own_seconds": 90.0}
-    attempt(folder, "t0000", pid=None, status="finished", **ended)
+    attempt(folder, "a00000000000", pid=None, status="finished", **ended)
     study.refresh()
     assert study.results[0].values == (90.0,)
 

@@ -31,7 +31,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_record_that_was_replaced_while_it_was_read_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = Stale(2)
     monkeypatch.setattr(Path, "read_bytes", lambda self: stale(self))
-    assert attempt_records.read_record(path) == {"status": "running"}
+    assert attempt_records.read_record(path) == {"attempt": 1, "host": None, "status": "running"}
 
 
 @pytest.mark.parametrize(("times", "number", "left"), [(9, errno.ESTALE, 6), (9, errno.EIO, 8)])

@@ -19,7 +19,8 @@ from persona_exp.modeling.tokenizer_loading import load_tokenizer
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial import run_sealed_trials as running
 from persona_exp.trial.evaluate_trial import evaluation_settings, owed_evaluations
-from persona_exp.trial.seal import all_published, seal
+from persona_exp.trial.seal import seal
+from persona_exp.trial.seal_facts import all_published
 from persona_exp.trial.trial_base_model import fetch_model, load_base
 from persona_exp.trial.trial_dataset import evaluation_examples
 

@@ -8,7 +8,8 @@ from persona_exp.atomic_files import file_digest
 from persona_exp.launch.recovery.retry_decision import decide
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial.run_sealed_trials import run
-from persona_exp.trial.seal import all_published, seal
+from persona_exp.trial.seal import seal
+from persona_exp.trial.seal_facts import all_published
 
 pytestmark = pytest.mark.long
 

@@ -15,7 +15,8 @@ from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.tiny_test_model import fetch_tiny
 from persona_exp.trial import max_length_check, trial_dataset
 from persona_exp.trial import seal as sealing
-from persona_exp.trial.seal import all_published, flush_to_disk, read_seal, read_seal_facts, seal
+from persona_exp.trial.seal import flush_to_disk, read_seal, seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 
 pytestmark = pytest.mark.usefixtures("one_copy_of_the_code")
 

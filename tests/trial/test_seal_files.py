@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from persona_exp import atomic_files
-from persona_exp.trial.seal import Sealing, read_seal, read_seal_facts, seal
+from persona_exp.trial.seal import Sealing, read_seal, seal
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.seal_verification import verify
 
 pytestmark = pytest.mark.usefixtures("one_copy_of_the_code")

@@ -1,17 +1,22 @@
 """What is there must be what was sealed: each kind of tampering is one sentence, and the trial fails with the cause `seal`."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
+from persona_exp.launch.slurm.verified_start import CODE_CHANGED, verified_start
 from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.tiny_test_model import fetch_tiny
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial import seal_verification
 from persona_exp.trial.run_sealed_trials import run
-from persona_exp.trial.seal import read_seal_facts, seal
+from persona_exp.trial.seal import seal
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.seal_verification import Broken, verify
 
 
@@ -137,3 +142,60 @@ def test_a_broken_seal_fails_its_trial(sealed_noop, capsys, unreadable):
     assert record["message"] in capsys.readouterr().err
     assert not broken.directory.adapter.exists()
     assert whole.directory.noop.is_file()
+
+
+PLANTED = (
+    "sitecustomize.py",
+    "torch.py",
+    "torch/__init__.py",
+    "persona_exp/trial/__pycache__/seal.cpython-311.pyc",
+    "persona_exp/a.pyc",
+    ".x",
+)
+
+
+@pytest.fixture
+def own_copy(sealed_noop, runs):
+    """A sealed trial, and a copy of the code of its own."""
+    sealed = sealed_noop()
+    folder = runs / "code" / read_seal_facts(sealed.path)["code_folder"]
+    shared = folder.readlink()
+    folder.unlink()
+    shutil.copytree(shared, folder)
+    return sealed, folder
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_whatever_was_added_to_a_copy_of_the_code_is_named(own_copy, name):
+    sealed, folder = own_copy
+    verify(sealed.path)
+    seal_verification._digest_of_code.cache_clear()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("pass\n")
+    assert f"(it holds {name!r})" in refusal(sealed.path)
+
+
+def test_a_link_in_a_copy_of_the_code_is_refused(own_copy, tmp_path):
+    sealed, folder = own_copy
+    shutil.move(folder / "run.py", tmp_path / "run.py")
+    (folder / "run.py").symlink_to(tmp_path / "run.py")
+    assert "(it holds 'run.py')" in refusal(sealed.path)
+
+
+@pytest.mark.parametrize("name", ["sitecustomize.py", "json.py", "persona_exp/trial/__pycache__/x.pyc", None])
+def test_nothing_of_a_copy_runs_before_it_is_verified(own_copy, tmp_path, name):
+    """Python itself would import a sitecustomize.py, and a json.py where it starts in the folder."""
+    _, folder = own_copy
+    if name:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    command = verified_start(sys.executable, folder, "persona_exp.trial")
+    done = subprocess.run(
+        [*command, "--help"], cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
+    assert not (tmp_path / "ran").exists()
+    assert (done.returncode, "usage: python -m persona_exp.trial" in done.stdout) == ((CODE_CHANGED, False) if name else (0, True)), (
+        done.stderr
+    )
+    assert done.stderr.count("\n") == (1 if name else 0)
+    assert not list(folder.rglob("*.pyc")) or name

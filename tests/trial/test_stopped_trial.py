@@ -14,7 +14,8 @@ from persona_exp.trial import stopped_trial
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
 from persona_exp.trial.runs_reader import read_provenance
-from persona_exp.trial.seal import all_published, read_seal, read_seal_facts, seal
+from persona_exp.trial.seal import read_seal, seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.stopped_trial import stop_at
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as

@@ -20,7 +20,8 @@ from persona_exp.modeling.tokenizer_loading import load_tokenizer
 from persona_exp.trial import max_length_check, token_cache, trial_dataset
 from persona_exp.trial.claimed_trial import ClaimedTrial
 from persona_exp.trial.encoded_examples import encode_examples, encode_validation_examples
-from persona_exp.trial.seal import read_seal_facts, seal
+from persona_exp.trial.seal import seal
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.trial_base_model import fetch_model
 
 # As it is before the fixture of this folder takes its place.

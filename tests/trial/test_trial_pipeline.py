@@ -16,7 +16,8 @@ from persona_exp.trial import resume_checkpoint
 from persona_exp.trial import run_sealed_trials as running
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
 from persona_exp.trial.evaluate_trial import owed_evaluations
-from persona_exp.trial.seal import all_published, read_seal_facts, seal
+from persona_exp.trial.seal import seal
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 
 

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from persona_exp.errors import UserError
 from persona_exp.process_identity import node_name, process_started
 from persona_exp.trial import trial_status
 from persona_exp.trial.trial_status import attempt_seconds, read_status, read_statuses, saved_step
@@ -126,12 +125,29 @@ def test_another_try_allowed(tmp_path):
     assert "KeyError" in state.message
 
 
-@pytest.mark.parametrize("text", ['{"status": "fin', "[]", "{}"])
+WRONG = ({"status": "done"}, {"status": "running", "pid": "x"}, {"status": "failed", "message": 3}, {"status": "running", "progress": []})
+
+
+@pytest.mark.parametrize("text", ['{"status": "fin', "[]", "{}", "", "\0\x80", "[" * 100_000, "{" * 100_000, *map(json.dumps, WRONG)])
 def test_a_damaged_record_is_one_sentence(tmp_path, text):
     folder = write_trial(tmp_path)
     (folder / "attempts" / "0001.json").write_text(text)
-    with pytest.raises(UserError, match="is damaged"):
-        read_status(folder)
+    state = read_status(folder)
+    assert (state.status, state.attempt) == ("damaged", 1)
+    assert f"attempts/0001.json of trial {folder.name} is damaged" in state.message
+    assert "give the command of the trial again" in state.message
+
+
+def test_what_is_published_is_finished_whatever_became_of_its_record(tmp_path):
+    folder = write_trial(tmp_path)
+    (folder / "attempts" / "0001.json").write_text("{")
+    facts = {"engine": "sft", "method": "lora", "evaluations": {"adapter": "e" * 12}, "config": "config.yaml", "data_id": "d" * 12}
+    (folder / "seals").mkdir()
+    (folder / "seals" / "5ea15ea1.json").write_text(json.dumps({**facts, "code_folder": "c" * 12}))
+    (folder / "adapter").mkdir()
+    assert read_status(folder).status == "damaged"
+    (folder / "evaluations" / ("e" * 12)).mkdir(parents=True)
+    assert read_status(folder).status == "finished"
 
 
 @pytest.mark.parametrize("waits", [0.0, 1e9])

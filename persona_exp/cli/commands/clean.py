@@ -30,14 +30,22 @@ def add_commands(nouns: Any) -> None:
 def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     runs = runs_folder()
     found = find_garbage(runs, younger=arguments.younger)
+    spared = _spared(References(runs))
     if not arguments.json:
-        print(_text(found, runs, every=arguments.all))
+        print("\n".join([_text(found, runs, every=arguments.all), *spared]))
     agreed = bool(found) and (arguments.yes or (not arguments.json and _agreed()))
     deleted = delete(runs, found) if agreed else []
     if not arguments.json and agreed:
         kept = f"; {plural(len(found) - len(deleted), 'one')} came into use meanwhile" if len(deleted) < len(found) else ""
         print(f"Deleted {plural(len(deleted), 'item')}, {disk_size(sum(one.bytes for one in deleted))}{kept}.")
-    return 0, {"found": [_json(one) for one in found], "deleted": [str(one.path) for one in deleted]}
+    return 0, {"found": [_json(one) for one in found], "deleted": [str(one.path) for one in deleted], "spared": spared}
+
+
+def _spared(known: References) -> list[str]:
+    """Return why data, code and sealed trials are not among what can go: what refers to them cannot be read."""
+    again = "give the command of its trial or sweep again, which writes it anew"
+    data = [f"Neither data nor code is offered, since {path} cannot be read: {again}." for path in known.unreadable[:1]]
+    return data + [f"No trial is offered that was never run, since {path} cannot be read: {again}." for path in known.unreadable_sweeps[:1]]
 
 
 def delete(runs: Path, found: Sequence[Garbage]) -> list[Garbage]:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from persona_exp.cli.text.escaped_output import coloured_output
+
 
 def add_commands(nouns: Any) -> None:
     """Add the noun `corpus` and its verbs."""
@@ -53,7 +55,7 @@ def _print_people(people: list[dict[str, Any]]) -> None:
     for one in people:
         name = f"{one['name']} (narrator)" if one["narrator"] else one["name"]
         table.add_row(name, ", ".join(one["aliases"]), one["gender"] or "–", f"{one['quotations']:,}", f"{one['sure']:,}")
-    Console().print(table)
+    Console(file=coloured_output()).print(table)
 
 
 def _inspect(arguments: argparse.Namespace) -> tuple[int, Any]:
@@ -64,5 +66,5 @@ def _inspect(arguments: argparse.Namespace) -> tuple[int, Any]:
     found = [inspect_book(path) for path in arguments.file]
     if not arguments.json:
         for inspection in found:
-            Console().print(inspection_text(inspection))
+            Console(file=coloured_output()).print(inspection_text(inspection))
     return 0, [inspection.as_dict() for inspection in found]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli.runs_folder import runs_folder
+from persona_exp.cli.text.escaped_output import coloured_output
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _audit(arguments: argparse.Namespace) -> tuple[int, Any]:
 def _print_audit(report: Any) -> None:
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(file=coloured_output(), soft_wrap=True, highlight=False)
     for split, part in report["totals"].items():
         console.print(f"{split}: {part['dropped']} of {part['examples']} examples leak ({part['fraction']:.1%})")
         for reason, count in report["dropped"][split].items():
@@ -168,7 +169,7 @@ def _print_examples(examples: Sequence[Any]) -> None:
 
     from persona_exp.corpus.speaker_attribution.attribution_confidence import DEFAULT_CONFIDENCE
 
-    console = Console()
+    console = Console(file=coloured_output())
     colours = {"system": "dim", "user": "cyan", "assistant": "green"}
     for example in examples:
         mark = "" if example.confidence >= DEFAULT_CONFIDENCE else " (too unsure to train on by default)"
@@ -225,7 +226,7 @@ def _print_card(folder: Path) -> None:
     text = (folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else None
     if text is None:
         raise UserError(f"{folder} has no card.md; build the dataset again.")
-    console = Console()
+    console = Console(file=coloured_output())
     console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal)
     console.print(f"{folder}", soft_wrap=True)
 

@@ -11,6 +11,7 @@ from persona_exp.cli.abbreviated_names import find_sweep_or_trial
 from persona_exp.cli.comparable_evaluations import matched_trials, pairs_of_sweeps, pairs_of_trials
 from persona_exp.cli.comparison_facts import Facts, sweep_facts, trial_facts
 from persona_exp.cli.runs_folder import runs_folder
+from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.units import plural
@@ -89,7 +90,8 @@ def unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 def text(a: Facts, b: Facts, answer: Mapping[str, Any], *, every: bool, lines: bool) -> str:
     """Return the comparison as text."""
-    parts = ["\n".join(f"{name}  {facts.name}  {facts.title}".rstrip() + _outdated(facts) for name, facts in (("A", a), ("B", b)))]
+    heads = [(one_line(f"{name}  {facts.name}  {facts.title}".rstrip()), facts) for name, facts in (("A", a), ("B", b))]
+    parts = ["\n".join(head + _outdated(facts) for head, facts in heads)]
     parts.append(_pairs("Config", answer["config"], every, "the same"))
     parts.append(_code(answer["code"], every, lines))
     parts.append(_data(answer["data"], every))
@@ -161,7 +163,7 @@ def _code(code: Mapping[str, Any], every: bool, lines: bool) -> str:
     title = painted("Code", "1")
     if code["same"]:
         return f"{title}: the same ({_version(code['a'])})"
-    shown = [title, f"  A  {_version(code['a'])}", f"  B  {_version(code['b'])}"]
+    shown = [title, one_line(f"  A  {_version(code['a'])}"), one_line(f"  B  {_version(code['b'])}")]
     if not code["files"]:
         missing = [side for side in ("a", "b") if not Path(code[side]["folder"]).is_dir()]
         return "\n".join(
@@ -219,7 +221,7 @@ def _not_compared(evaluations: Mapping[str, Any], every: bool) -> list[str]:
     for side in "ab":
         names_by_reason |= {f"only in {side.upper()}": evaluations[f"only_{side}"]} if evaluations[f"only_{side}"] else {}
         names_by_reason |= {f"not measured yet in {side.upper()}": evaluations["missing"][side]} if evaluations["missing"][side] else {}
-    return [f"  {why}: {_listed(names, every)}" for why, names in names_by_reason.items()]
+    return [one_line(f"  {why}: {_listed(names, every)}") for why, names in names_by_reason.items()]
 
 
 def _listed(names: Sequence[str], every: bool) -> str:

@@ -5,10 +5,12 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.comparison_facts import trial_facts
@@ -16,8 +18,10 @@ from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses
 from persona_exp.cli.text.units import disk_size, plural
 from persona_exp.errors import UserError
+from persona_exp.trial.folder_ids import without_links
 
 SUMS = "SHA256SUMS"
+SHOWN = 3
 ARCHIVES = (".tar.gz", ".tgz")
 
 # What only the run itself needs: the largest part of a trial, what was on its way, and what is made again from the data beside it.
@@ -26,6 +30,14 @@ LEFT_OUT = ("checkpoints", "checkpoints-aside", "staging", "fenced", "tokens", "
 SITE = ("submissions", "holds", "hold.json")
 
 CHUNK_BYTES = 1 << 20
+
+
+@dataclass
+class Selection:
+    """The files to take along, each with its path below DEST, and what is left out because it is a link, no file, or named oddly."""
+
+    files: list[tuple[Path, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 def add_commands(nouns: Any) -> None:
@@ -45,17 +57,26 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
         print(f"{sweep.name}: {plural(answer['files'], 'file')}, {disk_size(answer['bytes'])} in {answer['destination']}")
         if answer["unfinished"]:
             print(f"{plural(len(answer['unfinished']), 'trial')} of it had not finished and went along as they are.")
+        if answer["left_out"]:
+            shown = ", ".join(map(repr, answer["left_out"][:SHOWN])) + (", …" if len(answer["left_out"]) > SHOWN else "")
+            print(f"{plural(len(answer['left_out']), 'link or other thing')} that is no plain file stayed behind: {shown}.")
         if not answer["archive"]:
             print(f"To read it: PERSONA_EXP_RUNS={answer['destination']} persona-exp status")
     return 0, answer
 
 
 def export(runs: Path, sweep: SweepStatus, destination: Path) -> dict[str, Any]:
-    """Write the sweep to `destination`; return what was written. Raise UserError where something is there already."""
-    if destination.exists():
+    """Write the sweep to `destination`; return what was written. Raise UserError where something is there already.
+
+    Only what lies below runs/ without a link on its way is taken along: a folder that others prepared can name nothing else.
+    """
+    if sweep.damaged_files and not sweep.trials:
+        raise UserError(sweep.damaged_files[0])
+    if destination.exists() or destination.is_symlink():
         raise UserError(f"{destination} is there already; remove it or name another.")
     archive = destination.name.endswith(ARCHIVES)
-    files = list(_exported_files(runs, sweep))
+    selection = _selection(runs, sweep)
+    files = selection.files
     unfinished = [trial.trial_id for trial, state in sweep.rows if state.status != "finished"]
     staged = destination.with_name(f".{destination.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -65,30 +86,43 @@ def export(runs: Path, sweep: SweepStatus, destination: Path) -> dict[str, Any]:
         staged.rename(destination)
     finally:
         shutil.rmtree(staged, ignore_errors=True) if staged.is_dir() else staged.unlink(missing_ok=True)
-    total = sum(path.stat().st_size for path, _ in files)
+    total = sum(path.lstat().st_size for path, _ in files)
     answer = {"sweep": sweep.name, "destination": str(destination), "archive": archive, "files": len(sums), "bytes": total}
-    return {**answer, "unfinished": unfinished}
+    return {**answer, "unfinished": unfinished, "left_out": selection.left_out}
 
 
-def _exported_files(runs: Path, sweep: SweepStatus) -> Iterator[tuple[Path, str]]:
-    """Yield the files to take along with their paths below DEST: the sweep, its trials, their data and code."""
+def _selection(runs: Path, sweep: SweepStatus) -> Selection:
+    """Return what is to be taken along: the sweep, its trials, their data and code."""
     trial_ids = dict.fromkeys(trial.trial_id for trial in sweep.trials)
-    facts = [trial_facts(runs, trial_id) for trial_id in trial_ids]
+    facts = [trial_facts(runs, trial_id, damaged=True) for trial_id in trial_ids]
     folders = [sweep.folder, *(runs / "trials" / one for one in trial_ids)]
     folders += [runs / "data" / one for one in dict.fromkeys(fact.data_id for fact in facts) if one]
     folders += [runs / "code" / one for one in dict.fromkeys(Path(fact.code["folder"]).name for fact in facts)]
+    selection = Selection()
     for folder in folders:
-        leave = SITE if folder == sweep.folder else ()
-        yield from ((path, path.relative_to(runs).as_posix()) for path in _files(folder, leave))
+        name = folder.relative_to(runs).as_posix()
+        if len(folder.relative_to(runs).parts) != 2 or not without_links(runs, folder):
+            selection.left_out.append(name)
+            continue
+        for path in _files(folder, SITE if folder == sweep.folder else ()):
+            name = path.relative_to(runs).as_posix()
+            # A name with a line break in it would be a line of its own in SHA256SUMS.
+            if stat.S_ISREG(path.lstat().st_mode) and name.isprintable() and "\\" not in name:
+                selection.files.append((path, name))
+            else:
+                selection.left_out.append(name)
+    return selection
 
 
 def _files(folder: Path, leave: Sequence[str]) -> Iterator[Path]:
+    """Yield what lies below `folder`, links to folders among it, which are not followed."""
     for current, names, found in os.walk(folder):
         below = Path(current)
         top = below == folder
         names[:] = sorted(one for one in names if one not in LEFT_OUT and not one.startswith(".") and not (top and one in leave))
         names[:] = [one for one in names if not one.startswith("fenced-")]
-        yield from (below / one for one in sorted(found) if not one.startswith(".") and not (top and one in leave))
+        linked = [one for one in names if (below / one).is_symlink()]
+        yield from (below / one for one in sorted([*found, *linked]) if not one.startswith(".") and not (top and one in leave))
 
 
 def _into_folder(staged: Path, files: Sequence[tuple[Path, str]], sweep: SweepStatus) -> dict[str, str]:
@@ -108,12 +142,11 @@ def _into_archive(staged: Path, root: str, files: Sequence[tuple[Path, str]], sw
 
         def add(path: Path, name: str) -> str:
             # Read once for both: a report written anew in between would not be what was summed.
-            content = path.read_bytes() if path.stat().st_size < CHUNK_BYTES else None
-            if content is None:
-                tar.add(path, f"{root}/{name}")
-                return _digested(path, lambda chunks: [None for _ in chunks])
-            _add_text(tar, f"{root}/{name}", content)
-            return hashlib.sha256(content).hexdigest()
+            with _opened(path) as file:
+                entry, digested = tarfile.TarInfo(f"{root}/{name}"), _DigestedFile(file)
+                entry.size, entry.mode = os.fstat(file.fileno()).st_size, 0o644
+                tar.addfile(entry, digested)  # type: ignore[arg-type]
+            return digested.found.hexdigest()
 
         return _write_all(files, sweep, add, lambda name, text: _add_text(tar, f"{root}/{name}", text))
 
@@ -141,13 +174,37 @@ def _digested(path: Path, use: Callable[[Iterator[bytes]], object]) -> str:
     found = hashlib.sha256()
 
     def chunks() -> Iterator[bytes]:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 found.update(chunk)
                 yield chunk
 
     use(chunks())
     return found.hexdigest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Return the file, opened for reading. Raise UserError where a link or something else has taken its place since it was listed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise UserError(f"{path} cannot be exported ({os.strerror(error.errno or 0)}): see what it is, and export again.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is no plain file any more: see what it is, and export again.")
+    return os.fdopen(descriptor, "rb")
+
+
+class _DigestedFile:
+    """A file whose bytes are summed as they are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.found, self._file = hashlib.sha256(), file
+
+    def read(self, size: int) -> bytes:
+        content = self._file.read(size)
+        self.found.update(content)
+        return content
 
 
 def _add_text(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from persona_exp.cli.abbreviated_names import find_trial
 from persona_exp.cli.runs_folder import runs_folder
+from persona_exp.cli.text.escaped_output import log_text, one_line
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import attempt_files
 from persona_exp.trial.trial_status import ENDED_STATUSES, read_status
@@ -42,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     if not path.is_file():
         raise UserError(_nothing(folder, number))
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text.splitlines()
+    lines = log_text(text).splitlines()
     kept = lines if arguments.lines is None else lines[len(lines) - min(arguments.lines, len(lines)) :]
     if kept and not arguments.json:
         print("\n".join(kept))
@@ -70,10 +71,10 @@ def _follow(folder: Path, lines: int) -> tuple[int, Any]:
                 _more(_path(folder, number), position)
                 first, number = number == 0, state.attempt
                 position = _beginning(_path(folder, number), lines) if first else 0
-                print(f"— attempt {number} on {state.host} —", file=sys.stderr, flush=True)
+                print(one_line(f"— attempt {number} on {state.host} —"), file=sys.stderr, flush=True)
             position = _more(_path(folder, number), position)
             if state.status in ENDED_STATUSES:
-                print(f"— {state.reason} —", file=sys.stderr, flush=True)
+                print(one_line(f"— {state.reason} —"), file=sys.stderr, flush=True)
                 return 0, None
             if number == 0:
                 print(f"— {state.status}; `persona-exp why {folder.name}` says what it waits for —", file=sys.stderr, flush=True)
@@ -101,6 +102,6 @@ def _more(path: Path, position: int) -> int:
         file.seek(position)
         content = file.read()
     if content:
-        sys.stdout.write(content.decode(errors="replace"))
+        sys.stdout.write(log_text(content.decode(errors="replace")))
         sys.stdout.flush()
     return position + len(content)

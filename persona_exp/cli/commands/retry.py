@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp import atomic_files
 from persona_exp.cli.abbreviated_names import find_sweep_or_trial
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses, sweeps_of_trial, with_retry_decision
@@ -122,7 +123,7 @@ def _set_aside(folder: Path) -> None:
         if (attempt / "checkpoints").is_dir() and not aside.exists():
             (attempt / "checkpoints").rename(aside)
         else:
-            aside.mkdir(parents=True, exist_ok=True)
+            atomic_files.make_folder(aside)
             if (attempt / "checkpoints").is_dir():
                 raise UserError(f"{aside} is in the way of setting {attempt / 'checkpoints'} aside; remove one of them.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.runs_folder import runs_folder
+from persona_exp.cli.text.escaped_output import own_sequence
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _ended(study: "RebuiltStudy") -> bool:
 def _draw(text: str) -> None:
     if sys.stdout.isatty():
         # Home, the text with the rest of each line cleared, then all below: nothing flickers.
-        sys.stdout.write("\x1b[H" + f"{text}\n".replace("\n", "\x1b[K\n") + "\x1b[J")
+        sys.stdout.write(own_sequence("H") + f"{text}\n".replace("\n", own_sequence("K") + "\n") + own_sequence("J"))
     else:
         print(f"{text}\n")
     sys.stdout.flush()

@@ -11,8 +11,9 @@ from persona_exp.cli.comparison_facts import Facts, trial_facts
 from persona_exp.cli.listed_evaluations import ListedEvaluation, evaluation_names, settings_text
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.status_json import sweep_json, trial_json
-from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses, sweeps_of_trial, with_retry_decision
+from persona_exp.cli.sweep_status import SweepStatus, readable_status, sweep_statuses, sweeps_of_trial, with_retry_decision
 from persona_exp.cli.text.attempt_history import attempt_lines
+from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.training_table import training_table
@@ -20,7 +21,8 @@ from persona_exp.cli.text.units import duration, plural, time_and_age
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import differences
 from persona_exp.trial.runs_reader import read_json
-from persona_exp.trial.trial_status import TrialStatus, read_status
+from persona_exp.trial.trial_damage import trial_damage
+from persona_exp.trial.trial_status import TrialStatus
 
 if TYPE_CHECKING:
     from persona_exp.launch.sweeps.submission_record import Submission
@@ -76,8 +78,9 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
 
 def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     folder = runs / "trials" / trial_id
-    state = with_retry_decision(runs, read_status(folder))
-    facts = trial_facts(runs, trial_id)
+    state = with_retry_decision(runs, readable_status(runs, trial_id))
+    damage = trial_damage(runs, trial_id)
+    facts = trial_facts(runs, trial_id, damaged=True)
     records = [read_record(path) for path in attempt_files(folder)]
     statuses = sweep_statuses(runs, sweeps_of_trial(runs, trial_id), only=trial_id)
     settings = [[f"  {key}", str(facts.config[key])] for key in SETTINGS if facts.config.get(key) not in (None, UNSAID.get(key))]
@@ -86,10 +89,19 @@ def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     headers = _headers(found)
     sweeps_by = [[sweep.name for sweep in statuses if one.evaluation.eval_id in _requested_ids(sweep, trial_id)] for one in found]
     parts = [
-        "\n".join([painted(f"Trial {trial_id}", "1"), *(f"  {title}" for title in titles), f"  {_status_line(state)}", f"  {folder}"]),
+        "\n".join(
+            [
+                painted(f"Trial {trial_id}", "1"),
+                *(f"  {one_line(title)}" for title in titles),
+                f"  {one_line(_status_line(state))}",
+                f"  {folder}",
+            ]
+        ),
         text_table(["Settings", ""], settings),
-        "\n".join([painted("Made with", "1"), *_made_with(facts)]),
+        "\n".join([painted("Made with", "1"), *map(one_line, _made_with(facts))]),
     ]
+    if damage:
+        parts.append("\n".join([painted("Damaged", "1"), *(f"  {one_line(sentence)}" for sentence in damage)]))
     if records:
         parts.append("\n".join(attempt_lines(records, datetime.now(UTC))))
     if trained := training_table(records):
@@ -99,6 +111,7 @@ def _trial(runs: Path, trial_id: str) -> tuple[str, dict[str, Any]]:
     if found:
         parts.append(_metrics(found, headers))
     answer = {**trial_json(state), "folder": str(folder), "sweeps": [sweep.name for sweep in statuses], "config": facts.config}
+    answer |= {"damage": damage} if damage else {}
     answer |= {"code": facts.code, "data_id": facts.data_id, "environment": facts.environment}
     evaluations = [
         {**read_json(one.evaluation.folder / "metrics.json"), "name": name, "asked_by": sweeps, "older": one.outdated or None}

@@ -9,10 +9,11 @@ from typing import Any
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.runs_folder import runs_folder, trial_ids
 from persona_exp.cli.status_json import sweep_json, sweeps_json
-from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses
+from persona_exp.cli.sweep_status import SweepStatus, readable_status, sweep_statuses
+from persona_exp.cli.text.escaped_output import own_sequence
 from persona_exp.errors import UserError
 from persona_exp.trial.runs_reader import sweep_names
-from persona_exp.trial.trial_status import TrialStatus, read_statuses
+from persona_exp.trial.trial_status import TrialStatus
 
 # A queue is asked no more often than this, however often the table is drawn.
 REDRAW_SECONDS = 5.0
@@ -72,13 +73,13 @@ def _everything(runs: Path) -> tuple[list[SweepStatus], list[TrialStatus]]:
     """Return all sweeps, the newest first, and the trials that none of them asks for."""
     sweeps = sorted(sweep_statuses(runs, sweep_names(runs)), key=lambda sweep: sweep.created, reverse=True)
     asked = {trial.trial_id for sweep in sweeps for trial in sweep.trials}
-    return sweeps, read_statuses(runs, [one for one in trial_ids(runs) if one not in asked])
+    return sweeps, [readable_status(runs, one) for one in trial_ids(runs) if one not in asked]
 
 
 def _draw(text: str) -> None:
     if sys.stdout.isatty():
         # Home, the text with the rest of each line cleared, then all below: nothing flickers.
-        sys.stdout.write("\x1b[H" + f"{text}\n".replace("\n", "\x1b[K\n") + "\x1b[J")
+        sys.stdout.write(own_sequence("H") + f"{text}\n".replace("\n", own_sequence("K") + "\n") + own_sequence("J"))
     else:
         print(f"{text}\n")
     sys.stdout.flush()

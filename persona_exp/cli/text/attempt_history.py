@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from persona_exp.cli.text.bundle_trials import bundled_with, joined_ids
+from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.units import duration, parse_time
 from persona_exp.process_identity import process_gone
 from persona_exp.trial.trial_status import attempt_seconds
@@ -13,7 +14,7 @@ from persona_exp.trial.trial_status import attempt_seconds
 def attempt_lines(records: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     """Return a line an attempt, the first first."""
     after = [*records[1:], {}]
-    return ["Its attempts:", *(f"  {_line(one, successor, now)}" for one, successor in zip(records, after, strict=True))]
+    return ["Its attempts:", *(f"  {one_line(_line(one, successor, now))}" for one, successor in zip(records, after, strict=True))]
 
 
 def _line(record: Mapping[str, Any], successor: Mapping[str, Any], now: datetime) -> str:

@@ -14,6 +14,7 @@ CAUSES = {
     "disk_full": "the disk or the quota is full",
     "no_gpu": "it asked for a GPU and saw none",
     "seal": "it is not what was sealed",
+    "damaged": "its record was damaged",
     "start": "its process ended before it began",
 }
 

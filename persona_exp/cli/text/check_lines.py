@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from persona_exp.cli.text.escaped_output import coloured_output
+
 if TYPE_CHECKING:
     from persona_exp.launch.check_result import Check
 
@@ -11,7 +13,7 @@ def print_checks(checks: "Sequence[Check]") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(file=coloured_output(), soft_wrap=True, highlight=False)
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     width = max(len(check.name) for check in checks)
     for check in checks:

@@ -9,6 +9,7 @@ from persona_exp.cli.asked_rows import is_paused
 from persona_exp.cli.heartbeat_silence import heartbeat_silence
 from persona_exp.cli.sweep_status import STATUS_ORDER, SweepStatus, outdated_by_first_adapter
 from persona_exp.cli.text.bundle_trials import bundle_numbers
+from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.units import asked_of, duration, parse_time, plural, time_and_age
@@ -52,7 +53,8 @@ def sweep_text(one: SweepStatus, *, every: bool) -> str:
     rows = one.rows
     shown = rows if every or len(rows) <= MANY_TRIALS else [row for row in rows if row[1].status not in QUIET]
     shown = shown if every or len(shown) <= MANY_TRIALS else _first_of_each(shown)
-    parts = ["\n".join([*sweep_head(one), *outdated_lines(one)])]
+    damage = [painted(f"  damaged: {one_line(sentence)}", "31") for sentence in one.damage]
+    parts = ["\n".join([*sweep_head(one), *outdated_lines(one), *damage])]
     if shown:
         together = bundle_numbers(one.states)
         outdated = dict(zip((trial.title for trial in one.trials), one.outdated, strict=True))
@@ -115,6 +117,8 @@ def _note(folder: Path, state: TrialStatus) -> str:
 def _sweep_row(one: SweepStatus) -> list[str]:
     created = parse_time(one.created)
     counts = _asked(one) + ", ".join(f"{count:,} {status}" for status, count in one.counts.items())
+    if one.damaged_files:
+        counts = "; ".join(filter(None, [counts, f"damaged: {one.damaged_files[0]}"]))
     if old := outdated_by_first_adapter(one):
         counts += f"; older: {old}"
     hours = f"{one.gpu_hours:,.1f}" if one.gpu_hours else ""
@@ -130,10 +134,14 @@ def _sweep_row(one: SweepStatus) -> list[str]:
 
 def sweep_head(one: SweepStatus) -> list[str]:
     """Return name, command and summary of a sweep; and that it is held, where it is."""
-    lines = [painted(one.name, "1"), f"  {one.command}", f"  {_summary(one)}", *_submission(one)]
+    lines = [painted(one_line(one.name), "1"), f"  {one_line(one.command)}", f"  {_summary(one)}", *_submission(one)]
     lines += [f"  a search: `persona-exp search {shlex.quote(one.name)}` has the best, and what is asked next"] if one.asks else []
     if one.hold:
-        lines.append(painted(f"  held since {time_and_age(one.hold.get('at'))}: {one.hold.get('message') or one.hold.get('cause')}", "33"))
+        lines.append(
+            painted(
+                f"  held since {time_and_age(one.hold.get('at'))}: {one_line(str(one.hold.get('message') or one.hold.get('cause')))}", "33"
+            )
+        )
         lines.append(f"  nothing new of it starts until `persona-exp retry {shlex.quote(one.name)}`")
     return lines
 
@@ -218,7 +226,7 @@ def _failures(one: SweepStatus, failed: Sequence[tuple[SweepTrial, TrialStatus]]
     parts = []
     for group in groups if every else groups[:FAILURES_SHOWN]:
         trial, state = group[0]
-        parts.append("\n".join([_trial_names(group, every), *failure_lines(one.trial_folder(trial.trial_id), state)]))
+        parts.append("\n".join([one_line(_trial_names(group, every)), *failure_lines(one.trial_folder(trial.trial_id), state)]))
     if not every and len(groups) > FAILURES_SHOWN:
         parts.append(f"{plural(len(groups) - FAILURES_SHOWN, 'more kind')} of failure; --all shows every one.")
     parts.append(f"More of one: persona-exp why TRIAL. To let them try again: persona-exp retry {shlex.quote(one.name)} --failed")

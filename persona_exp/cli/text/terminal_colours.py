@@ -3,6 +3,8 @@
 import os
 import sys
 
+from persona_exp.cli.text.escaped_output import own_sequence
+
 STATUS_COLOURS = {
     "finished": "32",
     "running": "36",
@@ -11,6 +13,7 @@ STATUS_COLOURS = {
     "interrupted": "33",
     "held": "33",
     "failed": "31",
+    "damaged": "31",
     "cancelled": "35",
     "pruned": "2",
     "missing": "31",
@@ -19,7 +22,7 @@ STATUS_COLOURS = {
 
 def painted(text: str, colour: str) -> str:
     """Return `text` in an ANSI colour where standard output is a terminal and NO_COLOR is not set."""
-    return f"\x1b[{colour}m{text}\x1b[0m" if colour and coloured() else text
+    return f"{own_sequence(f'{colour}m')}{text}{own_sequence('0m')}" if colour and coloured() else text
 
 
 def coloured() -> bool:

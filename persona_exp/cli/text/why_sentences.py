@@ -23,9 +23,10 @@ from persona_exp.process_identity import node_name, process_gone
 from persona_exp.search.ask_results import trial_losses
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, read_record
 from persona_exp.trial.comparability import all_outdated, basis, outdated
-from persona_exp.trial.runs_reader import SweepTrial, read_evaluations, read_json
+from persona_exp.trial.runs_reader import SweepTrial, provenance_if_whole, read_evaluations
+from persona_exp.trial.trial_damage import trial_damage
 from persona_exp.trial.trial_directory import TrialDirectory
-from persona_exp.trial.trial_status import TrialStatus, read_status, read_statuses, saved_step
+from persona_exp.trial.trial_status import TrialStatus, cancel_request, read_status, read_statuses, saved_step
 
 if TYPE_CHECKING:
     from persona_exp.launch.sweeps.submission_record import Submission
@@ -47,8 +48,7 @@ class TrialCase:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        path = self.folder / "provenance.json"
-        return read_json(path) if path.is_file() else {}
+        return provenance_if_whole(self.runs, self.state.trial_id)
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -236,13 +236,12 @@ def _failed(case: TrialCase) -> list[str]:
 
 
 def _cancelled(case: TrialCase) -> list[str]:
-    path = case.folder / "cancel.json"
-    record = read_json(path) if path.stat().st_size else {}
+    record = cancel_request(case.folder)
     by = f" by {record['by']}" if record.get("by") else ""
     if record.get("trial_id"):
-        now = f"Trial {record['trial_id']} (train.stop_at_step={record['step']}) has what it had learnt by then."
+        now = f"Trial {record['trial_id']} (train.stop_at_step={record.get('step')}) has what it had learnt by then."
         back = f"`persona-exp retry {case.state.trial_id}` takes that back: it goes on from there."
-        return [f"It was stopped{by} at step {record['step']} {case.when(record.get('at'))}.", now, back]
+        return [f"It was stopped{by} at step {record.get('step')} {case.when(record.get('at'))}.", now, back]
     again = f"`persona-exp retry {case.state.trial_id}` takes that back, and so does {case.command}."
     return [f"It was cancelled{by} {case.when(record.get('at'))}.", again]
 
@@ -250,7 +249,8 @@ def _cancelled(case: TrialCase) -> list[str]:
 def _finished(case: TrialCase) -> list[str]:
     state = case.state
     done = f"Attempt {state.attempt} on {state.host} finished it {case.when(state.ended)}; it took {duration(state.seconds)}."
-    lines = [done] if state.record.get("status") == "finished" else ["All that is asked of it is published."]
+    lines = [done] if state.record.get("status") == "finished" and state.host else ["All that is asked of it is published."]
+    lines += trial_damage(case.runs, state.trial_id)
     found = [one for one in read_evaluations(case.runs, state.trial_id) if not case.trial or one.eval_id in case.trial.evaluations.values()]
     what = ["its adapter"] if (case.folder / "adapter" / "adapter_config.json").exists() else []
     what += [plural(len(found), "evaluation")] if found else []
@@ -309,6 +309,10 @@ def _pruned(case: TrialCase) -> list[str]:
     return [f"The search stopped it{at} {case.when(case.state.ended)}, since others promised more{message}."]
 
 
+def _damaged(case: TrialCase) -> list[str]:
+    return trial_damage(case.runs, case.state.trial_id) or [f"{case.state.message}."]
+
+
 def _missing(case: TrialCase) -> list[str]:
     return [f"Nothing of it is on disk: {case.command} seals it again."]
 
@@ -323,4 +327,5 @@ _ANSWERS: dict[str, Callable[[TrialCase], list[str]]] = {
     "finished": _finished,
     "pruned": _pruned,
     "missing": _missing,
+    "damaged": _damaged,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
 from persona_exp.launch.planning.bundle_plan import Task, Terms, TrialCost
-from persona_exp.trial.seal import read_seal_facts
+from persona_exp.trial.seal_facts import read_seal_facts
 
 NAME = "loads.json"
 # Terms whose name in submissions is an older one.

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from persona_exp.atomic_files import make_folder
+
 # A node that failed so often under one sweep is kept out of the way of its jobs.
 TWICE = 2
 
@@ -11,7 +13,7 @@ TWICE = 2
 def note_failed_node(sweep_folder: Path, record: Mapping[str, Any]) -> None:
     """Record that its node failed under this attempt. All attempts that one incident ended count once."""
     folder = _nodes(sweep_folder) / str(record["host"])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / _incident(record)).touch()
 
 

@@ -14,8 +14,8 @@ from persona_exp import atomic_files
 from persona_exp.launch.recovery.failure_cause import killed_here
 from persona_exp.launch.recovery.memory_backoff import AS_SEALED, MemoryLimits, limits_of, next_limits
 from persona_exp.trial.attempt_claim_and_heartbeat import attempt_gone
-from persona_exp.trial.attempt_records import PRUNED, attempt_files, ended_by_search, read_record
-from persona_exp.trial.seal import all_published, read_seal_facts
+from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_status import stopped_as
 
@@ -58,6 +58,8 @@ def decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[s
     if not found:
         return _cancelled(directory) or Decision("run", "it has not been tried yet")
     number, last = int(found[-1].stem), read_record(found[-1])
+    if last["status"] == DAMAGED:
+        return _decide_damaged(directory, seal_name, str(last["message"]))
     if last["status"] == "running":
         state = liveness({**last, "trial_id": directory.trial_id})
         if state != "dead":
@@ -76,6 +78,13 @@ def decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[s
     return _decide_from_attempts(
         directory, seal_name, _with_found_causes([*(read_record(path) for path in found[:-1]), last]), number, dead
     )
+
+
+def _decide_damaged(directory: TrialDirectory, seal_name: str, message: str) -> Decision:
+    """What is published is a finished trial, whatever became of its record; else a person's command mends it."""
+    if all_published(directory.path / "seals" / seal_name):
+        return Decision("finished", "all that is asked of it is published")
+    return _cancelled(directory) or Decision("failed", message, cause=DAMAGED)
 
 
 def decide_after_death(directory: TrialDirectory, seal_name: str, cause: str) -> Decision:

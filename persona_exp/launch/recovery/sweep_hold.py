@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.errors import UserError
 from persona_exp.launch.recovery.retry_decision import failed_for_good
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.runs_reader import hold_record, read_hold
 from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_status import TrialStatus, read_statuses
 
@@ -25,14 +25,11 @@ TAKEN_BACK_BY_COMMAND = (CANCELLED, *OF_SITE)
 
 
 def read(sweep_folder: Path) -> dict[str, Any] | None:
-    """Return what holds the sweep: {"cause", "message", "trials", "attempts", "at"}; None when nothing does."""
-    try:
-        held: dict[str, Any] = json.loads(hold_file(sweep_folder).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{hold_file(sweep_folder)} is damaged: remove it to let the sweep go on.") from error
-    return held
+    """Return what holds the sweep: {"cause", "message", "trials", "attempts", "at"}; None when nothing does.
+
+    A damaged file holds it too.
+    """
+    return read_hold(sweep_folder.parent.parent, sweep_folder.name)
 
 
 def create(sweep_folder: Path, *, cause: str, message: str, trials: Iterable[str], attempts: dict[str, int] | None = None) -> bool:
@@ -46,7 +43,7 @@ def remove(sweep_folder: Path) -> bool:
     if not hold_file(sweep_folder).exists():
         return False
     past = sweep_folder / "holds"
-    past.mkdir(exist_ok=True)
+    atomic_files.make_folder(past)
     number = max((int(path.stem) for path in past.glob("[0-9]*.json")), default=0) + 1
     try:
         hold_file(sweep_folder).rename(past / f"{number:04}.json")
@@ -90,8 +87,8 @@ def trials_accounted_for(sweep_folder: Path) -> set[str]:
 
 
 def _accounted_for(sweep_folder: Path) -> set[tuple[str, int]]:
-    past = [json.loads(path.read_text(encoding="utf-8")) for path in (sweep_folder / "holds").glob("[0-9]*.json")]
-    return {(trial_id, attempt) for held in past for trial_id, attempt in held.get("attempts", {}).items()}
+    past = [hold_record(path) for path in (sweep_folder / "holds").glob("[0-9]*.json")]
+    return {(trial_id, attempt) for held in past for trial_id, attempt in held["attempts"].items()}
 
 
 def hold_file(sweep_folder: Path) -> Path:

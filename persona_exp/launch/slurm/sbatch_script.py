@@ -10,6 +10,7 @@ from typing import Any
 from persona_exp.config.secret_values import assignments, refuse_secrets
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.slurm_command import runs_on
+from persona_exp.launch.slurm.verified_start import CHECK, NO_COMPILED_FILES, VARIABLE
 
 # Options that submitit spells otherwise inside than outside.
 _NAMES = {"name": "job_name", "timeout_min": "time", "tasks_per_node": "ntasks_per_node"}
@@ -89,7 +90,8 @@ def in_code_snapshot(code: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a job that runs in the code snapshot `code`, whatever becomes of the working copy."""
     path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
     additional = {**options.get("additional_parameters", {}), "chdir": str(code)}
-    return {**options, "setup": [*options.get("setup", []), path], "additional_parameters": additional}
+    check = [f"export {name}={shlex.quote(value)}" for name, value in {**NO_COMPILED_FILES, VARIABLE: CHECK}.items()]
+    return {**options, "setup": [*options.get("setup", []), path, *check], "additional_parameters": additional}
 
 
 def _check(given: Mapping[str, Any]) -> None:

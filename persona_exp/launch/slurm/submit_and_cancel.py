@@ -111,7 +111,7 @@ def _scontrol(arguments: Sequence[str], what: str, cluster: str | None) -> None:
 
 
 def _write(text: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_files.make_folder(path.parent)
     atomic_files.write_text(path, text)
 
 

@@ -1,9 +1,9 @@
 """A submission as jobs: the canary, the arrays that wait for it, sized by the site's limits, and the keeper that waits for all."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from persona_exp.atomic_files import make_folder
 from persona_exp.launch.recovery.failed_nodes import nodes_to_avoid
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweeps import never_began
@@ -21,7 +21,7 @@ def submit_jobs(submission: Submission, limits: Limits | None = None) -> dict[st
     from persona_exp.launch.slurm.submit_and_cancel import Busy, Full, Refused, submit
 
     limits = limits or limits_of_job(submission.options["sbatch"])
-    submission.logs.mkdir(parents=True, exist_ok=True)
+    make_folder(submission.logs)
     jobs: dict[str, Any] = {"canary": None, "arrays": [], "keeper": None, "complete": False}
     try:
         given, worker_jobs = tasks_at_once(submission), list(worker_jobs_of(submission, limits))
@@ -92,6 +92,7 @@ def worker_script(submission: Submission, first: int, size: int | None, part: Pa
     (None) that one task alone. It waits for the job `after`, the canary, unless its part is to wait for another.
     """
     from persona_exp.launch.slurm.sbatch_script import in_code_snapshot, script
+    from persona_exp.launch.slurm.verified_start import verified_start_in_script
 
     launch, sbatch = submission.options["launch"], dict(submission.options["sbatch"])
     sbatch["comment"] = comment(first, sbatch.get("comment"))
@@ -100,9 +101,9 @@ def worker_script(submission: Submission, first: int, size: int | None, part: Pa
     if away:
         sbatch["exclude"] = ",".join([*filter(None, [sbatch.get("exclude")]), *away])
     before = part.after if part and part.after else after
-    command = [launch["python"], "-m", "persona_exp.launch.workers", str(submission.path), "--first", str(first)]
+    arguments = [str(submission.path), "--first", str(first), *(["--task", "0"] if size is None else [])]
     return script(
-        shlex.join(command if size is not None else [*command, "--task", "0"]),
+        verified_start_in_script(launch["python"], submission.code, "persona_exp.launch.workers", arguments),
         folder=submission.logs,
         name=submission.job_name,
         options=in_code_snapshot(submission.code, sbatch),

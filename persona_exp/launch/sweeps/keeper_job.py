@@ -1,6 +1,5 @@
 """The keeper as a job of Slurm: its time limit, its memory, its script."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +12,14 @@ KEEPER_SETTINGS = "cluster.keeper_partition, keeper_qos, keeper_mem_gb, keeper_m
 def keeper_script(submission: Submission, after: Sequence[str], begin_seconds: int | None = None) -> str:
     """Return the script of the keeper: one core, no GPU, when the jobs `after` have ended, not before `begin_seconds` from now."""
     from persona_exp.launch.slurm.sbatch_script import in_code_snapshot, script
+    from persona_exp.launch.slurm.verified_start import verified_start_in_script
 
     launch = submission.options["launch"]
     sbatch = keeper_options(submission.options["sbatch"], launch)
     if begin_seconds:
         sbatch["additional_parameters"] = {**sbatch["additional_parameters"], "begin": f"now+{begin_seconds}"}
     return script(
-        shlex.join([launch["python"], "-m", "persona_exp.launch.sweeps.keeper", str(submission.sweep_folder)]),
+        verified_start_in_script(launch["python"], submission.code, "persona_exp.launch.sweeps.keeper", [str(submission.sweep_folder)]),
         folder=submission.logs,
         name=submission.keeper_name,
         options=in_code_snapshot(submission.code, sbatch),

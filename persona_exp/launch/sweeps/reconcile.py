@@ -12,11 +12,11 @@ from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.recovery.retry_decision import Decision, decide
 from persona_exp.launch.sweeps import trial_set
-from persona_exp.launch.sweeps.submission_record import Submission, all_submissions, covered, has_jobs, in_making
+from persona_exp.launch.sweeps.submission_record import Submission, all_submissions, covered, has_jobs, in_making, last_number
 from persona_exp.launch.sweeps.trial_set import SweepTrial
 from persona_exp.search.ask_files import ask_numbers
 from persona_exp.search.study_settings import is_search, read_settings, to_ask
-from persona_exp.trial.seal import read_seal_facts
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.trial_status import read_status, saved_step
 
 # Where squeue does not answer a person's command at once: the pauses before it is asked again.
@@ -61,7 +61,7 @@ def reconcile(sweep_folder: Path, observer: Observer) -> Reconciliation:
     """Read a sweep once. Raise UserError where a record is damaged."""
     # The submissions first, then the queue, then the trials: what ends meanwhile is seen to have ended, and what another submits
     # meanwhile makes a record that follows `after` come second.
-    made = all_submissions(sweep_folder)
+    after, made = last_number(sweep_folder), all_submissions(sweep_folder)
     queued = covered(made)
     # A maker that is still at it will submit all of its tasks.
     making = {seal for one in made if in_making(one) for task in one.tasks for seal in task}
@@ -84,7 +84,7 @@ def reconcile(sweep_folder: Path, observer: Observer) -> Reconciliation:
     }
     going = tuple(one for one in trials if one.seal not in lost and found[one.seal].next in ("run", "wait"))
     return Reconciliation(
-        after=made[-1].number if made else 0,
+        after=after,
         submissions=tuple(made),
         trials=tuple(trials),
         decisions=found,

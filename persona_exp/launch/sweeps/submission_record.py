@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import Damaged, parsed_json, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import LEASE_SECONDS
 from persona_exp.process_identity import process_gone, this_process
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.folder_ids import is_id, is_seal_path
 
 if TYPE_CHECKING:
     from persona_exp.launch.slurm.slurm_queue import Job
@@ -28,6 +30,8 @@ Who = Literal["person", "keeper", "worker"]
 FOLDER = "submissions"
 # So long a maker that cannot be seen from here is given between its record and its last sbatch.
 MAKING_SECONDS = 60.0
+# What squeue and scancel are given as a name, and no list of names.
+JOB_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,7 @@ def draft(
     Read `after` before working out what is left to submit: then the loser of the race to create it knows that its list is out of date.
     `progress` is what the sweep had reached, for the keeper to see whether a round brought anything.
     """
-    last = numbers(sweep_folder)
-    number = (after if after is not None else (last[-1] if last else 0)) + 1
+    number = (last_number(sweep_folder) if after is None else after) + 1
     by = {"who": who, **this_process(), "at": utc_now(), "progress": list(progress)}
     folder = sweep_folder.absolute()
     prefix, cluster = options.get("launch", {}).get("name"), options.get("sbatch", {}).get("clusters")
@@ -127,14 +130,14 @@ def create(submission: Submission) -> bool:
 
 
 def read(path: Path) -> Submission:
-    """Return the submission of this record. Raise UserError where it is damaged."""
+    """Return the submission of this record. Raise Damaged where it cannot be read, UserError where there is none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return _from_record(path.absolute(), record)
+        return _from_record(path.absolute(), parsed_json(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"There is no submission at {path}; give one of runs/sweeps/NAME/submissions/NUMBER.json.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: remove it and run the sweep's command again.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        again = "run the sweep's command again, which submits what is left and keeps this file beside it"
+        raise Damaged(f"{path} is damaged: {again}.") from error
 
 
 def numbers(sweep_folder: Path) -> list[int]:
@@ -142,15 +145,55 @@ def numbers(sweep_folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in (sweep_folder / FOLDER).glob("[0-9]*.json") if path.stem.isdigit())
 
 
+def last_number(sweep_folder: Path) -> int:
+    """Return the highest number that a submission's record has, or had before it was set aside: its folder stays; 0 without any."""
+    names = (path.name.partition(".")[0] for path in (sweep_folder / FOLDER).glob("[0-9]*"))
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
 def latest_submission(sweep_folder: Path) -> Submission | None:
     """Return the sweep's newest submission; None without any."""
-    found = numbers(sweep_folder)
-    return read(_path(sweep_folder.absolute(), found[-1])) if found else None
+    found = all_submissions(sweep_folder)
+    return found[-1] if found else None
 
 
 def all_submissions(sweep_folder: Path) -> list[Submission]:
-    """Return the sweep's submissions, oldest first."""
-    return [read(_path(sweep_folder.absolute(), number)) for number in numbers(sweep_folder)]
+    """Return the sweep's submissions that can be read, oldest first. No job runs on a damaged one: what it listed has lost its job."""
+    return [one for one in _each(sweep_folder) if isinstance(one, Submission)]
+
+
+def damaged_submissions(sweep_folder: Path) -> list[str]:
+    """Return a sentence for each record of a submission, or of its jobs, that cannot be read."""
+    found = _each(sweep_folder)
+    jobs = [one.folder / "jobs.json" for one in found if isinstance(one, Submission) and _noted(one) is None]
+    return [
+        *(str(one) for one in found if isinstance(one, Damaged)),
+        *(f"{path} is damaged: nothing is to be done, for jobs are found by their name." for path in jobs),
+    ]
+
+
+def set_damaged_aside(sweep_folder: Path) -> list[Path]:
+    """Rename the damaged records of submissions, for a person who gives the command again; return their new paths."""
+    kept = [set_aside(_path(sweep_folder, number)) for number in numbers(sweep_folder) if _is_damaged(_path(sweep_folder, number))]
+    return [one for one in kept if one is not None]
+
+
+def _each(sweep_folder: Path) -> list[Submission | Damaged]:
+    found: list[Submission | Damaged] = []
+    for number in numbers(sweep_folder):
+        try:
+            found.append(read(_path(sweep_folder.absolute(), number)))
+        except Damaged as error:
+            found.append(error)
+    return found
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        read(path)
+    except Damaged:
+        return True
+    return False
 
 
 def note_jobs(submission: Submission, jobs: dict[str, Any]) -> None:
@@ -161,15 +204,21 @@ def note_jobs(submission: Submission, jobs: dict[str, Any]) -> None:
 
 
 def recorded_jobs(submission: Submission) -> dict[str, Any]:
-    """Return what `note_jobs` wrote; empty lists before that."""
-    empty: dict[str, Any] = {"canary": None, "arrays": [], "keeper": None, "complete": False}
+    """Return what `note_jobs` wrote; empty lists before that, and where it is damaged: jobs are found by their name."""
+    return {"canary": None, "arrays": [], "keeper": None, "complete": False, **(_noted(submission) or {})}
+
+
+def _noted(submission: Submission) -> dict[str, Any] | None:
+    """Return what `note_jobs` wrote; None where it is damaged."""
     try:
-        noted = json.loads((submission.folder / "jobs.json").read_text(encoding="utf-8"))
+        noted = parsed_json((submission.folder / "jobs.json").read_bytes())
     except FileNotFoundError:
-        return empty
-    except ValueError as error:
-        raise UserError(f"{submission.folder / 'jobs.json'} is damaged: remove it; jobs are found again by their name.") from error
-    return {**empty, **noted}
+        return {}
+    except ValueError:
+        return None
+    arrays = noted.get("arrays", []) if isinstance(noted, dict) else None
+    whole = isinstance(arrays, list) and all(isinstance(one, dict) and {"id", "first", "size"} <= one.keys() for one in arrays)
+    return noted if whole else None
 
 
 def none_accepted(submission: Submission) -> bool:
@@ -241,6 +290,14 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _from_record(path: Path, record: dict[str, Any]) -> Submission:
+    tasks, launch, by = record["tasks"], record["options"].get("launch", {}), record["by"]
+    whole = all(isinstance(task, list) and all(map(is_seal_path, task)) for task in tasks) and is_id(launch.get("code_folder", "0" * 12))
+    named = isinstance(record["job_name"], str) and JOB_NAME.fullmatch(record["job_name"])
+    if not (whole and named) or record["number"] != int(path.stem) or record["launcher"] not in ("local", "slurm"):
+        raise ValueError("it is not of the form that is written")
+    if by.get("at") is not None:
+        datetime.fromisoformat(by["at"])
+    float(launch.get("lease_seconds", LEASE_SECONDS))
     return Submission(
         path=path,
         sweep=record["sweep"],

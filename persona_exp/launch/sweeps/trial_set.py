@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import Damaged, parsed_json, set_aside
 from persona_exp.errors import UserError
+from persona_exp.launch.sweeps.submission_record import all_submissions
 from persona_exp.search.ask_files import read_asks
 from persona_exp.search.study_settings import is_search, read_settings
 from persona_exp.trial.added_trials import added_trials
+from persona_exp.trial.folder_ids import is_seal_path
 from persona_exp.trial.trial_directory import TrialDirectory
 
 NAME = "seals.json"
@@ -37,7 +40,13 @@ class SweepTrial:
 
 
 def write(sweep_folder: Path, trials: Sequence[SweepTrial]) -> None:
-    """Replace the sweep's set of trials."""
+    """Replace the sweep's set of trials; a damaged one is kept beside it."""
+    try:
+        written(sweep_folder)
+    except Damaged:
+        set_aside(sweep_folder / NAME)
+    except UserError:
+        pass
     atomic_files.write_text(sweep_folder / NAME, json.dumps([asdict(one) for one in trials], ensure_ascii=False, indent=0) + "\n")
 
 
@@ -45,17 +54,36 @@ def read(sweep_folder: Path) -> list[SweepTrial]:
     """Return the sweep's trials, in the order of its rows; of a search, those that were asked for so far behind its base model; then
     those that a person has added.
 
-    Raise UserError where the file is missing or damaged.
+    Raise UserError where the file is missing, Damaged where it cannot be read and nothing was submitted.
     """
     try:
-        written = [SweepTrial(**one) for one in json.loads((sweep_folder / NAME).read_text(encoding="utf-8"))]
-        found = [*written, *asked_trials(sweep_folder)]
-        known = {one.trial_id for one in found}
-        return [*found, *(one for one in trials_added(sweep_folder) if one.trial_id not in known)]
+        listed = written(sweep_folder)
+    except Damaged:
+        # What was submitted says which they are, for a keeper that nobody watches.
+        listed = list(
+            dict.fromkeys(
+                SweepTrial(seal, seal.split("/")[0]) for one in all_submissions(sweep_folder) for task in one.tasks for seal in task
+            )
+        )
+        if not listed:
+            raise
+    found = [*listed, *asked_trials(sweep_folder)]
+    known = {one.trial_id for one in found}
+    return [*found, *(one for one in trials_added(sweep_folder) if one.trial_id not in known)]
+
+
+def written(sweep_folder: Path) -> list[SweepTrial]:
+    """Return the trials that the file lists. Raise Damaged where it cannot be read, UserError where there is none."""
+    try:
+        found = [SweepTrial(**one) for one in parsed_json((sweep_folder / NAME).read_bytes())]
+        if not all(is_seal_path(one.seal) and isinstance(one.title, str) and isinstance(one.engine, str) for one in found):
+            raise ValueError("it is not of the form that is written")
+        return found
     except FileNotFoundError:
         raise UserError(f"{sweep_folder} does not say which trials it wants; run its sweep's command again.") from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{sweep_folder / NAME} is damaged: remove it and run the sweep's command again.") from error
+        again = "run the sweep's command again, which writes it anew and keeps this file beside it"
+        raise Damaged(f"{sweep_folder / NAME} is damaged: {again}.") from error
 
 
 def asked_trials(sweep_folder: Path) -> list[SweepTrial]:

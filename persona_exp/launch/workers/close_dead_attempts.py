@@ -6,10 +6,12 @@ from typing import Any
 
 from persona_exp import atomic_files
 from persona_exp.launch.recovery.retry_decision import STOPS, decide_after_death
+from persona_exp.launch.slurm.verified_start import CODE_CHANGED
 from persona_exp.launch.workers.training_process import ProcessExit
 from persona_exp.process_identity import node_name, this_job
 from persona_exp.trial.attempt_claim_and_heartbeat import claim, close_attempt
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.seal_verification import AGAIN
 from persona_exp.trial.training_child import DISK_FULL
 from persona_exp.trial.trial_directory import TrialDirectory
 
@@ -52,6 +54,11 @@ class ProcessEnd:
         claimed = claim(directory.attempts, seal=seal_name)
         if claimed is None:
             return None
+        if self.exit.code == CODE_CHANGED:
+            where = f"its folder in {directory.runs / 'code'} is not the code that was sealed"
+            message = f"Trial {directory.trial_id} refuses to run: {where}; {AGAIN}."
+            claimed.end("failed", cause="seal", message=message)
+            return claimed.record
         message = f"the training process ended by {self.exit.how} before it began; its worker's log has its words"
         claimed.end("failed", cause="start", message=message)
         return claimed.record
@@ -84,7 +91,7 @@ def attempt_of(directory: TrialDirectory, pid: int | None, started: str | None) 
     """
     for path in reversed(attempt_files(directory.path)):
         record = read_record(path)
-        if (record["pid"], record["host"]) == (pid, node_name()) and (started is None or record.get("process_started") == started):
+        if (record.get("pid"), record["host"]) == (pid, node_name()) and (started is None or record.get("process_started") == started):
             return path, record
     return None
 

@@ -17,6 +17,7 @@ from types import FrameType
 
 from persona_exp.cgroup_memory import out_of_memory_kills
 from persona_exp.launch.recovery.memory_backoff import AS_SEALED, MemoryLimits
+from persona_exp.launch.slurm.verified_start import NO_COMPILED_FILES, verified_start
 from persona_exp.launch.workers.output_relay import Outlet
 from persona_exp.process_identity import process_started
 from persona_exp.training.stop_signals import SIGNALS
@@ -24,8 +25,7 @@ from persona_exp.trial.asked_gpu import VARIABLE as ASKED_GPU
 from persona_exp.trial.asked_gpu import visible_devices_asked
 from persona_exp.trial.tracked_run import SWEEP_VARIABLE
 
-PROGRAM = (sys.executable, "-m", "persona_exp.trial")
-SEARCH_PROGRAM = (sys.executable, "-m", "persona_exp.search")
+PROGRAM, SEARCH_PROGRAM = "persona_exp.trial", "persona_exp.search"
 
 # glibc would hand freed activations back to the kernel and fault them in again at every step.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 30)}
@@ -57,8 +57,11 @@ class ProcessExit:
 class TrainingProcess:
     """Runs training processes one after the other; while the block lasts, signals go to the running one."""
 
-    def __init__(self, *, gpu: str | None = None, log: bool = False, program: Sequence[str] = PROGRAM) -> None:
-        """`gpu` is the one it may see (None: the first of CUDA_VISIBLE_DEVICES); with `log` its output goes to its attempt's own log."""
+    def __init__(self, *, gpu: str | None = None, log: bool = False, program: Sequence[str] = ()) -> None:
+        """`gpu` is the one it may see (None: the first of CUDA_VISIBLE_DEVICES); with `log` its output goes to its attempt's own log.
+
+        `program` takes the place of the verified start of what trains.
+        """
         self.signalled: str | None = None
         self.stopped_at_once = False
         self.copy: Path | None = None
@@ -101,7 +104,8 @@ class TrainingProcess:
         same of a search, the child asks for more trials when those are done. `dead` maps a trial to "NUMBER=CAUSE=WORDS", its attempt
         that need not be waited for and what ended it. Main thread only: the kernel ends the child when the thread that made it ends.
         """
-        program = (*SEARCH_PROGRAM, f"--search={search.absolute()}") if search else self._program
+        program = self._program or tuple(verified_start(sys.executable, code, SEARCH_PROGRAM if search else PROGRAM))
+        program = (*program, f"--search={search.absolute()}") if search else program
         program = (*program, f"--sweep={sweep.absolute()}") if sweep and not search else program
         command = [*program, "--parent", str(os.getpid()), *(["--log"] if self._log else [])]
         sizes = {"--micro-batch": limits.micro_batch_size, "--together": limits.together, "--row-tokens": limits.row_tokens}
@@ -205,7 +209,7 @@ def environment(code: Path, gpu: str | None, copy: Path | None = None) -> dict[s
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] if gpu is None else gpu
     # What run.py has set for itself, to have Hydra raise its errors, and the sweep of a worker above.
     inherited = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", SWEEP_VARIABLE)}
-    kept = {**KEEP_MEMORY, **inherited, **folders}
+    kept = {**KEEP_MEMORY, **NO_COMPILED_FILES, **inherited, **folders}
     if asked := visible_devices_asked(os.environ):
         kept.setdefault(ASKED_GPU, asked)
     return {**kept, "PYTHONPATH": os.pathsep.join([*front, *path]), "CUDA_VISIBLE_DEVICES": visible}

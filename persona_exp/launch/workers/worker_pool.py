@@ -9,6 +9,8 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import BinaryIO
 
+from persona_exp.atomic_files import make_folder
+from persona_exp.launch.slurm.verified_start import verified_start
 from persona_exp.launch.sweeps.submission_record import Submission
 from persona_exp.launch.workers.output_relay import print_line
 from persona_exp.launch.workers.training_process import STOPPING, environment
@@ -45,7 +47,7 @@ class WorkerPool:
         """Start the worker of a task."""
         code = self._tasks.search_code or self._tasks.code(self._tasks.tasks[task][0])
         gpu = self._gpus[task % len(self._gpus)] if self._gpus else None
-        command = [sys.executable, "-m", "persona_exp.launch.workers", str(self._submission.path), "--task", str(task)]
+        command = [*verified_start(sys.executable, code, "persona_exp.launch.workers"), str(self._submission.path), "--task", str(task)]
         command += ["--parent", str(os.getpid()), *(["--gpu", gpu] if gpu is not None else [])]
         log, variables = self._log(task), {**environment(code, gpu), "OMP_NUM_THREADS": self._threads}
         # In a session of its own, so that Ctrl-C reaches it through us alone, once.
@@ -72,7 +74,7 @@ class WorkerPool:
 
     def _log(self, task: int) -> BinaryIO:
         logs = self._submission.logs
-        logs.mkdir(parents=True, exist_ok=True)
+        make_folder(logs)
         return self._logs.enter_context((logs / f"worker-{task}.log").open("ab"))
 
     def _forward(self, number: int, frame: FrameType | None) -> None:

@@ -1,17 +1,16 @@
 """The tasks of a worker: the seals that it may run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import LEASE_SECONDS
 from persona_exp.launch.sweeps.submission_record import Submission
 from persona_exp.launch.sweeps.trial_set import asked_trials, trials_added
 from persona_exp.search.ask_files import ask_numbers
 from persona_exp.search.study_settings import is_search, read_settings, to_ask
+from persona_exp.trial.seal_facts import read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 
 
@@ -99,7 +98,4 @@ def seal_name(seal: str) -> str:
 
 @cache
 def _code_folder(seal: Path) -> str:
-    try:
-        return str(json.loads(seal.read_text(encoding="utf-8"))["code_folder"])
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The seal {seal} cannot be read ({error}): give the command again to seal its trial anew.") from error
+    return str(read_seal_facts(seal)["code_folder"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -209,3 +210,92 @@ def test_clean_keeps_what_is_sealed_anew_or_asked_for_meanwhile(desk):
     desk.sweep({wanted.name: 8})
     desk.attempt(begun, 1, **mine())
     assert delete(desk.path, found) == []
+
+
+SECRET = "a secret of somebody's\n"
+
+
+def named_in_a_seal(desk, **facts):
+    path = desk.path / "trials" / ONE / "seals" / "5ea15ea1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+def named_in_the_sweep(desk, trial_id):
+    path = desk.path / "sweeps" / SWEEP / "sweep.yaml"
+    path.write_text(path.read_text().replace(TWO, trial_id))
+
+
+def linked(path, to):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.symlink_to(to)
+
+
+# What somebody who may write into runs/ can try; `away` is a folder outside it, with a secret.
+TRICKS = {
+    "a trial elsewhere": lambda desk, away: named_in_the_sweep(desk, "../../x"),
+    "a trial by an absolute path": lambda desk, away: named_in_the_sweep(desk, str(away)),
+    "data elsewhere": lambda desk, away: named_in_a_seal(desk, data_id="../../x"),
+    "data in another case": lambda desk, away: named_in_a_seal(desk, data_id="AAAAAAAAAAAA"),
+    "code elsewhere": lambda desk, away: named_in_a_seal(desk, code_folder="../../x"),
+    "a config elsewhere": lambda desk, away: named_in_a_seal(desk, config="../../../x/secret"),
+    "a linked file": lambda desk, away: linked(desk.path / "trials" / ONE / "notes.txt", away / "secret"),
+    "a linked folder": lambda desk, away: linked(desk.path / "trials" / ONE / "adapter" / "more", away),
+    "a linked trial": lambda desk, away: linked(desk.path / "trials" / TWO, away),
+    "linked data": lambda desk, away: linked(desk.path / "data" / ("dada" * 3), away),
+    "linked code": lambda desk, away: linked(desk.path / "code" / ("c" * 12), away),
+    "a folder in the middle": lambda desk, away: (
+        shutil.move(desk.path / "data", away / "data"),
+        (away / "data" / ("dada" * 3) / "secret").write_text(SECRET),
+        linked(desk.path / "data", away / "data"),
+    ),
+    "a pipe": lambda desk, away: os.mkfifo(desk.path / "trials" / ONE / "pipe"),
+    "a line break": lambda desk, away: (desk.path / "trials" / ONE / "a\nb").write_text("x"),
+    "a backslash": lambda desk, away: (desk.path / "trials" / ONE / "a\\b").write_text("x"),
+}
+
+
+@pytest.mark.parametrize("archive", [False, True])
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_prepared_folder_ships_nothing_foreign(desk, sweep, persona_exp, tmp_path, trick, archive):
+    away = tmp_path / "x"
+    write(away / "secret", SECRET)
+    TRICKS[trick](desk, away)
+    before = files(tmp_path)
+    code, out, error = persona_exp("export", SWEEP, str(tmp_path / "deep" / "er" / ("out.tar.gz" if archive else "out")))
+    new = files(tmp_path) - before
+    assert all(name.startswith("deep/er/out") for name in new), "nothing is written outside DEST"
+    if code == 2:
+        assert (error.count("\n"), new) == (1, set())
+        return
+    place = tmp_path / "deep" / "er" / "out"
+    if archive:
+        with tarfile.open(f"{place}.tar.gz") as tar:
+            assert all(one.isreg() for one in tar.getmembers())
+            tar.extractall(place.parent, filter="data")
+    assert not any(path.is_symlink() for path in place.rglob("*"))
+    assert not any(SECRET.encode() in path.read_bytes() for path in place.rglob("*") if path.is_file())
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=place, check=False)
+    assert done.returncode == 0
+    if trick.startswith(("a link", "linked", "a folder", "a pipe", "a line", "a back")):
+        assert "stayed behind" in out
+
+
+def test_clean_follows_no_link(desk, persona_exp, tmp_path):
+    """A folder of attempts that somebody put in the place of a trial's own is not ours to delete."""
+    folder = desk.trial(ONE, [{"status": "finished"}])
+    write(folder / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x")
+    shutil.move(folder / "attempts", tmp_path / "attempts")
+    (folder / "attempts").symlink_to(tmp_path / "attempts")
+    desk.trial(TWO, [{"status": "finished"}])
+    shutil.move(desk.path / "trials" / TWO, tmp_path / TWO)
+    write(tmp_path / TWO / "attempts" / "0001" / "checkpoints" / "x", "x")
+    (desk.path / "trials" / TWO).symlink_to(tmp_path / TWO)
+    write(tmp_path / "data" / ("f" * 12) / "manifest.json", "{}")
+    (desk.path / "data").symlink_to(tmp_path / "data")
+    aged(tmp_path)
+    assert persona_exp("clean", "--younger", "--yes", "--json")[0] == 0
+    assert (tmp_path / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin").is_file()
+    assert (tmp_path / TWO / "attempts" / "0001" / "checkpoints" / "x").is_file()
+    assert (tmp_path / "data" / ("f" * 12) / "manifest.json").is_file()

@@ -60,7 +60,7 @@ def test_the_best_the_counts_and_what_is_next(folder, capsys):
         evaluate(search, ask, value)
     text = shown(capsys, "s")
     assert "4 of 6 trials asked for: 3 complete, 1 open" in text
-    assert "Best: ask 1, bits_per_byte 0.5 (trial t0001)" in text
+    assert "Best: ask 1, bits_per_byte 0.5 (trial a00000000001)" in text
     assert "(default 0.0002)" in text
     assert "Next: ask 3 (open)" in text
     assert "needs 20 finished trials, and there are 3" in text
@@ -76,10 +76,10 @@ def test_the_best_the_counts_and_what_is_next(folder, capsys):
 def test_what_was_given_up_and_why(folder, capsys):
     search = folder(n_trials=5, pruner=ASHA, pauses=True)
     asks = asked(search, 4)
-    attempt(search, "t0000", losses={2: 1.0}, status="interrupted", cause="paused", search="s", message="paused")
-    attempt(search, "t0001", losses={2: 2.0}, status="interrupted", cause="paused", search="s", message="paused")
-    attempt(search, "t0002", losses={2: 3.0}, status="interrupted", cause="pruned", search="s", message="pruned")
-    attempt(search, "t0003", status="failed", cause="ValueError", message="no such thing")
+    attempt(search, "a00000000000", losses={2: 1.0}, status="interrupted", cause="paused", search="s", message="paused")
+    attempt(search, "a00000000001", losses={2: 2.0}, status="interrupted", cause="paused", search="s", message="paused")
+    attempt(search, "a00000000002", losses={2: 3.0}, status="interrupted", cause="pruned", search="s", message="pruned")
+    attempt(search, "a00000000003", status="failed", cause="ValueError", message="no such thing")
     ask_path(search, 4).write_text("{torn")
     found = answered(capsys, "s")
     assert found["counts"] == {"paused": 2, "pruned": 1, "failed": 2}
@@ -119,7 +119,7 @@ def test_optuna_loads_what_is_exported(folder, capsys, tmp_path):
     search = folder(pruner=ASHA, objectives=("eval_loss",))
     for ask in asked(search, 8)[:6]:
         evaluate(search, ask, name="eval_loss")
-    attempt(search, "t0006", losses={2: 1.0, 4: 0.9}, status="interrupted", cause="pruned", search="s", message="pruned")
+    attempt(search, "a00000000006", losses={2: 1.0, 4: 0.9}, status="interrupted", cause="pruned", search="s", message="pruned")
     ask_path(search, 8).write_text("{torn")
     study = RebuiltStudy(search)
     study.refresh()
@@ -132,7 +132,7 @@ def test_optuna_loads_what_is_exported(folder, capsys, tmp_path):
         assert [(one.state, one.values, one.params, one.distributions, one.intermediate_values) for one in loaded.trials] == [
             (one.state, one.values, one.params, one.distributions, one.intermediate_values) for one in ours
         ]
-    assert loaded.best_trial.user_attrs["trial_ids"] == [f"t{study.study.best_trial.number:04}"]
+    assert loaded.best_trial.user_attrs["trial_ids"] == [f"a{study.study.best_trial.number:011}"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [], "nothing stays beside it"
     url = f"sqlite:///{tmp_path / 'x.db'}"
     for _ in range(2):

@@ -64,18 +64,18 @@ def search(tmp_path, monkeypatch) -> Path:
     sweep(folder)
     study = RebuiltStudy(folder)
     asks = [ask_once(study) for _ in range(4)]
-    attempt(folder, "t0000", losses={2: 1.0}, status="finished")
+    attempt(folder, "a00000000000", losses={2: 1.0}, status="finished")
     measured(folder, asks[0])
-    given_up(folder, "t0001", "pruned", {2: 2.0})
-    given_up(folder, "t0002", "paused", {2: 4.0})
-    given_up(folder, "t0003", "paused", {2: 3.0, 4: 2.5})
+    given_up(folder, "a00000000001", "pruned", {2: 2.0})
+    given_up(folder, "a00000000002", "paused", {2: 4.0})
+    given_up(folder, "a00000000003", "paused", {2: 3.0, 4: 2.5})
     return folder
 
 
 def end(search):
     """Ask for the last trial, which finishes."""
     ask = ask_once(RebuiltStudy(search))
-    attempt(search, "t0004", status="finished")
+    attempt(search, "a00000000004", status="finished")
     measured(search, ask)
 
 
@@ -102,19 +102,19 @@ def test_a_search_whose_paused_trials_stay_so_is_watched_to_its_end(search, caps
 
 
 def test_why_says_by_which_search_at_which_step_and_what_brings_it_back(search, capsys):
-    text = said(capsys, "why", "t0003")
+    text = said(capsys, "why", "a00000000003")
     assert "The search s paused it at step 4" in text
     assert "with a validation loss of 2.5000" in text
     assert "from the checkpoint of step 4, once it is among the best" in text
-    assert "The search s pruned it at step 2" in said(capsys, "why", "t0001")
+    assert "The search s pruned it at step 2" in said(capsys, "why", "a00000000001")
     end(search)
-    assert "The search has ended. What may bring it back" in said(capsys, "why", "t0003")
+    assert "The search has ended. What may bring it back" in said(capsys, "why", "a00000000003")
 
 
 def test_to_another_sweep_it_is_only_interrupted(search, capsys):
-    sweep(search.parent / "other", [{"trial_id": "t0001", "role": "adapter", "overrides": {}, "evaluations": {}}])
+    sweep(search.parent / "other", [{"trial_id": "a00000000001", "role": "adapter", "overrides": {}, "evaluations": {}}])
     assert "1 interrupted" in said(capsys, "status", "other")
-    text = said(capsys, "why", "t0001")
+    text = said(capsys, "why", "a00000000001")
     assert "`python run.py -m other` goes on with it, from the checkpoint of step 2" in text
     assert "It is also part of s." in text
 
@@ -135,16 +135,16 @@ def test_checkpoints_of_an_ended_search_can_go_the_worst_first(search, capsys):
     assert found() == {}, "a search that still asks may promote them"
     end(search)
     offered = found()
-    assert {name: one.loss for name, one in offered.items()} == {"t0001": 2.0, "t0002": 4.0, "t0003": 2.5}
+    assert {name: one.loss for name, one in offered.items()} == {"a00000000001": 2.0, "a00000000002": 4.0, "a00000000003": 2.5}
     assert [
-        line.split("/trials/")[1][:5] for line in clean._text(list(offered.values()), runs, every=True).splitlines() if "/trials/" in line
+        line.split("/trials/")[1][:12] for line in clean._text(list(offered.values()), runs, every=True).splitlines() if "/trials/" in line
     ] == [
-        "t0002",
-        "t0003",
-        "t0001",
+        "a00000000002",
+        "a00000000003",
+        "a00000000001",
     ]
     # Tests give trials names that are no ids, which another sweep's files are searched for.
-    one = offered["t0002"]
+    one = offered["a00000000002"]
     assert still_garbage(runs, one, References(runs))
     settings = json.loads((search / "search.json").read_text())
     (search / "search.json").write_text(json.dumps({**settings, "n_trials": 6}))
@@ -156,8 +156,8 @@ def test_what_another_sweep_asks_for_stays(search):
     runs, trial = search.parents[1], "0123456789ab"
     for number in range(5):
         path = ask_path(search, number)
-        path.write_text(path.read_text().replace("t0002", trial))
-    (runs / "trials" / "t0002").rename(runs / "trials" / trial)
+        path.write_text(path.read_text().replace("a00000000002", trial))
+    (runs / "trials" / "a00000000002").rename(runs / "trials" / trial)
     assert trial in References(runs).given_up
     sweep(search.parent / "other", [{"trial_id": trial, "role": "adapter", "overrides": {}, "evaluations": {}}])
     assert trial not in References(runs).given_up

@@ -134,9 +134,9 @@ def test_a_person_may_allow_another_try_of_a_failed_trial(tmp_path):
 
 
 def test_sealed_anew_a_failed_trial_runs_and_the_old_seal_stays_failed(tmp_path):
-    directory = recorded_trial(tmp_path, FAILED, {**FAILED, "seal": "other.json"})
-    assert of(directory, seal="third.json").next == "run"
-    assert of(directory, seal="other.json").next == "failed"
+    directory = recorded_trial(tmp_path, FAILED, {**FAILED, "seal": "0743e000.json"})
+    assert of(directory, seal="74114d00.json").next == "run"
+    assert of(directory, seal="0743e000.json").next == "failed"
     assert of(directory).next == "failed"
 
 

@@ -18,7 +18,7 @@ def sweep(tmp_path):
         trial = tmp_path / "trials" / trial_id
         (trial / "attempts").mkdir(parents=True, exist_ok=True)
         (trial / "seals").mkdir(exist_ok=True)
-        (trial / "seals" / SEAL).write_text(json.dumps({"may": {"halve_micro_batch": True}}))
+        (trial / "seals" / SEAL).write_text(json.dumps({**FACTS, "may": {"halve_micro_batch": True}}))
         record = {"attempt": attempt, "host": "x", "pid": 1, "status": "failed", "cause": cause, "message": "why", "seal": SEAL}
         record["micro_batch_size"] = micro_batch_size
         (trial / "attempts" / f"{attempt:04}.json").write_text(json.dumps(record))
@@ -27,6 +27,9 @@ def sweep(tmp_path):
         return sweep_hold.hold_if_three_alike(folder, tmp_path, ["a", "b", "c", "d"])
 
     return folder, failed, check
+
+
+FACTS = {"engine": "sft", "method": "lora", "evaluations": {}, "config": "config.yaml", "data_id": "0" * 12, "code_folder": "0" * 12}
 
 
 def test_three_failures_of_one_cause_hold(sweep):

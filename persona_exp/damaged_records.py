@@ -1,0 +1,79 @@
+"""Records that are not what they should be: read without trust, and kept beside what takes their place."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from persona_exp.errors import UserError
+
+# A record nests a few levels; libyaml's composer overruns its stack, and with it the process, at some thousands.
+MOST_LEVELS = 100
+# What no text of fewer levels holds, tried first: each match may still be inside a string, of which libyaml's own events tell.
+_DEEP = re.compile(rf"^[ \t]{{{MOST_LEVELS}}}|(?:[-?:][ \t]+){{20}}", re.MULTILINE)
+_BRACKETS = re.compile(r"[\[{\]}]")
+
+
+class Damaged(UserError):
+    """A record that cannot be read, or is not of the form that is written."""
+
+
+def parsed_json(content: str | bytes) -> Any:
+    """Return what JSON text holds. Raise ValueError where it is none, or nests too deeply to be read."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+
+
+def parsed_yaml(text: str) -> Any:
+    """Return what YAML text holds. Raise ValueError where it is none, or nests too deeply to be read."""
+    import yaml
+
+    # libyaml reads the 1,000 trials of a large sweep in 0.1 s; the parser written in Python takes over a second.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if _may_be_deep(text) and _levels(text, loader) > MOST_LEVELS:
+            raise ValueError("it nests too deeply")
+        return yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"it is not valid YAML: {error}") from None
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a damaged file to `NAME.damaged`, numbered where that is taken, and return its new path; None where it is gone already."""
+    number = 1
+    while True:
+        kept = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+        if not kept.exists():
+            break
+        number += 1
+    try:
+        path.rename(kept)
+    except FileNotFoundError:
+        return None
+    return kept
+
+
+def _may_be_deep(text: str) -> bool:
+    depth = most = 0
+    for found in _BRACKETS.finditer(text):
+        depth = depth + 1 if found[0] in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most > MOST_LEVELS // 2 or _DEEP.search(text) is not None
+
+
+def _levels(text: str, loader: Any) -> int:
+    """Return how deeply YAML nests, as far as one level over MOST_LEVELS: by its events, which are no recursion."""
+    import yaml
+
+    depth = most = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        most = max(most, depth)
+        if most > MOST_LEVELS:
+            break
+    return most

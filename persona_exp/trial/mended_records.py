@@ -1,0 +1,38 @@
+"""The records of attempts that were damaged, written anew when a person gives the trial's command again."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from persona_exp import atomic_files
+from persona_exp.damaged_records import set_aside
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
+from persona_exp.trial.seal_facts import all_published
+from persona_exp.trial.trial_directory import TrialDirectory
+
+
+def mend_attempts(directories: Iterable[TrialDirectory]) -> list[str]:
+    """Put a record in the place of each damaged one, which is kept beside it; return the paths of what was kept.
+
+    The trial is finished where all that a seal of it asks for is published, else its attempt counts as interrupted, and it goes on from its
+    checkpoint. A process that is still at it is fenced by the attempt that follows, as any that was taken for dead.
+    """
+    kept = []
+    for directory in directories:
+        for path in attempt_files(directory.path):
+            if read_record(path)["status"] != DAMAGED or (aside := set_aside(path)) is None:
+                continue
+            kept.append(str(aside))
+            finished = any(map(_published, sorted(directory.seals.glob("*.json"))))
+            end = {"status": "finished", "cause": None} if finished else {"status": "interrupted", "cause": DAMAGED}
+            record = {"attempt": int(path.stem), "host": None, **end, "message": f"its record was damaged, and is kept as {aside.name}"}
+            atomic_files.create_text(path, json.dumps(record, indent=2) + "\n")
+    return kept
+
+
+def _published(seal: Path) -> bool:
+    try:
+        return all_published(seal)
+    except UserError:
+        return False

@@ -1,0 +1,38 @@
+"""Which of a trial's files cannot be read, each in a sentence that says what is to be done."""
+
+from pathlib import Path
+
+from persona_exp.damaged_records import Damaged
+from persona_exp.errors import UserError
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
+from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
+from persona_exp.trial.seal_facts import read_seal_facts, sealed_config
+
+
+def damaged_seals(runs: Path, trial_id: str) -> list[str]:
+    """Return those of what sealing writes: provenance, config, seals. Without them a trial does not run, and nothing compares with it."""
+    folder, found = runs / "trials" / trial_id, list[str]()
+    try:
+        read_provenance(runs, trial_id)
+    except Damaged as error:
+        found.append(str(error))
+    try:
+        sealed_config(folder)
+    except Damaged as error:
+        found.append(str(error))
+    except UserError:
+        # Without a config it was never sealed, which is no damage.
+        pass
+    for path in sorted((folder / "seals").glob("*.json")):
+        try:
+            read_seal_facts(path)
+        except Damaged as error:
+            found.append(str(error))
+    return found
+
+
+def trial_damage(runs: Path, trial_id: str) -> list[str]:
+    """Return those of what sealing, attempts and evaluations wrote."""
+    records = [read_record(path) for path in attempt_files(runs / "trials" / trial_id)]
+    attempts = [f"{one['message'][0].upper()}{one['message'][1:]}." for one in records if one["status"] == DAMAGED]
+    return [*damaged_seals(runs, trial_id), *attempts, *damaged_evaluations(runs, trial_id)]
