@@ -22,6 +22,7 @@ from persona_exp.search.search_space import Setting, setting_of, settings_of_sea
 from persona_exp.search.study_export import absolute_storage
 from persona_exp.search.study_settings import COSTS, StudySettings
 from persona_exp.search.sweeper_options import SweeperOptions
+from persona_exp.trial.runs_reader import read_sweep
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
@@ -94,6 +95,8 @@ def study_request(
         config = _config_at(composed, _first(others))
         if not checked:
             _refuse_values(composed, others)
+            for name in search["from"]:
+                read_sweep(Path(config.runs), name)
         _check_pruning(config, options, seeds)
         _check_measurable(config, objectives)
         checked.append(config)

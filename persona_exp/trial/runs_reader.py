@@ -49,7 +49,12 @@ class SweepTrial:
     def plain_title(self) -> str:
         if self.role == "base":
             return "base model"
-        return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or "adapter"
+        return " ".join(f"{key}={_short(value)}" for key, value in self.overrides.items()) or "adapter"
+
+
+def _short(value: Any) -> str:
+    """Return the value of a setting; one that a search drew has as many digits as tell trials apart."""
+    return f"{value:.4g}" if isinstance(value, float) and len(repr(value)) > len("0.000125") else str(value)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import damaged_evaluations, has_trial, read_hold, read_sweep, read_trial, sweep_names
+from persona_exp.trial.runs_reader import SweepTrial, damaged_evaluations, has_trial, read_hold, read_sweep, read_trial, sweep_names
 
 TRIAL = "0123456789ab"
 
@@ -164,3 +164,11 @@ def test_evaluations(tmp_path):
 def test_imports_no_torch():
     code = "import sys, persona_exp.trial.runs_reader; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.008093446564390145, "0.008093"), (1e-05, "1e-05"), (0.000125, "0.000125"), (16, "16"), ("qlora", "qlora"), (True, "True")],
+)
+def test_a_title_has_no_seventeen_digits(value, text):
+    assert SweepTrial("0" * 12, "adapter", {"optim.lr": value}, {}).title == f"optim.lr={text}"
