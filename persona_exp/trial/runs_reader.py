@@ -262,7 +262,7 @@ def read_provenance(runs: Path, trial_id: str) -> dict[str, Any]:
     parts += [identity.get(key) or {} for key in ("model", "method")] if isinstance(identity, dict) else []
     version = identity.get("training_version") if isinstance(identity, dict) else None
     texts = all(isinstance(content.get(key), str | None) for key in ("command", "sealed", "model_digest"))
-    ids = "identity" in content and (content.get("data_id") is None or is_data_id(content["data_id"]))
+    ids = isinstance(content.get("identity"), dict) and (content.get("data_id") is None or is_data_id(content["data_id"]))
     if (
         "identity" not in content
         or not (texts and ids)

@@ -197,7 +197,9 @@ def cancel_request(folder: Path) -> dict[str, Any]:
         request = parsed_json((folder / "cancel.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return request if isinstance(request, dict) else {}
+    if not isinstance(request, dict) or not all(isinstance(request.get(key), str | None) for key in ("by", "at", "trial_id")):
+        return {}
+    return request
 
 
 def _cancelled(folder: Path) -> str:
