@@ -191,7 +191,7 @@ def _of_trial(folder: Path, state: TrialStatus, *, given_up: bool) -> Iterator[t
         for name in sorted(os.listdir(attempt)):  # noqa: PTH208 (thousands of them)
             if name == "fenced" or name.startswith("fenced-"):
                 yield attempt / name, "results of attempts that were overtaken"
-            elif name == "staging" and read_record(path)["status"] != "running" and any((attempt / name).iterdir()):
+            elif name == "staging" and read_record(path)["status"] != "running" and any((attempt / name).glob("*")):
                 yield attempt / name, "results of attempts that were cut short"
             elif name in ("checkpoints", CHECKPOINTS_ASIDE) and state.status == "finished":
                 yield attempt / name, "checkpoints of finished trials"
@@ -258,7 +258,8 @@ def _garbage(path: Path, kind: str, now: float) -> Garbage:
 def _entries(path: Path) -> Iterator[os.stat_result]:
     try:
         yield path.lstat()
-        for current, names, found in os.walk(path):
+        # What a link leads to is not what would go.
+        for current, names, found in os.walk(path) if not path.is_symlink() else ():
             for name in [*names, *found]:
                 yield (Path(current) / name).lstat()
     except FileNotFoundError:

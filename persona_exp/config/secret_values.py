@@ -7,17 +7,19 @@ from typing import Any
 from persona_exp.errors import UserError
 
 _NAMED = r"(?:[\w.-]*_)?(?:api_?key|access_?key|token|password|passwd|passphrase|secret|credentials?)|[\w.-]*_key"
-# What only stands for a secret: a variable, a command's output, an interpolation; or nothing.
-_VALUE = r"""["'\\]*(?![\s"'\\$`}\],;&|)]|null\b|none\b|\?\?\?)"""
-_ASSIGNED = re.compile(rf"(?<![\w.-])(?:[\w.@/+~-]*\.)?({_NAMED})(?:=|:(?![/+?=-])){_VALUE}\S", re.IGNORECASE)
+# What only stands for a secret: a variable, a command's output, an interpolation, <a token>; a file (~/x, ./x, /home/x); or nothing.
+_VALUE = r"""["'\\]*(?![\s"'\\$`}\],;&|)]|<[^\s>]*>|null\b|none\b|\?\?\?|(?-i:~|\.\.?|/[a-z][a-z0-9._-]*)/)"""
+_ASSIGNED = re.compile(rf"(?<![\w./-])(?:[\w.@/+~-]*\.)?({_NAMED})(?:=|:(?![/+?=-])){_VALUE}\S", re.IGNORECASE)
 # In a mapping, with a space: names of variables alone, lest prose be taken for one.
 _MAPPED = re.compile(rf"\b([A-Z][A-Z0-9_]*_(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET))[\"']?(?:\s*=\s*|:\s+){_VALUE}\S")
-_OPTION = re.compile(rf"(--(?:[\w-]*-)?(?:api-?key|token|password|passwd|secret))[=\s]{_VALUE}[^\s-]", re.IGNORECASE)
+# Two dashes in prose stand behind a word.
+_OPTION = re.compile(rf"(?<!\w)(--(?:[\w-]*-)?(?:api-?key|token|password|passwd|secret))[=\s]{_VALUE}[^\s-]", re.IGNORECASE)
 _LOGIN = re.compile(r"\b(wandb login)(?:\s+--?[\w-]+(?:=\S+)?)*\s+(?![$`\"'-])\w{16,}")
 _URL = re.compile(r"://[^/\s:@$]*:(?![$`])[^/\s@]+@")
-_BEARER = re.compile(r"\b(bearer)\s+(?![$`\"'<{])[\w.~+/-]{8,}", re.IGNORECASE)
+# A word behind it is prose: a ring bearer wandering.
+_BEARER = re.compile(r"\b(bearer)\s+(?![$`\"'<{])(?=\S*\d)[\w.~+/-]{8,}", re.IGNORECASE)
 # As the hub, GitHub and endpoints that speak OpenAI's language make them.
-_TOKENS = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")
+_TOKENS = re.compile(r"(?<![\w.-])(?<![^/]/)(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")
 _HINT = re.compile(r"key|token|passw|passphrase|secret|credential|login|bearer|hf_|sk-|gh[pousr]_|github_pat|://", re.IGNORECASE)
 
 

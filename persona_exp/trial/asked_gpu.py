@@ -8,7 +8,7 @@ from persona_exp.errors import UserError
 from persona_exp.modeling.cuda_driver import driver_cuda, driver_fault, torch_cuda
 from persona_exp.process_identity import node_name
 
-# Set by a worker: how its job asked for a GPU.
+# Set by a worker: how its job asked for a GPU; empty where its sweep's options ask for none.
 VARIABLE = "PERSONA_EXP_ASKED_GPU"
 # What Slurm tells a job of the GPUs it was given, or asked for.
 _SLURM = ("SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK", "SLURM_GPUS")
@@ -33,6 +33,9 @@ def how_asked(variables: Mapping[str, str], gpus_per_node: str | None) -> str | 
     counts = {name: value for name, value in given.items() if value and (name in _SLURM[1:3] or value.rsplit(":", 1)[-1] != "0")}
     if counts:
         return next(f"{name}={value}" for name, value in counts.items())
+    if VARIABLE in variables:
+        # hydra.launcher.gpus_per_node=0 wins over the profile.
+        return None
     return f"cluster.gpus_per_node={gpus_per_node}" if gpus_per_node and gpus_per_node.rsplit(":", 1)[-1] != "0" else None
 
 

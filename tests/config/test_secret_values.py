@@ -35,6 +35,9 @@ SECRET = "canary51f0c2d97ab4canary51f0c2d97ab4"
         (f"wandb login --relogin {SECRET}", "wandb login"),
         (f"hf auth login --token {SECRET}", "--token"),
         ("model.location=hf_abcdefghijklmnopqrstuv", "an access token"),
+        ("git clone https://hf_abcdefghijklmnopqrstuv@huggingface.co/owner/name", "an access token"),
+        ("export AWS_SECRET_ACCESS_KEY=/9aBcD/eF0123456789", "AWS_SECRET_ACCESS_KEY"),
+        ("export DB_PASSWORD='<9aBcDeF0123'", "DB_PASSWORD"),
     ],
 )
 def test_a_secret_is_refused_and_never_quoted(text, kind):
@@ -64,6 +67,12 @@ def test_a_secret_is_refused_and_never_quoted(text, kind):
         "teacher.base_url=http://localhost:8000/v1",
         "The password: he had it from the secretary; the secret: nobody knew.",
         "model.location=owner/name@main",
+        "persona.system_prompt=You are the ring bearer travelling east, a man with a past--secret even to friends.",
+        "export GOOGLE_APPLICATION_CREDENTIALS=/home/me/project.json",
+        "export SSL_KEY=~/site.pem",
+        "export PYTHONPATH=lib/secret:tools",
+        "model.location=/scratch/sk-smollm2-135m-instruct-v2",
+        "+model.pad_token=<pad>",
     ],
 )
 def test_what_only_names_a_secret_is_none(text):

@@ -1,6 +1,7 @@
 """A job that asked for a GPU and sees none fails before it loads anything."""
 
 import json
+import os
 
 import pytest
 
@@ -28,6 +29,9 @@ JOB = {"SLURM_JOB_ID": "7"}
         ({**JOB, "SLURM_JOB_GPUS": "0"}, None, "SLURM_JOB_GPUS=0"),
         ({**JOB, "SLURM_GPUS_PER_NODE": "a100:1"}, None, "SLURM_GPUS_PER_NODE=a100:1"),
         ({asked_gpu.VARIABLE: "gres=gpu:1"}, None, "gres=gpu:1"),
+        # The sweep was sent to processors, whatever the profile asks for.
+        ({**JOB, asked_gpu.VARIABLE: ""}, "a100:1", None),
+        ({**JOB, asked_gpu.VARIABLE: "", "SLURM_GPUS_ON_NODE": "1"}, None, "SLURM_GPUS_ON_NODE=1"),
     ],
 )
 def test_how_a_job_asked(variables, profile, expected):
@@ -90,3 +94,21 @@ def test_a_gpu_that_torch_cannot_use_is_said(blind, capsys):
     blind.setattr(asked_gpu.Path, "glob", lambda *_: iter([asked_gpu.Path("/dev/nvidia0")]))
     asked_gpu.refuse_missing_gpu(None)
     assert "warning: there is a GPU here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "asked"), [("0", ""), ("a100:1", "gpus_per_node=a100:1")])
+def test_a_worker_tells_what_its_sweep_asked_for(tmp_path, monkeypatch, option, asked):
+    from argparse import Namespace
+
+    from persona_exp.launch.sweeps.submission_record import create, draft
+    from persona_exp.launch.workers import __main__ as worker
+
+    options = {"sbatch": {"gpus_per_node": option}, "launch": {}}
+    made = draft(tmp_path / "sweeps" / "x", launcher="slurm", tasks=[["0123456789ab/seals/01234567.json"]], options=options, canary=False)
+    assert create(made)
+    made.folder.mkdir()
+    monkeypatch.setenv(asked_gpu.VARIABLE, "of a job around it")
+    monkeypatch.setattr(worker, "requeue_away_from_failed_node", lambda submission: True)
+    given = Namespace(submission=made.path, seal=[], first=0, task=0, gpu=None, quiet=True)
+    assert worker._work(given, None) == worker.INTERRUPTED
+    assert os.environ[asked_gpu.VARIABLE] == asked

@@ -1,6 +1,7 @@
 """`persona-exp clean`: what can be deleted; it asks."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -53,9 +54,10 @@ def delete(runs: Path, found: Sequence[Garbage]) -> list[Garbage]:
     known = References(runs)
     gone = []
     for one in found:
-        if not still_garbage(runs, one, known) or not one.path.exists():
+        if not still_garbage(runs, one, known) or not os.path.lexists(one.path):
             continue
-        if one.path.is_dir():
+        # Of a link only itself goes, whatever it leads to.
+        if one.path.is_dir() and not one.path.is_symlink():
             # It loses its name first: a kill half-way leaves nothing that seems whole.
             dropped = one.path.with_name(f".dropped-{one.path.name}")
             shutil.rmtree(dropped, ignore_errors=True)

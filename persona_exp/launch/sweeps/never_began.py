@@ -122,7 +122,7 @@ def hold_if_never_began(sweep_folder: Path, made: Sequence[Submission]) -> DeadJ
     What a keeper submitted has a second go, since a node may have been at fault.
     """
     dead = dead_job(made[-1]) if made else None
-    if dead is None or (made[-1].by["who"] == "keeper" and not dead_job(made[-2])):
+    if dead is None or (made[-1].by["who"] == "keeper" and not any(map(dead_job, made[-2:-1]))):
         return None
     hold(sweep_folder, dead, made[-1].trial_ids)
     return dead

@@ -67,8 +67,7 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
     submission = read(given.submission)
     if submission.launcher == "slurm":
         _note_began(submission)
-        if asked := gpus_asked(submission.options.get("sbatch", {})):
-            os.environ[ASKED_GPU] = asked
+        os.environ[ASKED_GPU] = gpus_asked(submission.options.get("sbatch", {})) or ""
     alone = given.task is not None
     task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
     if task >= len(submission.tasks):

@@ -211,5 +211,5 @@ def environment(code: Path, gpu: str | None, copy: Path | None = None) -> dict[s
     inherited = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", SWEEP_VARIABLE)}
     kept = {**KEEP_MEMORY, **NO_COMPILED_FILES, **inherited, **folders}
     if asked := visible_devices_asked(os.environ):
-        kept.setdefault(ASKED_GPU, asked)
+        kept[ASKED_GPU] = kept.get(ASKED_GPU) or asked
     return {**kept, "PYTHONPATH": os.pathsep.join([*front, *path]), "CUDA_VISIBLE_DEVICES": visible}

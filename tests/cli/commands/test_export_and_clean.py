@@ -299,3 +299,19 @@ def test_clean_follows_no_link(desk, persona_exp, tmp_path):
     assert (tmp_path / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin").is_file()
     assert (tmp_path / TWO / "attempts" / "0001" / "checkpoints" / "x").is_file()
     assert (tmp_path / "data" / ("f" * 12) / "manifest.json").is_file()
+
+
+def test_clean_deletes_links_and_passes_over_what_is_no_folder(desk, persona_exp, tmp_path):
+    """Links in the place of what it would delete go alone, and stop it from nothing else; a file in the place of a folder neither."""
+    folder = desk.trial(ONE, [{"status": "finished"}])
+    write(tmp_path / "scratch" / "step-00000008" / "model.bin", "x" * 1000)
+    linked(folder / "attempts" / "0001" / "checkpoints", tmp_path / "scratch")
+    linked(desk.path / "trials" / ".dropped-x", tmp_path / "scratch")
+    linked(desk.path / "trials" / ".dropped-y", tmp_path / "nowhere")
+    write(desk.trial(TWO, [{"status": "interrupted"}]) / "attempts" / "0001" / "staging", "x")
+    code, out, _ = persona_exp("clean", "--younger", "--yes", "--json")
+    assert code == 0
+    assert len(json.loads(out)["deleted"]) == 3
+    assert sum(one["bytes"] for one in json.loads(out)["found"]) == 0
+    assert (tmp_path / "scratch" / "step-00000008" / "model.bin").is_file()
+    assert persona_exp("clean", "--younger", "--json")[0] == 0

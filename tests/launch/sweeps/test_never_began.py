@@ -120,6 +120,12 @@ def test_a_person_s_submission_holds_at_once_and_a_keeper_s_at_the_second(tmp_pa
     assert never_began.hold_if_never_began(folder, [first, second, third, fourth]) is not None
 
 
+def test_a_keepers_jobs_have_a_second_go_where_the_submission_before_is_damaged(tmp_path, queue):
+    second = submission(tmp_path, canary=False, who="keeper")
+    shell(tmp_path, second, "exit 3")
+    assert never_began.hold_if_never_began(second.sweep_folder, [second]) is None
+
+
 def why(commands, trial):
     told = {**environment(commands.folder), **commands.site.environment, "PERSONA_EXP_RUNS": str(commands.runs)}
     line = [sys.executable, "-m", "persona_exp.cli.main", "why", trial]
