@@ -54,8 +54,13 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
     """Create a folder and those above it that are missing; in a group's folder each is the group's too, whatever the umask."""
     missing = [one for one in (path, *path.parents) if not one.is_dir()]
     for one in reversed(missing):
-        # Another may make it in this moment.
-        one.mkdir(exist_ok=exist_ok or one != path)
+        try:
+            one.mkdir()
+        except FileExistsError:
+            # Another, maybe of the group, has made it in this moment: its mode is theirs to set.
+            if not one.is_dir() or (one == path and not exist_ok):
+                raise
+            continue
         if _groups(one.parent):
             one.chmod(stat.S_IMODE(one.stat().st_mode) | stat.S_ISGID | stat.S_IRWXG)
     if not missing and not exist_ok:

@@ -1,6 +1,7 @@
 """Records that are not what they should be: read without trust, and kept beside what takes their place."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ def parsed_yaml(text: str) -> Any:
         raise ValueError(f"it is not valid YAML: {error}") from None
 
 
-def set_aside(path: Path) -> Path | None:
-    """Rename a damaged file to `NAME.damaged`, numbered where that is taken, and return its new path; None where it is gone already."""
+def set_aside(path: Path, *, stays: bool = False) -> Path | None:
+    """Rename a damaged file to `NAME.damaged`, numbered where that is taken, and return its new path; None where it is gone already.
+
+    With `stays` it keeps its own name too, until it is replaced: for one that must be missing at no moment.
+    """
     number = 1
     while True:
         kept = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
@@ -49,7 +53,7 @@ def set_aside(path: Path) -> Path | None:
             break
         number += 1
     try:
-        path.rename(kept)
+        os.link(path, kept) if stays else path.rename(kept)
     except FileNotFoundError:
         return None
     return kept

@@ -110,6 +110,21 @@ def test_another_of_the_group_goes_on_where_one_has_begun(shared):
     assert (attempts / "0001.json").stat().st_gid == GROUP
 
 
+def test_a_folder_that_another_of_the_group_makes_in_this_moment_is_theirs_to_open(shared, monkeypatch):
+    real = os.mkdir
+
+    def made_by_another(path, *rest):
+        real(path, *rest)
+        os.chown(path, 0, GROUP)
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(os, "mkdir", made_by_another)
+    monkeypatch.setattr(os, "chmod", lambda *_, **__: pytest.fail("only its owner may"))
+    atomic_files.make_folder(shared / "trials")
+    with pytest.raises(FileExistsError):
+        atomic_files.make_folder(shared / "code", exist_ok=False)
+
+
 def test_without_the_group_nothing_changes(tmp_path):
     with umask(0o022):
         atomic_files.write_text(tmp_path / "trials" / "a" / "x.json", "{}")

@@ -69,9 +69,10 @@ def exported_options(options: SlurmOptions, words: Sequence[str], environment: M
         if name in OPTIONS:
             option = OPTIONS[name]
             winner = _winner(option, value, options, typed)
-            if winner:
-                beaten.append(f"{winner} wins over {name}={value}")
-            elif not any(one in changes for one in rivals(option, value)):
+            other = next((f"{one}={changes[one]}" for one in rivals(option, value) if one in changes), None)
+            if winner or other:
+                beaten.append(f"{winner or other} wins over {name}={value}")
+            else:
                 changes[option] = _parsed(name, value)
                 taken.append(f"{option}={str(changes[option]).lower() if option == 'requeue' else value} ({name})")
         elif name in ADDITIONAL:
@@ -134,4 +135,7 @@ def _minutes(value: str) -> int:
         hours, minutes, seconds = [*numbers, 0, 0][:3]
     else:
         hours, minutes, seconds = [0, *numbers, 0][:3] if len(numbers) < 3 else numbers
-    return max(1, math.ceil((int(days or 0) * 24 + hours) * 60 + minutes + seconds / 60))
+    total = (int(days or 0) * 24 + hours) * 60 + minutes + seconds / 60
+    if not total:
+        raise UserError(f"SBATCH_TIMELIMIT={value} is no limit to sbatch, and a sweep is planned by one: give minutes, or unset it.")
+    return math.ceil(total)

@@ -8,6 +8,7 @@ from typing import Any
 
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
+from persona_exp.modeling.hub_download import UNUSED
 
 GB = 1e9
 # Python, torch and CUDA take so much beside the weights.
@@ -28,8 +29,9 @@ def host_memory_gb(options: Mapping[str, Any]) -> float | None:
 
 
 def weights_gb(folder: Path) -> float:
-    """Return the GB of a model's weights in files."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) / GB
+    """Return the GB of a model's weights in files, without those that some repositories carry in a second format beside them."""
+    files = [path for path in folder.glob("*.safetensors") if not any(path.match(pattern) for pattern in UNUSED)]
+    return sum(path.stat().st_size for path in files) / GB
 
 
 def memory_fault(weights: float, memory: float | None) -> tuple[str, str] | None:

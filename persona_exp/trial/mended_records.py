@@ -1,6 +1,5 @@
 """The records of attempts that were damaged, written anew when a person gives the trial's command again."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,13 +20,14 @@ def mend_attempts(directories: Iterable[TrialDirectory]) -> list[str]:
     kept = []
     for directory in directories:
         for path in attempt_files(directory.path):
-            if read_record(path)["status"] != DAMAGED or (aside := set_aside(path)) is None:
+            # Without it, were this process killed, its number would be given again.
+            if read_record(path)["status"] != DAMAGED or (aside := set_aside(path, stays=True)) is None:
                 continue
             kept.append(str(aside))
             finished = any(map(_published, sorted(directory.seals.glob("*.json"))))
             end = {"status": "finished", "cause": None} if finished else {"status": "interrupted", "cause": DAMAGED}
             record = {"attempt": int(path.stem), "host": None, **end, "message": f"its record was damaged, and is kept as {aside.name}"}
-            atomic_files.create_text(path, json.dumps(record, indent=2) + "\n")
+            atomic_files.write_json(path, record)
     return kept
 
 

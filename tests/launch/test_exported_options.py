@@ -51,6 +51,13 @@ def test_an_exported_option_takes_the_place_of_the_profiles_rival_but_not_of_the
     assert "hydra.launcher.mem_gb=8 wins over SBATCH_MEM_PER_CPU=4G" in line
 
 
+def test_of_two_exported_options_that_exclude_each_other_the_second_is_said_to_give_way():
+    found, line = asked({"SBATCH_GPUS": "1", "SBATCH_GPUS_PER_NODE": "2", "SBATCH_CLUSTERS": "alps", "SLURM_CLUSTERS": "todi"})
+    assert (found["gpus_per_node"], found["clusters"]) == ("1", "alps")
+    assert "gpus_per_node=1 wins over SBATCH_GPUS_PER_NODE=2" in line
+    assert "clusters=alps wins over SLURM_CLUSTERS=todi" in line
+
+
 @pytest.mark.parametrize(
     ("limit", "minutes"),
     [("90", 90), ("90:30", 91), ("1:30:00", 90), ("1-12", 2160), ("1-12:30", 2190), ("1-00:00:01", 1441)],
@@ -83,6 +90,7 @@ def test_inside_a_job_nothing_is_taken_and_that_is_said():
     ("exported", "says"),
     [
         ({"SBATCH_TIMELIMIT": "UNLIMITED"}, "SBATCH_TIMELIMIT=UNLIMITED is not a time limit"),
+        ({"SBATCH_TIMELIMIT": "0"}, "SBATCH_TIMELIMIT=0 is no limit"),
         ({"SBATCH_MEM_PER_NODE": "much"}, "SBATCH_MEM_PER_NODE=much is not a size"),
         ({"SBATCH_CPUS_PER_GPU": "x"}, "SBATCH_CPUS_PER_GPU=x is not a whole number"),
         ({"SLURM_CLUSTERS": "alps,todi"}, "A sweep runs on one cluster"),

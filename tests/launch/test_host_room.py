@@ -25,6 +25,12 @@ def test_the_memory_that_is_asked_for(options, expected):
     assert host_memory_gb(options) == expected
 
 
+def test_weights_that_are_there_in_two_formats_count_once(tmp_path):
+    for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "consolidated.safetensors"):
+        (tmp_path / name).write_bytes(bytes(1000))
+    assert host_room.weights_gb(tmp_path) * host_room.GB == 2000
+
+
 def test_weights_need_room_beside_python():
     assert memory_fault(65.0, 80.0) is None
     assert memory_fault(65.0, None) is None

@@ -5,9 +5,11 @@ import json
 import pytest
 import yaml
 
+from persona_exp import atomic_files
 from persona_exp.launch.launch_sweep import describe
 from persona_exp.launch.sweeps import submission_record, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import TrialRequest, seal_rows
+from persona_exp.trial.attempt_claim_and_heartbeat import claim
 from persona_exp.trial.attempt_records import read_record
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_provenance, read_sweep
@@ -65,6 +67,24 @@ def test_an_attempt_goes_on_or_is_finished(sealed_noop, published):
     assert (record["status"], record["cause"]) == (("finished", None) if published else ("interrupted", "damaged"))
     assert read_status(directory.path).status == record["status"]
     assert mend_attempts([directory]) == []
+
+
+def test_a_number_of_an_attempt_is_given_once_whenever_the_command_is_killed(sealed_noop, monkeypatch):
+    directory = sealed_noop().directory
+    path = directory.attempts / "0001.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"attempt": 1, "sta')
+
+    def killed(path, record):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_this_moment:
+        at_this_moment.setattr(atomic_files, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mend_attempts([directory])
+    assert claim(directory.attempts) is None
+    mend_attempts([directory])
+    assert claim(directory.attempts).number == 2
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.full_disk import is_full
+from persona_exp.full_disk import is_full, when_there_is_room
 from persona_exp.launch.sweeps.canary_trial import hold_if_it_never_began
 from persona_exp.launch.sweeps.never_began import note_began
 from persona_exp.launch.sweeps.submission_record import Submission, read
@@ -66,7 +66,7 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
         return Worker(tasks_of_seals(given.seal), child).run()
     submission = read(given.submission)
     if submission.launcher == "slurm":
-        _note_began(submission)
+        _note_began(submission, child)
         os.environ[ASKED_GPU] = gpus_asked(submission.options.get("sbatch", {})) or ""
     alone = given.task is not None
     task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
@@ -83,9 +83,10 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
     return Worker(tasks_of_submission(submission), child, task=task, canary=canary, announce=quiet).run()
 
 
-def _note_began(submission: Submission) -> None:
+def _note_began(submission: Submission, child: TrainingProcess) -> None:
+    """Note it, waiting while the disk is full: without the note this job's end would call off the others."""
     try:
-        note_began(submission)
+        when_there_is_room(lambda: note_began(submission), lambda: child.signalled is not None, print_line)
     except OSError as error:
         print_line(f"That this job has begun cannot be noted: {error}")
 

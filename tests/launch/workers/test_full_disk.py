@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
-from persona_exp.full_disk import full_error
+from persona_exp.full_disk import full_error, when_there_is_room
 from persona_exp.launch.recovery.retry_decision import decide
 from persona_exp.launch.sweeps import keeper, watch_sweep
+from persona_exp.launch.workers import __main__ as worker_command
 from persona_exp.launch.workers.close_dead_attempts import ProcessEnd
 from persona_exp.launch.workers.training_process import ProcessExit
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
@@ -129,14 +132,14 @@ def test_keeper_and_watcher_wait_with_the_report_until_there_is_room(tmp_path, m
     if program == "keeper":
         monkeypatch.setattr(keeper, "finish_sweep", finish)
         monkeypatch.setattr(keeper, "_one_round", lambda *_: keeper._Next("all has ended", 0, "ended"))
-        made = submitted(tmp_path, [["x/seals/y.json"]])
+        made = submitted(tmp_path, [["0123456789ab/seals/01234567.json"]])
         monkeypatch.setattr(keeper, "_newest", lambda _: made)
         monkeypatch.setattr(keeper, "keeper_minutes", lambda _: 60)
         assert keeper.keep(made.sweep_folder) == 0
     else:
         monkeypatch.setattr(watch_sweep, "finish_sweep", finish)
         monkeypatch.setattr(watch_sweep, "_follow", lambda *_: True)
-        made = submitted(tmp_path, [["x/seals/y.json"]])
+        made = submitted(tmp_path, [["0123456789ab/seals/01234567.json"]])
         assert watch_sweep.watch_sweep(made.sweep_folder) == 0
     assert len(tries) == 3
     assert capsys.readouterr().out.count("waiting for room") == 1
@@ -159,3 +162,18 @@ def test_a_worker_s_own_words_end_nothing(config, tmp_path, output):
     assert done.returncode == 0
     assert status(tmp_path, seal) == "finished"
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+
+
+def test_a_workers_first_note_waits_for_room(monkeypatch, capsys):
+    """Without it the end of its job would be taken for one before its Python, and call off the others."""
+    answers = [FULL, FULL, None]
+
+    def note_began(submission):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(worker_command, "note_began", note_began)
+    monkeypatch.setattr(worker_command, "when_there_is_room", partial(when_there_is_room, poll_seconds=0.0))
+    worker_command._note_began(None, SimpleNamespace(signalled=None))
+    assert not answers
+    assert capsys.readouterr().out.count("waiting for room") == 1
