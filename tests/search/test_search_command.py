@@ -133,7 +133,7 @@ def refused(*arguments):
         check=False,
     )
     assert process.returncode == 2, process.stdout + process.stderr
-    assert "secret" not in process.stderr
+    assert "hunter2" not in process.stderr
     return process.stderr.splitlines()[-1]
 
 
@@ -152,7 +152,7 @@ def refused(*arguments):
         (("lora.r=4,8", "hydra.sweeper.sampler.n_startups=3"), "n_startups"),
         (("lora.r=4,8", "search.objective=rouge1", "evaluation.generated_items=0"), "generated_items"),
         (("method=lora,none",), "method=none"),
-        (("lora.r=4,8", "hydra.sweeper.storage=mysql://me:secret@host/db"), "password"),
+        (("lora.r=4,8", "hydra.sweeper.storage=mysql://me:hunter2@host/db"), "password"),
         (("model=tiny", "lora.r=4,8", "hydra/sweeper/pruner=median", "train.eval_steps=2", "search.seeds=2"), "search.seeds=2"),
         (("lora.r=4,8", "lora.r=16,32"), "lora.r is given twice"),
         (("lora.r=4,8", "lora.r=16"), "lora.r is given twice"),
