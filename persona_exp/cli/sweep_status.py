@@ -313,26 +313,6 @@ def with_retry_decision(runs: Path, state: TrialStatus, seal: str | None = None)
 
     Killed or stopped too often it has failed; with memory to save, or sealed anew, it goes on.
     """
-    try:
-        return _with_retry_decision(runs, state, seal)
-    except Damaged as error:
-        return replace(state, status=DAMAGED, cause=None, message=str(error).rstrip("."))
-
-
-def readable_status(runs: Path, trial_id: str) -> TrialStatus:
-    """Return the status of a trial that no sweep asks for; damaged where what it was sealed with cannot be read, and it is not finished."""
-    return _if_readable(runs, read_status(runs / "trials" / trial_id))
-
-
-def _if_readable(runs: Path, state: TrialStatus) -> TrialStatus:
-    """Return the status; damaged where the trial waits for its turn, or for a person, and what it was sealed with cannot be read."""
-    if state.status not in ("sealed", "interrupted", "failed"):
-        return state
-    found = damaged_seals(runs, state.trial_id)
-    return replace(state, status=DAMAGED, cause=None, message=found[0].rstrip(".")) if found else state
-
-
-def _with_retry_decision(runs: Path, state: TrialStatus, seal: str | None) -> TrialStatus:
     own = state.record.get("seal")
     if state.status not in ("interrupted", "failed") or not own:
         return state
@@ -348,6 +328,8 @@ def _with_retry_decision(runs: Path, state: TrialStatus, seal: str | None) -> Tr
     from persona_exp.trial.trial_directory import trial_directory
 
     found = decide(trial_directory(runs, state.trial_id), seal or own, lambda _: "dead")
+    if found.cause == DAMAGED:
+        return replace(state, status=DAMAGED, cause=None, message=found.why.rstrip("."))
     if found.next == "failed" and state.status == "interrupted":
         return replace(state, status="failed", message=found.why)
     if found.next == "run" and state.status == "failed" and found.limits.smaller:
@@ -355,6 +337,19 @@ def _with_retry_decision(runs: Path, state: TrialStatus, seal: str | None) -> Tr
     if found.next == "run" and state.status == "failed":
         return replace(state, status="sealed", cause=None, message=found.why)
     return state
+
+
+def readable_status(runs: Path, trial_id: str) -> TrialStatus:
+    """Return the status of a trial that no sweep asks for; damaged where what it was sealed with cannot be read, and it is not finished."""
+    return _if_readable(runs, read_status(runs / "trials" / trial_id))
+
+
+def _if_readable(runs: Path, state: TrialStatus) -> TrialStatus:
+    """Return the status; damaged where the trial waits for its turn, or for a person, and what it was sealed with cannot be read."""
+    if state.status not in ("sealed", "interrupted", "failed"):
+        return state
+    found = damaged_seals(runs, state.trial_id)
+    return replace(state, status=DAMAGED, cause=None, message=found[0].rstrip(".")) if found else state
 
 
 def _with_queue(status: SweepStatus, queue: "list[Job] | None", job_names: Collection[str]) -> SweepStatus:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from persona_exp import atomic_files
+from persona_exp.damaged_records import Damaged
 from persona_exp.launch.recovery.failure_cause import killed_here
 from persona_exp.launch.recovery.memory_backoff import AS_SEALED, MemoryLimits, limits_of, next_limits
 from persona_exp.trial.attempt_claim_and_heartbeat import attempt_gone
@@ -51,9 +52,16 @@ class Decision:
 def decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[str, Any]], str], search: str | None = None) -> Decision:
     """Return what comes next for the trial sealed as `seal_name`; `liveness` of a running attempt's record is alive, dead or unknown.
 
-    What was pruned or paused by `search`, the name of the one that asks, is left alone; for all others it was interrupted. Raise UserError
-    where a record is damaged.
+    What was pruned or paused by `search`, the name of the one that asks, is left alone; for all others it was interrupted. Where a
+    damaged seal would decide, it has failed of that, with the sentence: the sweep's other trials go on.
     """
+    try:
+        return _decide(directory, seal_name, liveness, search)
+    except Damaged as error:
+        return Decision("failed", str(error), cause=DAMAGED)
+
+
+def _decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[str, Any]], str], search: str | None) -> Decision:
     found = attempt_files(directory.path)
     if not found:
         return _cancelled(directory) or Decision("run", "it has not been tried yet")
@@ -92,7 +100,10 @@ def decide_after_death(directory: TrialDirectory, seal_name: str, cause: str) ->
     found = attempt_files(directory.path)
     records = [read_record(path) for path in found]
     last = {**records[-1], "status": "interrupted", "cause": cause}
-    return _decide_from_attempts(directory, seal_name, _with_found_causes([*records[:-1], last]), int(found[-1].stem), ())
+    try:
+        return _decide_from_attempts(directory, seal_name, _with_found_causes([*records[:-1], last]), int(found[-1].stem), ())
+    except Damaged as error:
+        return Decision("failed", str(error), cause=DAMAGED)
 
 
 def failed_for_good(directory: TrialDirectory, record: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import Observer
 from persona_exp.launch.recovery.retry_decision import Decision, decide
@@ -174,8 +175,16 @@ def _served(seal: str, taken: set[str], trials: Path) -> bool:
     """
     if not taken or seal in taken:
         return bool(taken)
-    asked = read_seal_facts(trials / seal)["evaluations"]
-    return any(read_seal_facts(trials / other)["evaluations"] == asked for other in taken)
+    asked = _asked(trials / seal)
+    return asked is not None and any(_asked(trials / other) == asked for other in taken)
+
+
+def _asked(seal: Path) -> dict[str, str] | None:
+    """Return the evaluations that a seal asks for; None where it is damaged, and runs nowhere."""
+    try:
+        return dict(read_seal_facts(seal)["evaluations"])
+    except Damaged:
+        return None
 
 
 def of_sweep(made: Sequence[Submission]) -> list[Submission]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from persona_exp import atomic_files
 from persona_exp.damaged_records import Damaged, parsed_json, set_aside
@@ -295,8 +295,8 @@ def _from_record(path: Path, record: dict[str, Any]) -> Submission:
     named = isinstance(record["job_name"], str) and JOB_NAME.fullmatch(record["job_name"])
     if not (whole and named) or record["number"] != int(path.stem) or record["launcher"] not in ("local", "slurm"):
         raise ValueError("it is not of the form that is written")
-    if by.get("at") is not None:
-        datetime.fromisoformat(by["at"])
+    if by["who"] not in get_args(Who) or not isinstance(by["progress"], list) or datetime.fromisoformat(by["at"]).tzinfo is None:
+        raise ValueError("it does not say who made it, when, and what had been reached")
     float(launch.get("lease_seconds", LEASE_SECONDS))
     return Submission(
         path=path,

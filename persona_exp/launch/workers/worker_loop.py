@@ -27,7 +27,7 @@ from persona_exp.launch.workers.training_process import ProcessExit, TrainingPro
 from persona_exp.launch.workers.worker_requeue import requeue_worker
 from persona_exp.launch.workers.worker_tasks import WorkerTasks, seal_name
 from persona_exp.process_identity import this_job
-from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 from persona_exp.trial.training_child import DISK_FULL
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_status import stopped_as
@@ -150,10 +150,10 @@ class Worker:
     def _decision(self, seal: str) -> Decision:
         try:
             search = self._tasks.search
-            return decide(self._tasks.directory(seal), seal_name(seal), self._observer.liveness, search.name if search else None)
-        except UserError as error:
-            print_line(f"error: {error}")
-            return Decision("failed", f"{error}")
+            found = decide(self._tasks.directory(seal), seal_name(seal), self._observer.liveness, search.name if search else None)
+            if found.cause == DAMAGED:
+                print_line(f"error: {found.why}")
+            return found
         except OSError as error:
             # A file server that is away for a moment: neither a failure nor a reason to stay.
             print_line(f"error: trial {seal.split('/')[0]} cannot be read: {error}")

@@ -86,6 +86,17 @@ def test_a_seal_that_forbids_it_is_not_halved(tmp_path):
     assert of(recorded_trial(tmp_path, {**OOM, "micro_batch_size": 8}, may_halve=False)).next == "failed"
 
 
+@pytest.mark.parametrize("record", [OOM, {"status": "finished", "seal": "ffffffff.json"}], ids=["memory", "another seal"])
+def test_a_damaged_seal_is_its_trials_alone(tmp_path, record):
+    directory = recorded_trial(tmp_path, record)
+    (directory.seals / SEAL).write_text('{"trial_id": ')
+    found = of(directory)
+    assert (found.next, found.cause) == ("failed", "damaged")
+    assert f"The seal {directory.seals / SEAL} cannot be read" in found.why
+    if record is OOM:
+        assert decide_after_death(directory, SEAL, "out_of_memory").next == "failed"
+
+
 def test_kills_with_new_checkpoints_in_between_do_not_add_up(tmp_path):
     records = [{**KILLED, "checkpoint_step": step} for step in (10, 20, 30, 40)]
     assert of(recorded_trial(tmp_path, *records)).next == "run"

@@ -1,7 +1,9 @@
 """Records of submissions: made once, by one of many."""
 
+import json
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,16 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     made.path.write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         submission_record.read(made.path)
+
+
+@pytest.mark.parametrize("by", [{"at": None}, {"at": "2026-01-01T00:00:00"}, {"at": "yesterday"}, {"who": "x"}, {"progress": None}])
+def test_a_record_that_does_not_say_who_made_it_and_when_is_damaged(tmp_path: Path, by: dict[str, Any]) -> None:
+    made = make(tmp_path)
+    assert made
+    record = json.loads(made.path.read_text())
+    made.path.write_text(json.dumps({**record, "by": {**record["by"], **by}}))
+    assert submission_record.all_submissions(made.sweep_folder) == []
+    assert len(submission_record.damaged_submissions(made.sweep_folder)) == 1
 
 
 def test_a_maker_of_this_host_is_in_making_as_long_as_it_lives(tmp_path: Path) -> None:

@@ -57,7 +57,13 @@ def test_no_more_run_at_once_in_whatever_order_arrays_end(most: int, sizes: list
 
 def submission(folder: Path, tasks: int = 9) -> Submission:
     options = {"launch": {"array_parallelism": 4}, "sbatch": {}}
-    made = draft(folder / "sweeps" / "x", launcher="slurm", tasks=[[f"{one}"] for one in range(tasks)], options=options, canary=False)
+    made = draft(
+        folder / "sweeps" / "x",
+        launcher="slurm",
+        tasks=[[f"{one:012}/seals/01234567.json"] for one in range(tasks)],
+        options=options,
+        canary=False,
+    )
     assert create(made)
     return made
 
