@@ -2,9 +2,9 @@
 
 import os
 import signal
-from contextlib import suppress
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
