@@ -33,8 +33,9 @@ def code_digest(root: Path) -> str:
 
 def strays(snapshot: Path) -> list[str]:
     """Return what lies in a snapshot's folder and can be no part of the code: compiled files, links, what is beside the packages."""
-    named = [name for name in code_files(snapshot) if name.split("/")[0] not in CODE or "__pycache__" in name or name.endswith(".pyc")]
-    return named + [name for name in code_files(snapshot) if (snapshot / name).is_symlink() and name not in named]
+    paths = {path.relative_to(snapshot).as_posix(): path for path in _below(snapshot)}
+    foreign = (name for name in paths if name.split("/")[0] not in (*CODE, ORIGIN) or "__pycache__" in name or name.endswith(".pyc"))
+    return list(dict.fromkeys([*sorted(foreign), *(name for name, path in paths.items() if path.is_symlink())]))
 
 
 def _digest_of(path: Path) -> str:

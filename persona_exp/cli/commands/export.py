@@ -18,6 +18,7 @@ from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses
 from persona_exp.cli.text.units import disk_size, plural
 from persona_exp.errors import UserError
+from persona_exp.trial.code_provenance import strays
 from persona_exp.trial.folder_ids import without_links
 
 SUMS = "SHA256SUMS"
@@ -34,7 +35,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass
 class Selection:
-    """The files to take along, each with its path below DEST, and what is left out because it is a link, no file, or named oddly."""
+    """The files to take along, each with its path below DEST, and what is left out: links, no files, named oddly, none of the code."""
 
     files: list[tuple[Path, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
             print(f"{plural(len(answer['unfinished']), 'trial')} of it had not finished and went along as they are.")
         if answer["left_out"]:
             shown = ", ".join(map(repr, answer["left_out"][:SHOWN])) + (", …" if len(answer["left_out"]) > SHOWN else "")
-            print(f"{plural(len(answer['left_out']), 'link or other thing')} that is no plain file stayed behind: {shown}.")
+            print(f"{plural(len(answer['left_out']), 'link or other thing')} that is no file of the sweep's stayed behind: {shown}.")
         if not answer["archive"]:
             print(f"To read it: PERSONA_EXP_RUNS={answer['destination']} persona-exp status")
     return 0, answer
@@ -104,10 +105,12 @@ def _selection(runs: Path, sweep: SweepStatus) -> Selection:
         if len(folder.relative_to(runs).parts) != 2 or not without_links(runs, folder):
             selection.left_out.append(name)
             continue
+        # Python would run some of it where the code is started, at this site or another.
+        foreign = {folder / one for one in strays(folder)} if folder.parent == runs / "code" else set()
         for path in _files(folder, SITE if folder == sweep.folder else ()):
             name = path.relative_to(runs).as_posix()
             # A name with a line break in it would be a line of its own in SHA256SUMS.
-            if stat.S_ISREG(path.lstat().st_mode) and name.isprintable() and "\\" not in name:
+            if path not in foreign and stat.S_ISREG(path.lstat().st_mode) and name.isprintable() and "\\" not in name:
                 selection.files.append((path, name))
             else:
                 selection.left_out.append(name)

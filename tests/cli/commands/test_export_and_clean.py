@@ -245,6 +245,8 @@ TRICKS = {
     "a linked trial": lambda desk, away: linked(desk.path / "trials" / TWO, away),
     "linked data": lambda desk, away: linked(desk.path / "data" / ("dada" * 3), away),
     "linked code": lambda desk, away: linked(desk.path / "code" / ("c" * 12), away),
+    "a planted module": lambda desk, away: write(desk.path / "code" / ("c" * 12) / "sitecustomize.py", SECRET),
+    "a planted compiled file": lambda desk, away: write(desk.path / "code" / ("c" * 12) / "persona_exp" / "errors.pyc", SECRET),
     "a folder in the middle": lambda desk, away: (
         shutil.move(desk.path / "data", away / "data"),
         (away / "data" / ("dada" * 3) / "secret").write_text(SECRET),
@@ -278,7 +280,7 @@ def test_a_prepared_folder_ships_nothing_foreign(desk, sweep, persona_exp, tmp_p
     assert not any(SECRET.encode() in path.read_bytes() for path in place.rglob("*") if path.is_file())
     done = subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=place, check=False)
     assert done.returncode == 0
-    if trick.startswith(("a link", "linked", "a folder", "a pipe", "a line", "a back")):
+    if trick.startswith(("a link", "linked", "a folder", "a pipe", "a line", "a back", "a planted")):
         assert "stayed behind" in out
 
 
