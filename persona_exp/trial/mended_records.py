@@ -24,8 +24,9 @@ def mend_attempts(directories: Iterable[TrialDirectory]) -> list[str]:
             if read_record(path)["status"] != DAMAGED or (aside := set_aside(path, stays=True)) is None:
                 continue
             kept.append(str(aside))
-            finished = any(map(_published, sorted(directory.seals.glob("*.json"))))
-            end = {"status": "finished", "cause": None} if finished else {"status": "interrupted", "cause": DAMAGED}
+            # It is finished for that seal: another may owe another evaluation.
+            seal = next((one.name for one in sorted(directory.seals.glob("*.json")) if _published(one)), None)
+            end = {"status": "finished", "cause": None, "seal": seal} if seal else {"status": "interrupted", "cause": DAMAGED}
             record = {"attempt": int(path.stem), "host": None, **end, "message": f"its record was damaged, and is kept as {aside.name}"}
             atomic_files.write_json(path, record)
     return kept

@@ -7,6 +7,7 @@ import yaml
 
 from persona_exp import atomic_files
 from persona_exp.launch.launch_sweep import describe
+from persona_exp.launch.recovery.retry_decision import decide
 from persona_exp.launch.sweeps import submission_record, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import TrialRequest, seal_rows
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
@@ -67,6 +68,20 @@ def test_an_attempt_goes_on_or_is_finished(sealed_noop, published):
     assert (record["status"], record["cause"]) == (("finished", None) if published else ("interrupted", "damaged"))
     assert read_status(directory.path).status == record["status"]
     assert mend_attempts([directory]) == []
+
+
+def test_another_seal_still_gets_the_evaluation_that_it_asks_for(sealed_noop):
+    """What is published for one seal does not finish the trial for one that asks for more."""
+    sealed = sealed_noop()
+    directory, facts = sealed.directory, {**read_seal_facts(sealed.path), "engine": "sft", "method": "lora"}
+    for name, eval_id in (("00000001.json", "e" * 12), ("00000002.json", "f" * 12)):
+        (directory.seals / name).write_text(json.dumps({**facts, "evaluations": {"adapter": eval_id}}))
+    directory.adapter.mkdir()
+    (directory.evaluations / ("e" * 12)).mkdir(parents=True)
+    directory.attempts.mkdir(exist_ok=True)
+    (directory.attempts / "0001.json").write_text("{")
+    mend_attempts([directory])
+    assert {one: decide(directory, f"0000000{one}.json", lambda record: "dead").next for one in (1, 2)} == {1: "finished", 2: "run"}
 
 
 def test_a_number_of_an_attempt_is_given_once_whenever_the_command_is_killed(sealed_noop, monkeypatch):
