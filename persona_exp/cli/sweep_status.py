@@ -78,8 +78,11 @@ class SweepStatus:
 
     @cached_property
     def damage(self) -> list[str]:
-        """A sentence for each file of the sweep, or of its trials that are finished or damaged, that cannot be read."""
-        ids = dict.fromkeys(state.trial_id for state in self.states if state.status in ("finished", DAMAGED))
+        """A sentence for each file of the sweep, or of its damaged trials, that cannot be read.
+
+        What finished trials were sealed with is read by nothing here: `show` and `why` of one say it.
+        """
+        ids = dict.fromkeys(state.trial_id for state in self.states if state.status == DAMAGED)
         return [*self.damaged_files, *(sentence for one in ids for sentence in trial_damage(self.runs, one))]
 
     @property

@@ -1,6 +1,7 @@
 """What a seal says, and whether what it asks for is there: read without the schema, and without trust in the files."""
 
 import hashlib
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml
 from persona_exp.errors import UserError
 from persona_exp.trial.folder_ids import are_evaluations, is_config_name, is_data_id, is_id
-from persona_exp.trial.trial_directory import TrialDirectory
+from persona_exp.trial.trial_directory import CONFIG, SEALS, TrialDirectory
 
 # What of a seal is text, beside ids and names of files.
 _TEXTS = ("config_sha256", "data_sha256", "model_digest", "base", "code", "lock", "engine", "method")
@@ -50,32 +51,61 @@ def all_published(path: Path) -> bool:
     return all((directory.evaluations / eval_id).is_dir() for eval_id in facts["evaluations"].values())
 
 
-def sealed_config(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
+def sealed_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     """Return a trial's config as it was sealed. Raise Damaged where it is not what a seal says, UserError without one."""
-    path = folder / name
+    content = _config_content(folder, name)
+    config = _parsed_config(content)
+    if config is None or _is_damaged(content, _digests(readable_seals(folder), name)):
+        raise _damaged_config(folder / name)
+    return config
+
+
+def check_config(folder: Path, seals: Iterable[dict[str, Any]], name: str = CONFIG) -> None:
+    """Raise as `sealed_config` does, given the facts of the trial's seals: a config that a seal has the digest of is not parsed."""
+    content = _config_content(folder, name)
+    if _is_damaged(content, _digests(seals, name)):
+        raise _damaged_config(folder / name)
+
+
+def readable_seals(folder: Path) -> list[dict[str, Any]]:
+    """Return the facts of those of a trial's seals that can be read."""
+    found = []
+    for path in (folder / SEALS).glob("*.json"):
+        with suppress(UserError):
+            found.append(read_seal_facts(path))
+    return found
+
+
+def _digests(seals: Iterable[dict[str, Any]], name: str) -> set[str]:
+    """Return the digests that seals have of the config of that name."""
+    return {facts["config_sha256"] for facts in seals if facts["config"] == name and facts.get("config_sha256")}
+
+
+def _is_damaged(content: bytes, digests: Collection[str]) -> bool:
+    """Return whether a config is another than a seal says; without a seal that says it, whether it can be none."""
+    if digests:
+        return hashlib.sha256(content).hexdigest() not in digests
+    # Cut short between two values it would be YAML all the same.
+    return not content.endswith(b"\n") or _parsed_config(content) is None
+
+
+def _config_content(folder: Path, name: str) -> bytes:
     try:
-        content = path.read_bytes()
+        return (folder / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"There is no trial {folder.name} under {folder.parent}; run its sweep again to seal it.") from None
+
+
+def _parsed_config(content: bytes) -> dict[str, Any] | None:
+    """Return a config, by group; None where the text can be none."""
     try:
         config = parsed_yaml(content.decode())
     except ValueError:
-        config = None
-    digests = _config_digests(folder, name)
-    # Cut short between two values it would be YAML all the same.
-    changed = (bool(digests) and hashlib.sha256(content).hexdigest() not in digests) or not content.endswith(b"\n")
+        return None
     groups = list(config.values()) if isinstance(config, dict) else []
     whole = all(isinstance(group, dict | str | int | None) for group in groups) and any(isinstance(group, dict) for group in groups)
-    if changed or not whole:
-        raise Damaged(f"{path} is damaged: give the trial's command again, which writes it anew and keeps this file beside it.")
-    return dict(config)
+    return dict(config) if whole else None
 
 
-def _config_digests(folder: Path, name: str) -> set[str]:
-    """Return the digests that the trial's seals have of the config of that name."""
-    found = set()
-    for path in (folder / "seals").glob("*.json"):
-        with suppress(UserError):
-            facts = read_seal_facts(path)
-            found |= {facts["config_sha256"]} if facts["config"] == name and facts.get("config_sha256") else set()
-    return found
+def _damaged_config(path: Path) -> Damaged:
+    return Damaged(f"{path} is damaged: give the trial's command again, which writes it anew and keeps this file beside it.")

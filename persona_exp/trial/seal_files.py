@@ -10,7 +10,7 @@ from typing import Any
 
 from persona_exp import atomic_files
 from persona_exp.damaged_records import Damaged, parsed_json, set_aside
-from persona_exp.trial.seal_facts import sealed_config
+from persona_exp.trial.seal_facts import check_config, readable_seals
 from persona_exp.trial.trial_directory import CONFIG, PROVENANCE, SEALS, TrialDirectory
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def _put_facts(path: Path, facts: Mapping[str, Any]) -> None:
 
 def _damaged_config(directory: TrialDirectory) -> bool:
     try:
-        sealed_config(directory.path)
+        check_config(directory.path, readable_seals(directory.path))
     except Damaged:
         return True
     return False

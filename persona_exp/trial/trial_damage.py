@@ -6,7 +6,7 @@ from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
-from persona_exp.trial.seal_facts import read_seal_facts, sealed_config
+from persona_exp.trial.seal_facts import check_config, read_seal_facts
 
 
 def damaged_seals(runs: Path, trial_id: str) -> list[str]:
@@ -16,18 +16,19 @@ def damaged_seals(runs: Path, trial_id: str) -> list[str]:
         read_provenance(runs, trial_id)
     except Damaged as error:
         found.append(str(error))
+    seals = []
+    for path in sorted((folder / "seals").glob("*.json")):
+        try:
+            seals.append(read_seal_facts(path))
+        except Damaged as error:
+            found.append(str(error))
     try:
-        sealed_config(folder)
+        check_config(folder, seals)
     except Damaged as error:
         found.append(str(error))
     except UserError:
         # Without a config it was never sealed, which is no damage.
         pass
-    for path in sorted((folder / "seals").glob("*.json")):
-        try:
-            read_seal_facts(path)
-        except Damaged as error:
-            found.append(str(error))
     return found
 
 
