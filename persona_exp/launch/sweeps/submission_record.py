@@ -30,8 +30,8 @@ Who = Literal["person", "keeper", "worker"]
 FOLDER = "submissions"
 # So long a maker that cannot be seen from here is given between its record and its last sbatch.
 MAKING_SECONDS = 60.0
-# What squeue and scancel are given as a name, and no list of names.
-JOB_NAME = re.compile(r"[A-Za-z0-9._-]+")
+# What squeue and scancel are given as a name, and no list of names: with the prefix of hydra.launcher.name, and @ a cluster.
+JOB_NAME = re.compile(r"[A-Za-z0-9._=+-]+(?:@[A-Za-z0-9._-]+)?")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,10 @@ def draft(
 def create(submission: Submission) -> bool:
     """Create the record of a draft; return False when another made the one of its number first."""
     record = {one.name: getattr(submission, one.name) for one in fields(submission) if one.name != "path"}
-    return atomic_files.create_text(submission.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    # What readers would take for damaged has jobs that nobody finds again.
+    _from_record(submission.path, json.loads(text))
+    return atomic_files.create_text(submission.path, text)
 
 
 def read(path: Path) -> Submission:

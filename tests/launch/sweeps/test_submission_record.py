@@ -59,6 +59,21 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert submission_record.recorded_jobs(made) == {"canary": "7", "arrays": [], "keeper": None, "complete": False}
 
 
+@pytest.mark.parametrize("name", [None, "ranks", "a=1+b._-"])
+@pytest.mark.parametrize("cluster", [None, "testbed", "gpu_1.north-2"])
+def test_a_submission_of_any_name_is_found_again(tmp_path: Path, name: str | None, cluster: str | None) -> None:
+    options = SlurmOptions(name=name, clusters=cluster)
+    made = make(tmp_path, options={"sbatch": {"clusters": options.clusters}, "launch": {"name": options.name}})
+    assert made
+    assert submission_record.all_submissions(made.sweep_folder) == [made]
+
+
+def test_what_would_be_taken_for_damaged_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="form"):
+        make(tmp_path, tasks=[["elsewhere"]])
+    assert not submission_record.numbers(tmp_path / "sweeps" / "x")
+
+
 def test_another_slurm_than_the_submissions_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
