@@ -42,10 +42,19 @@ def test_every_job_goes_to_the_persons_account_partition_and_cluster(cluster, sw
     cluster.run("scontrol", "update", "nodename=node[1-3]", "state=resume")
     until("both trials are finished", lambda: len(list(one.runs.glob("trials/*/adapter/noop.json"))) == 2)
     until("no job is left", lambda: not cluster.jobs(), seconds=120)
-    told = cluster.run("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobName,Account,Partition,Timelimit")
-    runs = {tuple(line.split("|")) for line in told.splitlines() if line.startswith("ranks-pe-")}
-    assert {run[1:] for run in runs} == {("lit", "low", "00:20:00")}
-    assert {name.rsplit("@")[0].removesuffix("-keeper").rsplit("-")[-1] for name, *_ in runs} == {"1", "2"}
+
+    def accounted():
+        lines = cluster.run("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobName,Account,Partition,Timelimit")
+        return {tuple(line.split("|")) for line in lines.splitlines() if line.startswith("ranks-pe-")}
+
+    # Slurm's accounting follows its jobs by some seconds.
+    until("both submissions are accounted", lambda: {number_of(name) for name, *_ in accounted()} == {"1", "2"})
+    assert {run[1:] for run in accounted()} == {("lit", "low", "00:20:00")}
+
+
+def number_of(name):
+    """The number of the submission that a job belongs to."""
+    return name.rsplit("@")[0].removesuffix("-keeper").rsplit("-")[-1]
 
 
 def test_the_commands_partition_wins_over_the_exported_one(cluster, sweep):
