@@ -4,7 +4,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,20 @@ PRUNED, PAUSED = "pruned", "paused"
 DAMAGED = "damaged"
 STATUSES = frozenset({"running", "finished", "failed", "interrupted", "cancelled", "pruned"})
 
-_TEXTS = ("host", "process_started", "started", "ended", "cause", "message", "code", "search")
-_WHOLE = (
-    "pid",
-    "uid",
-    "pid_namespace",
-    "heartbeat",
-    "gpus",
-    "checkpoint_step",
-    "resumed_from_step",
-    "together",
-    "row_tokens",
-    "micro_batch_size",
-)
-_OBJECTS = ("progress", "job", "previous", "versions", "training", "labels", "validation")
+_NONE = type(None)
+_TYPES: dict[str, frozenset[type]] = {
+    **dict.fromkeys(("host", "process_started", "started", "ended", "cause", "message", "code", "search"), frozenset({str, _NONE})),
+    **dict.fromkeys(("pid", "uid", "pid_namespace", "heartbeat", "gpus", "checkpoint_step", "resumed_from_step"), frozenset({int, _NONE})),
+    **dict.fromkeys(("together", "row_tokens", "micro_batch_size"), frozenset({int, _NONE})),
+    **dict.fromkeys(("heartbeat_seconds", "own_seconds"), frozenset({int, float, _NONE})),
+    **dict.fromkeys(("progress", "job", "previous", "versions", "training", "labels", "validation"), frozenset({dict, _NONE})),
+    "together_with": frozenset({list, _NONE}),
+}
+_PROGRESS_TYPES: dict[str, frozenset[type]] = {
+    **dict.fromkeys(("step", "of"), frozenset({int, _NONE})),
+    **dict.fromkeys(("loss", "eta_seconds"), frozenset({int, float, _NONE})),
+    "phase": frozenset({str, _NONE}),
+}
 
 # Over NFS a read may fail because another host has just replaced the file; opened again, it is the new one.
 STALE_PAUSES = (0.02, 0.1, 0.5)
@@ -78,42 +78,43 @@ def record_fault(record: Any, number: int) -> str | None:
         return "it has no status"
     if record.get("attempt", number) != number:
         return "it is of another attempt"
-    wrong = next(_wrong_fields(record), None)
+    wrong = _wrong_field(record)
     return f"its {wrong} is of the wrong type" if wrong else None
 
 
-def _wrong_fields(record: Mapping[str, Any]) -> Iterator[str]:
-    progress, job = record.get("progress"), record.get("job")
-    yield from (name for name in _TEXTS if not isinstance(record.get(name), str | None))
-    yield from (name for name in _WHOLE if not _is_number(record.get(name), whole=True))
-    yield from (name for name in ("heartbeat_seconds", "own_seconds") if name in record and not _is_number(record[name] or 0.0))
-    wrong = [name for name in _OBJECTS if not isinstance(record.get(name), dict | None)]
-    if wrong:
-        yield from wrong
-        return
-    yield from (["together_with"] if not isinstance(record.get("together_with"), list | None) else [])
-    yield from (["seal"] if record.get("seal") is not None and not is_seal_name(record["seal"]) else [])
-    yield from (["config"] if record.get("config") is not None and not is_config_name(record["config"]) else [])
-    if isinstance(progress, dict):
-        yield from (f"progress.{name}" for name in ("step", "of") if not _is_number(progress.get(name), whole=True))
-        yield from (f"progress.{name}" for name in ("loss", "eta_seconds") if not _is_number(progress.get(name)))
-        yield from ([] if isinstance(progress.get("phase"), str | None) else ["progress.phase"])
-    yield from (name for name in ("training", "labels", "validation") if not _counts(record.get(name)))
-    if isinstance(job, dict):
-        yield from ([] if isinstance(job.get("id"), str) and _is_number(job.get("restarts"), whole=True) else ["job"])
+def _wrong_field(record: Mapping[str, Any]) -> str | None:
+    """Return the name of a field that is of the wrong type; None without one. Large sweeps ask it of every record."""
+    if wrong := _of_other_type(record, _TYPES):
+        return wrong
+    if (progress := record.get("progress")) and (wrong := _of_other_type(progress, _PROGRESS_TYPES)):
+        return f"progress.{wrong}"
+    for name, holds in (("seal", is_seal_name), ("config", is_config_name)):
+        if record.get(name) is not None and not holds(record[name]):
+            return name
+    for name in ("training", "labels", "validation"):
+        if record.get(name) is not None and not _counts(record[name]):
+            return name
+    job = record.get("job")
+    if job is not None and not (isinstance(job.get("id"), str) and type(job.get("restarts")) in (int, _NONE)):
+        return "job"
+    return None
+
+
+def _of_other_type(record: Mapping[str, Any], types: Mapping[str, frozenset[type]]) -> str | None:
+    for name, value in record.items():
+        kind = type(value)
+        if name in types and (kind not in types[name] or (kind is float and not math.isfinite(value))):
+            return name
+    return None
 
 
 def _counts(value: Any) -> bool:
     """Return whether `value` has numbers alone, and lists of names."""
     if isinstance(value, dict):
         return all(map(_counts, value.values()))
-    return isinstance(value, list | bool) or _is_number(value)
-
-
-def _is_number(value: Any, *, whole: bool = False) -> bool:
-    if value is None:
-        return True
-    return not isinstance(value, bool) and isinstance(value, int if whole else int | float) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, list | int)
 
 
 def ended_by_search(record: Mapping[str, Any], search: str) -> bool:

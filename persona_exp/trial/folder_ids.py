@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-# Twelve digits of a digest; of a rehearsal's data, which are never built, eight behind a word.
+# Twelve digits of a digest; of a rehearsal's data, which are never built, eight behind a word, and in older ones the word alone.
 _HEX = r"[0-9a-f]{12}"
 _ID = re.compile(_HEX)
-_DATA_ID = re.compile(rf"{_HEX}|noop-[0-9a-f]{{8}}")
+_DATA_ID = re.compile(rf"{_HEX}|noop(?:-[0-9a-f]{{8}})?")
 _SEAL = re.compile(r"[0-9a-f]{8}\.json")
 _CONFIG = re.compile(r"config(?:-[0-9a-f]{8})?\.yaml")
 _SEAL_PATH = re.compile(rf"{_HEX}/seals/[0-9a-f]{{8}}\.json")

@@ -198,7 +198,7 @@ def hold_record(path: Path) -> dict[str, Any]:
         held = read_json(path)
         texts = all(isinstance(held.get(key), str) for key in ("cause", "message"))
         if texts and isinstance(held.get("at"), str | None) and isinstance(held.get("attempts", {}), dict):
-            return {"trials": [], "attempts": {}, **held}
+            return {**held, "trials": held.get("trials", []), "attempts": held.get("attempts", {})}
     except (Damaged, FileNotFoundError):
         pass
     again = f"`persona-exp retry {path.parent.name}` lets the sweep go on and keeps that file in holds/"
@@ -254,9 +254,10 @@ def _weights(folder: Path) -> int | None:
 def read_provenance(runs: Path, trial_id: str) -> dict[str, Any]:
     """Return what a trial was sealed with; empty where nothing says. Raise Damaged where it cannot be read."""
     path = _trial_folder(runs, trial_id) / "provenance.json"
-    if not path.exists():
+    try:
+        content = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    content = read_json(path)
     identity = content.get("identity") or {}
     parts = [identity, content.get("code") or {}]
     parts += [identity.get(key) or {} for key in ("model", "method")] if isinstance(identity, dict) else []

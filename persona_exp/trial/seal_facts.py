@@ -1,6 +1,7 @@
 """What a seal says, and whether what it asks for is there: read without the schema, and without trust in the files."""
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -70,10 +71,19 @@ def check_config(folder: Path, seals: Iterable[dict[str, Any]], name: str = CONF
 def readable_seals(folder: Path) -> list[dict[str, Any]]:
     """Return the facts of those of a trial's seals that can be read."""
     found = []
-    for path in (folder / SEALS).glob("*.json"):
+    for path in seal_paths(folder):
         with suppress(UserError):
             found.append(read_seal_facts(path))
     return found
+
+
+def seal_paths(folder: Path) -> list[Path]:
+    """Return the files of a trial's seals, by name."""
+    try:
+        names = os.listdir(folder / SEALS)  # noqa: PTH208 (a glob takes three times as long, and there may be 20,000 trials)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / SEALS / name for name in sorted(names) if name.endswith(".json")]
 
 
 def _digests(seals: Iterable[dict[str, Any]], name: str) -> set[str]:

@@ -6,7 +6,7 @@ from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
-from persona_exp.trial.seal_facts import check_config, read_seal_facts
+from persona_exp.trial.seal_facts import check_config, read_seal_facts, seal_paths
 
 
 def damaged_seals(runs: Path, trial_id: str) -> list[str]:
@@ -17,7 +17,7 @@ def damaged_seals(runs: Path, trial_id: str) -> list[str]:
     except Damaged as error:
         found.append(str(error))
     seals = []
-    for path in sorted((folder / "seals").glob("*.json")):
+    for path in seal_paths(folder):
         try:
             seals.append(read_seal_facts(path))
         except Damaged as error:
