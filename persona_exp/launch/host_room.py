@@ -13,6 +13,8 @@ from persona_exp.modeling.hub_download import UNUSED
 GB = 1e9
 # Python, torch and CUDA take so much beside the weights.
 BESIDE_GB = 4.0
+# Slurm's G are of 1024 cubed bytes.
+SLURM_GB = 2**30 / GB
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
 _IN_GB = {"K": 1e-6, "M": 1e-3, "": 1e-3, "G": 1.0, "T": 1e3}
 
@@ -36,7 +38,7 @@ def weights_gb(folder: Path) -> float:
 
 def memory_fault(weights: float, memory: float | None) -> tuple[str, str] | None:
     """Return (what, fix) where weights of so many GB in files do not fit a job's memory in GB; None where they do, or that is not known."""
-    if memory is None or weights + BESIDE_GB <= memory or weights < 1:
+    if memory is None or weights + BESIDE_GB <= memory * SLURM_GB or weights < 1:
         return None
     what = f"the base model's weights are {weights:,.1f} GB in files and a job gets {memory:,.0f} GB of its node's memory"
     return what, f"set hydra.launcher.mem_gb={int(weights + BESIDE_GB) + 1} or more"
@@ -51,8 +53,11 @@ def check_host(configs: Sequence[Config], folders: Sequence[Path], options: Mapp
     sized = sorted(zip(map(weights_gb, folders), configs, strict=True), key=lambda one: -one[0])
     warnings = []
     for weights, config in sized[:1]:
-        fault = memory_fault(weights, host_memory_gb(options))
-        if fault and not gpu and config.method.quantisation == "none":
+        memory = host_memory_gb(options)
+        fault = memory_fault(weights, memory)
+        # Files in 32 bits may be half as large in memory: what may fit is not refused.
+        hopeless = memory_fault(weights / 2, memory) is not None
+        if fault and hopeless and not gpu and config.method.quantisation == "none":
             raise UserError(f"{config.model.location}: {fault[0]}: {fault[1]}, or take method=qlora.")
         if fault:
             warnings.append(f"warning: {config.model.location}: {fault[0]}, through which they are read: {fault[1]}.")

@@ -34,9 +34,10 @@ def test_weights_that_are_there_in_two_formats_count_once(tmp_path):
 def test_weights_need_room_beside_python():
     assert memory_fault(65.0, 80.0) is None
     assert memory_fault(65.0, None) is None
-    what, fix = memory_fault(30.0, 32.0)
-    assert "30.0 GB in files and a job gets 32 GB" in what
-    assert "hydra.launcher.mem_gb=35" in fix
+    assert memory_fault(28.2, 30.0) is None  # 30 GiB
+    what, fix = memory_fault(31.0, 32.0)
+    assert "31.0 GB in files and a job gets 32 GB" in what
+    assert "hydra.launcher.mem_gb=36" in fix
 
 
 @pytest.fixture
@@ -63,6 +64,8 @@ def test_on_a_gpu_it_is_said_and_on_processors_refused(config, tmp_path, sized):
     assert len(check([nf4], tmp_path, 32, gpu=False)) == 1
     with pytest.raises(UserError, match=r"65\.0 GB in files .*mem_gb=70 or more, or take method=qlora"):
         check([plain], tmp_path, 32, gpu=False)
+    # In 32 bits in its files, say, and 16 in memory.
+    assert len(check([plain], tmp_path, 35, gpu=False)) == 1
     assert check([plain], tmp_path, 70, gpu=True) == check([plain], tmp_path, None, gpu=False) == []
 
 
