@@ -4,6 +4,7 @@ What a job needs to read a seal imports neither the schema nor anything that loa
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 from contextlib import suppress
@@ -99,9 +100,10 @@ class Sealing:
         directory = trial_directory(runs, trial_id(what))
         try:
             return self._written(config, directory, what, inputs)
-        except PermissionError:
-            # Those who may only read a group's results reuse what is finished.
-            if (finished := _finished(config, directory, inputs.data_id)) is None:
+        except OSError as error:
+            # Those who may only read a group's results, or have them from a disk that is only read, reuse what is finished.
+            read_only = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+            if not read_only or (finished := _finished(config, directory, inputs.data_id)) is None:
                 raise
             return finished
 

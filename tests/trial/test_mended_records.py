@@ -1,6 +1,8 @@
 """The same command given again writes anew what was damaged, and keeps beside it what was there."""
 
+import errno
 import json
+import os
 
 import pytest
 import yaml
@@ -154,16 +156,17 @@ def test_a_damaged_submission_is_left_out_and_its_number_is_not_given_again(rows
     assert submission_record.draft(folder, launcher="local", tasks=[], options={}, canary=False).number == 3
 
 
-def test_who_may_only_read_reuses_what_is_finished(sealed_noop, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_who_may_only_read_reuses_what_is_finished(sealed_noop, monkeypatch, number):
     from persona_exp.trial import code_snapshot
 
     sealed = sealed_noop()
 
     def refuse(runs):
-        raise PermissionError(13, "Permission denied", str(runs / "code"))
+        raise OSError(number, os.strerror(number), str(runs / "code"))
 
     monkeypatch.setattr(code_snapshot, "snapshot", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match=os.strerror(number)):
         sealed_noop()
     sealed.directory.adapter.mkdir()
     sealed.directory.noop.write_text("{}")
