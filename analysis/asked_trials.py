@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def read_search_results(folder: Path) -> SearchResults | None:
     """Return what report/search.json of a sweep's folder has; None where there is none. Raise UserError where it is damaged."""
     path = folder / "report" / "search.json"
     try:
-        return _results(parsed_json(path.read_bytes()))
+        return _results(parsed_json(record_bytes(path)))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -19,6 +19,16 @@ class Damaged(UserError):
     """A record that cannot be read, or is not of the form that is written."""
 
 
+def record_bytes(path: Path) -> bytes:
+    """Return what is in a file, and nothing of a pipe that stands in its place, for whose writer no reader waits. Raise OSError."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        return file.read() or b""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def parsed_json(content: str | bytes) -> Any:
     """Return what JSON text holds. Raise ValueError where it is none, or nests too deeply to be read."""
     try:

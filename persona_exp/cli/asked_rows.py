@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from persona_exp.damaged_records import record_bytes
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, ended_by_search
 from persona_exp.trial.runs_reader import Sweep, SweepTrial
 from persona_exp.trial.trial_status import TrialStatus
@@ -71,7 +72,7 @@ def asks_for(folder: Path, trial_id: str) -> bool:
     from persona_exp.search.ask_files import ask_numbers, ask_path, read_ask
 
     for number in ask_numbers(folder):
-        if trial_id in ask_path(folder, number).read_text(encoding="utf-8", errors="replace"):
+        if trial_id.encode() in record_bytes(ask_path(folder, number)):
             ask = read_ask(folder, number)
             if ask and any(one.trial_id == trial_id for one in ask.trials):
                 return True

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.cli.listed_evaluations import ListedEvaluation, evaluations_of_sweep, evaluations_of_trial, outdated_versions
-from persona_exp.damaged_records import Damaged, parsed_json
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.code_provenance import ORIGIN
 from persona_exp.trial.comparability import basis
@@ -149,7 +149,7 @@ def _machine(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = parsed_json(path.read_bytes())
+        content = parsed_json(record_bytes(path))
     except (FileNotFoundError, ValueError, IsADirectoryError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from persona_exp.damaged_records import Damaged, parsed_json
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.process_identity import process_started
 from persona_exp.trial.attempt_records import attempt_files, read_record
@@ -282,14 +282,14 @@ def _listed(folder: Path) -> list[Path]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return record_bytes(path).decode(errors="replace")
     except (FileNotFoundError, IsADirectoryError):
         return ""
 
 
 def _unreadable(path: Path) -> bool:
     try:
-        parsed_json(path.read_bytes())
+        parsed_json(record_bytes(path))
     except (ValueError, IsADirectoryError):
         return True
     except FileNotFoundError:
@@ -300,7 +300,7 @@ def _unreadable(path: Path) -> bool:
 def _json(path: Path) -> dict[str, object] | None:
     """Return a file's object; None where it cannot be read."""
     try:
-        content = parsed_json(path.read_bytes())
+        content = parsed_json(record_bytes(path))
     except (FileNotFoundError, ValueError, IsADirectoryError):
         return None
     return content if isinstance(content, dict) else None

@@ -15,7 +15,7 @@ from persona_exp.cli.listed_evaluations import (
     metric_values,
     outdated_versions,
 )
-from persona_exp.damaged_records import Damaged
+from persona_exp.damaged_records import Damaged, record_bytes
 from persona_exp.trial.added_trials import added_trials, damaged_additions
 from persona_exp.trial.attempt_records import DAMAGED
 from persona_exp.trial.comparability import basis
@@ -200,9 +200,9 @@ def sweeps_of_trial(runs: Path, trial_id: str) -> list[str]:
     named = []
     for name in sweep_names(runs):
         folder = runs / "sweeps" / name
-        text = (folder / "sweep.yaml").read_text(encoding="utf-8", errors="replace")
+        content = record_bytes(folder / "sweep.yaml")
         added = asks_for(folder, trial_id) or any(one.trial_id == trial_id for one in added_trials(folder))
-        if added or (trial_id in text and any(trial.trial_id == trial_id for trial in _read(runs, name)[0].trials)):
+        if added or (trial_id.encode() in content and any(trial.trial_id == trial_id for trial in _read(runs, name)[0].trials)):
             named.append(name)
     return named
 

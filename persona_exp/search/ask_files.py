@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.trial.folder_ids import is_id, is_seal_name
 
 FOLDER = "asks"
@@ -120,7 +120,7 @@ def read_ask(sweep_folder: Path, number: int) -> Ask | None:
     if path in _read and _read[path][0] == state:
         return _read[path][1]
     try:
-        written = parsed_json(path.read_bytes())
+        written = parsed_json(record_bytes(path))
         trials = tuple(AskedTrial(**one) for one in written["trials"])
         ask = Ask(**{**written, "trials": trials})
     except (ValueError, KeyError, TypeError, IsADirectoryError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from persona_exp.damaged_records import Damaged, parsed_json
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.search.ask_files import Ask, AskedTrial
 from persona_exp.search.study_settings import COSTS
 from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
@@ -120,7 +120,7 @@ def _metrics(directory: TrialDirectory, asked: AskedTrial) -> dict[str, float] |
     if asked.eval_id is None:
         return None
     try:
-        written = parsed_json((directory.evaluations / asked.eval_id / "metrics.json").read_bytes())
+        written = parsed_json(record_bytes(directory.evaluations / asked.eval_id / "metrics.json"))
         return {name: float(metric["value"]) for name, metric in written["metrics"].items()}
     except FileNotFoundError:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
 from persona_exp.errors import UserError
 from persona_exp.trial.folder_ids import is_id
 
@@ -88,7 +88,7 @@ def read_settings(sweep_folder: Path) -> StudySettings:
     """Return what a search is. Raise UserError where its file is missing, Damaged where it cannot be read."""
     path = search_file(sweep_folder)
     try:
-        return _settings(parsed_json(path.read_bytes()))
+        return _settings(parsed_json(record_bytes(path)))
     except FileNotFoundError:
         raise UserError(f"{sweep_folder} is no search: there is no {NAME}.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

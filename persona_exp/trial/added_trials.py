@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.trial.folder_ids import are_evaluations, is_id, is_seal_name
 
 FOLDER = "added"
@@ -77,7 +77,7 @@ def _numbers(sweep_folder: Path) -> list[int]:
 
 def _read(path: Path) -> AddedTrial | None:
     try:
-        found = AddedTrial(**parsed_json(path.read_bytes()))
+        found = AddedTrial(**parsed_json(record_bytes(path)))
     except (ValueError, TypeError, IsADirectoryError):
         return None
     ids = is_id(found.trial_id) and is_id(found.origin) and is_seal_name(found.seal) and are_evaluations(found.evaluations)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.trial.folder_ids import is_config_name, is_seal_name
 
 # Why an attempt ended that a search gave up: for good, or until it is among the best that have come so far.
@@ -128,12 +128,12 @@ def _content(path: Path) -> bytes:
     try:
         for pause in STALE_PAUSES:
             try:
-                return path.read_bytes()
+                return record_bytes(path)
             except OSError as error:
                 if error.errno != errno.ESTALE:
                     raise
                 time.sleep(pause)
-        return path.read_bytes()
+        return record_bytes(path)
     except OSError as error:
         # That of a read, unlike that of an open, has no name.
         error.filename = error.filename or str(path)

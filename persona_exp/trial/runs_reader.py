@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml
+from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_records import attempt_files, read_record
@@ -143,7 +143,7 @@ def sweep_names(runs: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     # A line break or a terminal's command in a name is none of ours.
-    return sorted(name for name in names if name.isprintable() and (folder / name / "sweep.yaml").is_file())
+    return sorted(name for name in names if name.isprintable() and (folder / name / "sweep.yaml").exists())
 
 
 def read_sweep(runs: Path, name: str) -> Sweep:
@@ -355,7 +355,7 @@ def _words(runs: Path, trial: SweepTrial) -> dict[str, str]:
 
 def _sweep_content(path: Path, absent: str) -> dict[str, Any]:
     try:
-        content = parse_sweep(path.read_text(encoding="utf-8"))
+        content = parse_sweep(record_bytes(path).decode())
     except (OSError, UnicodeDecodeError):
         content = None
     return read_yaml(path, absent) if content is None else content
@@ -428,7 +428,7 @@ def _of_the_form(content: Mapping[str, Any]) -> bool:
 def read_yaml(path: Path, absent: str) -> dict[str, Any]:
     """Return a YAML file's mapping. Raise Damaged where it cannot be read, UserError (`absent`) where it is not there."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = record_bytes(path).decode()
         content = parsed_yaml(text)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(absent) from None
@@ -445,7 +445,7 @@ def read_yaml(path: Path, absent: str) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON file's object. Raise Damaged where it cannot be read."""
     try:
-        content = parsed_json(path.read_bytes())
+        content = parsed_json(record_bytes(path))
     except (ValueError, IsADirectoryError):
         raise Damaged(f"{path} is not valid JSON; {AGAIN}") from None
     if not isinstance(content, dict):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml
+from persona_exp.damaged_records import Damaged, parsed_json, parsed_yaml, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.trial.folder_ids import are_evaluations, is_config_name, is_data_id, is_id
 from persona_exp.trial.trial_directory import CONFIG, SEALS, TrialDirectory
@@ -19,7 +19,7 @@ _TEXTS = ("config_sha256", "data_sha256", "model_digest", "base", "code", "lock"
 def read_seal_facts(path: Path) -> dict[str, Any]:
     """Return a seal's facts. Raise UserError where it is missing or damaged."""
     try:
-        facts = parsed_json(path.read_bytes())
+        facts = parsed_json(record_bytes(path))
         fault = _fault(facts)
     except (OSError, ValueError) as error:
         fault = str(error)
@@ -101,7 +101,7 @@ def _is_damaged(content: bytes, digests: Collection[str]) -> bool:
 
 def _config_content(folder: Path, name: str) -> bytes:
     try:
-        return (folder / name).read_bytes()
+        return record_bytes(folder / name)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"There is no trial {folder.name} under {folder.parent}; run its sweep again to seal it.") from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
 from persona_exp.trial.seal_facts import check_config, readable_seals
 from persona_exp.trial.trial_directory import CONFIG, PROVENANCE, SEALS, TrialDirectory
 
@@ -71,7 +71,7 @@ def _write_provenance(directory: TrialDirectory, provenance: Mapping[str, Any]) 
     if _create(directory.provenance, text := _json(provenance)):
         return
     try:
-        before = parsed_json(directory.provenance.read_bytes())["code"]["digest"]
+        before = parsed_json(record_bytes(directory.provenance))["code"]["digest"]
     except (ValueError, KeyError, TypeError):
         set_aside(directory.provenance)
         atomic_files.write_text(directory.provenance, text)
@@ -86,7 +86,7 @@ def _put_facts(path: Path, facts: Mapping[str, Any]) -> None:
         return
     try:
         # Older versions wrote the same facts in other lines.
-        same = parsed_json(path.read_bytes()) == facts
+        same = parsed_json(record_bytes(path)) == facts
     except ValueError:
         same = False
     if not same:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.process_identity import this_process
 from persona_exp.training.checkpoint import STAGING, checkpoint_path
@@ -60,7 +60,7 @@ def stop_at(trial: ClaimedTrial, step: int, checkpoint: Path) -> Stopped:
 
 def _request(directory: TrialDirectory) -> dict[str, Any]:
     try:
-        found = parsed_json(directory.stop.read_bytes())
+        found = parsed_json(record_bytes(directory.stop))
     except ValueError:
         found = {}
     return found if isinstance(found, dict) else {}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from persona_exp.damaged_records import parsed_json
+from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.process_identity import process_gone
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 
@@ -194,7 +194,7 @@ def stopped_as(trial_folder: Path) -> str | None:
 def cancel_request(folder: Path) -> dict[str, Any]:
     """Return what a person's cancellation of the trial says of itself (`by`, `at`, of a stopped one `trial_id` and `step`)."""
     try:
-        request = parsed_json((folder / "cancel.json").read_bytes())
+        request = parsed_json(record_bytes(folder / "cancel.json"))
     except (OSError, ValueError):
         return {}
     if not isinstance(request, dict) or not all(isinstance(request.get(key), str | None) for key in ("by", "at", "trial_id")):

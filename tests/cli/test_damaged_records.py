@@ -1,6 +1,7 @@
 """One damaged file blinds nothing: every reading command answers for all that is whole, and names the file."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,8 @@ DAMAGE = {
     "wrong types": lambda content: json.dumps(dict.fromkeys(NAMES, 7)).encode() + b"\n",
     "nulls": lambda content: json.dumps(dict.fromkeys(NAMES)).encode() + b"\n",
 }
+# In place of the file: whoever opens it waits for somebody who writes.
+PIPE = "a pipe"
 # Of all the records.
 NAMES = (
     *("status", "attempt", "host", "pid", "seal", "progress", "job", "config", "data_id", "code", "code_folder", "engine", "method"),
@@ -123,13 +126,18 @@ def damaged(made, tmp_path, monkeypatch):
         path = runs / FILES[kind]
         if kind in ABSENT:
             write(path, json.dumps(ABSENT[kind], indent=1))
-        path.write_bytes(DAMAGE[how](path.read_bytes()))
+        if how == PIPE:
+            path.unlink()
+            os.mkfifo(path)
+        else:
+            path.write_bytes(DAMAGE[how](path.read_bytes()))
         return runs
 
     return damage
 
 
-@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", [*DAMAGE, PIPE])
 @pytest.mark.parametrize("kind", FILES)
 def test_every_command_answers(damaged, persona_exp, kind, how):
     runs = damaged(kind, how)

@@ -30,14 +30,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_record_that_was_replaced_while_it_was_read_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = Stale(2)
-    monkeypatch.setattr(Path, "read_bytes", lambda self: stale(self))
+    monkeypatch.setattr(attempt_records, "record_bytes", stale)
     assert attempt_records.read_record(path) == {"attempt": 1, "host": None, "status": "running"}
 
 
 @pytest.mark.parametrize(("times", "number", "left"), [(9, errno.ESTALE, 6), (9, errno.EIO, 8)])
 def test_a_record_that_cannot_be_read_is_named(path: Path, monkeypatch: pytest.MonkeyPatch, times: int, number: int, left: int) -> None:
     stale = Stale(times, number)
-    monkeypatch.setattr(Path, "read_bytes", lambda self: stale(self))
+    monkeypatch.setattr(attempt_records, "record_bytes", stale)
     with pytest.raises(OSError, match="as the kernel says it") as raised:
         attempt_records.read_record(path)
     assert (raised.value.filename, stale.left) == (str(path), left)

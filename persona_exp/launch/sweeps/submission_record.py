@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import LEASE_SECONDS
 from persona_exp.process_identity import process_gone, this_process
@@ -135,7 +135,7 @@ def create(submission: Submission) -> bool:
 def read(path: Path) -> Submission:
     """Return the submission of this record. Raise Damaged where it cannot be read, UserError where there is none."""
     try:
-        return _from_record(path.absolute(), parsed_json(path.read_bytes()))
+        return _from_record(path.absolute(), parsed_json(record_bytes(path)))
     except FileNotFoundError:
         raise UserError(f"There is no submission at {path}; give one of runs/sweeps/NAME/submissions/NUMBER.json.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -214,7 +214,7 @@ def recorded_jobs(submission: Submission) -> dict[str, Any]:
 def _noted(submission: Submission) -> dict[str, Any] | None:
     """Return what `note_jobs` wrote; None where it is damaged."""
     try:
-        noted = parsed_json((submission.folder / "jobs.json").read_bytes())
+        noted = parsed_json(record_bytes(submission.folder / "jobs.json"))
     except FileNotFoundError:
         return {}
     except ValueError:

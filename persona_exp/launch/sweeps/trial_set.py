@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.sweeps.submission_record import all_submissions
 from persona_exp.search.ask_files import read_asks
@@ -75,7 +75,7 @@ def read(sweep_folder: Path) -> list[SweepTrial]:
 def written(sweep_folder: Path) -> list[SweepTrial]:
     """Return the trials that the file lists. Raise Damaged where it cannot be read, UserError where there is none."""
     try:
-        found = [SweepTrial(**one) for one in parsed_json((sweep_folder / NAME).read_bytes())]
+        found = [SweepTrial(**one) for one in parsed_json(record_bytes(sweep_folder / NAME))]
         if not all(is_seal_path(one.seal) and isinstance(one.title, str) and isinstance(one.engine, str) for one in found):
             raise ValueError("it is not of the form that is written")
         return found
