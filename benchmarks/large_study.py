@@ -47,7 +47,7 @@ def write_study(folder: Path, asks: int, seed: int) -> None:
         max_failure_rate=0.5,
         custom_search_space=None,
         fixed="",
-        code_folder="",
+        code_folder="0" * 12,
         engine="fused",
     )
     write_settings(folder, settings)

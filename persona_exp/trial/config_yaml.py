@@ -6,14 +6,11 @@ from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
 
 # Where the runs are is told from where the config lies, so that a folder that is reached by two names gives one text.
 RUNS = "runs"
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class ConfigYaml:
@@ -53,4 +50,8 @@ def _entry_yaml(group: str, key: str, value: str) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return str(yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True))
+    # A worker, which writes no config, does without it.
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))

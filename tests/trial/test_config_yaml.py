@@ -21,7 +21,7 @@ CHOICES = [
 
 
 def whole(config):
-    return yaml.dump({**asdict(config), "runs": "runs"}, Dumper=config_yaml.DUMPER, sort_keys=False, allow_unicode=True)
+    return yaml.dump({**asdict(config), "runs": "runs"}, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
 
 
 @pytest.mark.parametrize("overrides", CHOICES)

@@ -290,15 +290,15 @@ def sweep(tmp_path: Path, tried: Callable[..., cost_estimate.Estimate]) -> Path:
     folder = tmp_path / "sweeps" / "s"
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text(
-        "command: x\nswept: []\ntrials:\n- {trial_id: a, role: adapter, overrides: {}, evaluations: {adapter: e}}\n"
+        "command: x\nswept: []\ntrials:\n- {trial_id: aaaaaaaaaaaa, role: adapter, overrides: {}, evaluations: {adapter: eeeeeeeeeeee}}\n"
     )
-    submission = draft(folder, launcher="slurm", tasks=[["a/seals/1.json"]], options={}, canary=False)
+    submission = draft(folder, launcher="slurm", tasks=[["aaaaaaaaaaaa/seals/11111111.json"]], options={}, canary=False)
     assert create(submission)
-    estimate = tried(tmp_path, [seal(tmp_path, "a")], "cluster.hours_per_trial=0.5", gpus=2)
+    estimate = tried(tmp_path, [seal(tmp_path, "a" * 12)], "cluster.hours_per_trial=0.5", gpus=2)
     cost_estimate.keep(estimate, submission.folder)
     note_jobs(submission, {"canary": None, "arrays": [{"id": "7", "first": 0, "size": 1}], "keeper": "8", "complete": True})
     later = datetime.now(UTC) + timedelta(seconds=5)
-    attempt(tmp_path, "a", training=700, around=20, started=later.isoformat(), ended=(later + timedelta(seconds=720)).isoformat())
+    attempt(tmp_path, "a" * 12, training=700, around=20, started=later.isoformat(), ended=(later + timedelta(seconds=720)).isoformat())
     return folder
 
 

@@ -45,7 +45,7 @@ def jobs(*arrays, complete=True):
 
 
 def test_the_others_are_let_go_once_also_when_they_are_submitted_later(tmp_path, slurm):
-    made = submitted(tmp_path, [["x/seals/y.json"]])
+    made = submitted(tmp_path, [["0123456789ab/seals/00000000.json"]])
     directory = recorded_trial(tmp_path, {"status": "running", "progress": {"phase": "training", "step": 3, "of": 9}})
     one = canary_trial.Canary(made, lambda line: None)
     one.check([directory])
@@ -58,7 +58,7 @@ def test_the_others_are_let_go_once_also_when_they_are_submitted_later(tmp_path,
 
 
 def test_an_array_that_waits_for_a_place_waits_on(tmp_path, slurm):
-    made = submitted(tmp_path, [["x/seals/y.json"]])
+    made = submitted(tmp_path, [["0123456789ab/seals/00000000.json"]])
     noted = jobs("2", "3")
     noted["arrays"][1]["after"] = "2"
     note_jobs(made, noted)
@@ -67,7 +67,7 @@ def test_an_array_that_waits_for_a_place_waits_on(tmp_path, slurm):
 
 
 def test_a_canary_that_fails_holds_the_sweep(tmp_path, slurm):
-    made = submitted(tmp_path, [["x/seals/y.json"]])
+    made = submitted(tmp_path, [["0123456789ab/seals/00000000.json"]])
     object.__setattr__(made, "launcher", "slurm")
     note_jobs(made, jobs("2", "3"))
     one = canary_trial.Canary(made, lambda line: None)
@@ -79,7 +79,7 @@ def test_a_canary_that_fails_holds_the_sweep(tmp_path, slurm):
 
 @pytest.mark.parametrize("cause", ["no_gpu", "disk_full"])
 def test_a_canary_that_fails_for_its_site_holds_until_the_command_is_given_again(tmp_path, slurm, cause):
-    made = submitted(tmp_path, [["x/seals/y.json"]])
+    made = submitted(tmp_path, [["0123456789ab/seals/00000000.json"]])
     canary_trial.Canary(made, lambda line: None).fail("x", cause, "why")
     assert sweep_hold.read(made.sweep_folder)["cause"] == cause
     assert sweep_hold.take_back(made.sweep_folder) == f"the first trial failed ({cause}): why"
@@ -87,7 +87,7 @@ def test_a_canary_that_fails_for_its_site_holds_until_the_command_is_given_again
 
 
 def test_a_later_failure_of_a_canary_that_passed_holds_nothing(tmp_path, slurm):
-    made = submitted(tmp_path, [["x/seals/y.json"]])
+    made = submitted(tmp_path, [["0123456789ab/seals/00000000.json"]])
     one = canary_trial.Canary(made, lambda line: None)
     one.check([recorded_trial(tmp_path, {"status": "finished"})])
     one.fail("x", "ValueError", "why")
@@ -101,7 +101,7 @@ def queued(made, task, id="1"):
 @pytest.fixture
 def behind(tmp_path):
     """A submission of which the canary's job, 1, should have run the first trial."""
-    made = submitted(tmp_path, [[f"0123456789ab/seals/{SEAL}"], ["abcdefabcdef/seals/x.json"]], canary=True)
+    made = submitted(tmp_path, [[f"0123456789ab/seals/{SEAL}"], ["abcdefabcdef/seals/00000000.json"]], canary=True)
     object.__setattr__(made, "launcher", "slurm")
     note_jobs(made, jobs("2"))
     return made

@@ -273,11 +273,12 @@ def test_a_held_sweep_whose_last_attempt_is_doubtful_ends_when_that_is_dead(full
 
 
 def test_only_the_newest_submission_of_a_trial_says_that_there_was_no_room_for_it(tmp_path: Path) -> None:
-    made = [plain(tmp_path / "sweeps" / "name", tasks) for tasks in ([["a"], ["b"], ["c"]], [["b"]])]
+    a, b, c = (f"{trial * 12}/seals/00000000.json" for trial in "abc")
+    made = [plain(tmp_path / "sweeps" / "name", tasks) for tasks in ([[a], [b], [c]], [[b]])]
     submission_record.note_jobs(made[0], {"arrays": [{"id": "1", "first": 0, "size": 1}], "complete": True})
     submission_record.note_jobs(made[1], {"arrays": [{"id": "2", "first": 0, "size": 1}], "complete": True})
-    assert _without_room(made[:1]) == {"b", "c"}
-    assert _without_room(made) == {"c"}
+    assert _without_room(made[:1]) == {b, c}
+    assert _without_room(made) == {c}
 
 
 def plain(sweep_folder: Path, tasks: list[list[str]]) -> submission_record.Submission:

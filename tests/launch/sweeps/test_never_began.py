@@ -19,7 +19,7 @@ def submission(folder, *, canary=True, who="person", after=None):
     made = draft(
         folder / "runs" / "sweeps" / "x",
         launcher="slurm",
-        tasks=[["0123456789ab/seals/a.json"], ["abcdefabcdef/seals/b.json"]],
+        tasks=[["0123456789ab/seals/aaaaaaaa.json"], ["abcdefabcdef/seals/bbbbbbbb.json"]],
         options={"launch": {}},
         canary=canary,
         who=who,

@@ -192,7 +192,7 @@ def test_three_failures_alike_hold_the_sweep(trials, tmp_path):
     assert statuses(tmp_path, seals[3:]) == [["finished"]] * 2
 
 
-def test_a_child_that_cannot_even_start_is_a_failure(trials, tmp_path):
+def test_a_child_whose_code_was_changed_does_not_even_start(trials, tmp_path):
     (seal,) = trials(1)
     (code,) = (tmp_path / "runs" / "code").iterdir()
     shared = code.resolve()
@@ -200,8 +200,8 @@ def test_a_child_that_cannot_even_start_is_a_failure(trials, tmp_path):
     shutil.copytree(shared, code)
     (code / "persona_exp" / "trial" / "__main__.py").unlink()
     output = ended(worker(submitted(tmp_path, [[seal]]), "--task", "0"), 1)
-    assert "__main__" in output
-    assert attempts(tmp_path, seal)[0]["cause"] == "start"
+    assert "is not what was sealed" in output
+    assert attempts(tmp_path, seal)[0]["cause"] == "seal"
 
 
 def test_a_cancelled_trial_is_passed_over_and_a_running_one_leaves(trials, tmp_path):
@@ -269,13 +269,13 @@ def test_the_memory_of_the_machine_running_out_halves_the_micro_batch(trials, tm
 
 def test_workers_that_begin_at_the_same_moment_do_not_all_choose_the_same(trials, tmp_path):
     seals = trials(4)
-    made = submitted(tmp_path, [[f"done{task}/seals/x.json"] for task in range(3)] + [[seal] for seal in seals])
+    made = submitted(tmp_path, [[f"{task:012x}/seals/00000000.json"] for task in range(3)] + [[seal] for seal in seals])
     from persona_exp.launch.workers.worker_tasks import tasks_of_submission
 
     chosen = set()
     for task in range(3):
         one = Worker(tasks_of_submission(submission_record.read(made.path)), None, task=task)
-        one.ended = {seal: "finished" for seal in one._tasks.seals if seal.startswith("done")}
+        one.ended = {seal: "finished" for seal in one._tasks.seals if seal.startswith("0000")}
         chosen.add(one._next_batch()[0][0])
     assert len(chosen) == 3
 
