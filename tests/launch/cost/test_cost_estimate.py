@@ -316,7 +316,7 @@ def test_predicted_against_accounting_leaves_out_jobs_that_had_the_id_before(
     assert submission is not None
     asked = []
 
-    def history(ids: list[str]) -> list[Ended]:
+    def history(ids: list[str], **_: object) -> list[Ended]:
         asked.extend(ids)
         return [ended(submission.job_name, 900), ended(submission.job_name, 900), ended("another", 9999)]
 
