@@ -65,8 +65,12 @@ def make(runs: Path, count: int) -> list[str]:
         trial_id = f"{number:012x}"
         folder = runs / "trials" / trial_id
         write(folder / "config.yaml", f"lora: {{r: {number}}}\nmethod: {{name: qlora, quantisation: nf4}}\nseed: 0\n")
-        write(folder / "provenance.json", json.dumps({"data_id": "d" * 12, "code": {"digest": "c" * 64}, "command": "python run.py -m"}))
+        write(
+            folder / "provenance.json",
+            json.dumps({"identity": {}, "data_id": "d" * 12, "code": {"digest": "c" * 64}, "command": "python run.py -m"}),
+        )
         seal = {"config": "config.yaml", "data_id": "d" * 12, "code": "c" * 64, "code_folder": "c" * 12, "may": {"halve_micro_batch": True}}
+        seal |= {"engine": "fused", "method": "qlora", "evaluations": {"adapter": f"e{trial_id[1:]}"}}
         write(folder / "seals" / "5ea15ea1.json", json.dumps(seal))
         record = {"status": "finished", "host": "node1"} if number % 10 else OTHERS[number // 10 % len(OTHERS)]
         if record is not None:
