@@ -12,7 +12,8 @@ FIRST, SECOND = "aaaaaaaaaaaa/seals/1.json", "bbbbbbbbbbbb/seals/1.json"
 def from_seal(folder: Path, seal: str, **facts: object) -> TrialCost:
     path = folder / "trials" / seal
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(facts))
+    whole = {"config": "config.yaml", "data_id": "d" * 12, "code_folder": "c" * 12, "evaluations": {}}
+    path.write_text(json.dumps({**whole, **facts}))
     (load,) = plan_file.read(folder / "sweeps" / "x", [seal])
     return load
 
