@@ -1,4 +1,4 @@
-"""The sweeps of sweeps/: each opens with its command and question, is in docs/sweeps.md, plans, and trains with a tiny model."""
+"""The sweeps of sweeps/: each opens with its command and question, is in docs/reference/sweeps.md, plans, and trains with a tiny model."""
 
 import re
 
@@ -51,7 +51,7 @@ def test_each_opens_with_its_command_and_its_question(name):
 
 
 def test_the_document_has_each_with_its_question():
-    text = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "sweeps.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE))
     assert listed == {name: header(name)[1] for name in SWEEPS}
 

@@ -58,7 +58,7 @@ def adapter_on(folder: Path, into: Path, base: BaseModelReference, engine: str, 
 @pytest.mark.parametrize("engine", ["sft", "fused"])
 def test_the_ten_lines_of_the_page_compute_what_we_compute(tiny: Path, tmp_path: Path, engine: str, capsys) -> None:
     tokens, expected = adapter_on(tiny, tmp_path, named("path", str(tiny), None, None), engine)
-    lines = code_of((ROOT / "docs" / "adapters.md").read_text(encoding="utf-8"))
+    lines = code_of((ROOT / "docs" / "how-to" / "use_an_adapter.md").read_text(encoding="utf-8"))
     for written, here in (("FOLDER OR HUB REPOSITORY", tiny), ("runs/trials/TRIAL/adapter", tmp_path), ("torch.bfloat16", "torch.float32")):
         assert written in lines
         lines = lines.replace(written, str(here))
