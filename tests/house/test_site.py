@@ -116,5 +116,6 @@ def test_the_citation_is_of_this_version():
     assert citation["authors"]
     for author in citation["authors"]:
         assert author.keys() <= {"name", "family-names", "given-names", "orcid", "affiliation", "website", "email"}
-    known = {"cff-version", "message", "title", "abstract", "type", "authors", "version", "license", "keywords", "repository-code", "url", "doi"}
+    optional = {"abstract", "keywords", "repository-code", "url", "doi", "date-released"}
+    known = {"cff-version", "message", "title", "type", "authors", "version", "license"} | optional
     assert citation.keys() <= known
