@@ -1,37 +1,38 @@
-"""JSON as `json.dumps(value, indent=2, ensure_ascii=False)` writes it, in a fifth of the time; numbers that are not finite are null."""
+"""JSON for scripts that people read too: a setting a line, and a line for each row of a list; numbers that are not finite are null."""
 
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-_text = json.encoder.encode_basestring
-
 
 def indented_json(value: Any, start: str = "\n") -> str:
-    """Return the JSON of `value`; `start` is the line break and the indentation of what is inside no list or mapping of it.
+    """Return the JSON of `value`; `start` is the line break and the indentation of what is inside no mapping of it.
 
     Raise TypeError for what JSON has no form of.
     """
-    kind = type(value)
-    if kind is str:
-        return str(_text(value))
-    if value is None:
-        return "null"
-    if kind is bool:
-        return "true" if value else "false"
-    if kind is int:
-        return str(value)
-    if isinstance(value, float):
-        return float.__repr__(value) if math.isfinite(value) else "null"
     inner = start + "  "
+    if isinstance(value, Mapping) and value:
+        rows = [f"{_line(_key(key))}: {indented_json(one, inner)}" for key, one in value.items()]
+        return f"{{{inner}{f',{inner}'.join(rows)}{start}}}"
+    if isinstance(value, list | tuple) and any(isinstance(one, dict | list | tuple) for one in value):
+        return f"[{inner}{f',{inner}'.join(map(_line, value))}{start}]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Mapping):
-        rows = [f"{_text(_key(key))}: {indented_json(one, inner)}" for key, one in value.items()]
-        return f"{{{inner}{f',{inner}'.join(rows)}{start}}}" if rows else "{}"
-    if isinstance(value, list | tuple):
-        rows = [indented_json(one, inner) for one in value]
-        return f"[{inner}{f',{inner}'.join(rows)}{start}]" if rows else "[]"
-    return json.dumps(value, ensure_ascii=False)
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _key(key: Any) -> str:

@@ -44,20 +44,26 @@ def attempt_files(trial_folder: Path) -> list[Path]:
 
 def numbered(attempts: Path) -> list[Path]:
     """Return the attempts' files in the folder `attempts`, ascending; names of more than four digits do not sort as numbers do."""
+    return [attempts / name for name in numbered_names(str(attempts))]
+
+
+def numbered_names(attempts: str) -> list[str]:
+    """Return the names of the files of `numbered`: 20,000 trials are listed without making as many paths."""
     try:
-        names = os.listdir(attempts)  # noqa: PTH208 (a listing of 1,000 folders must not make 10,000 paths)
+        names = os.listdir(attempts)  # noqa: PTH208 (see above)
     except (FileNotFoundError, NotADirectoryError):
         return []
     found = [name for name in names if name.endswith(".json") and name[:-5].isdigit()]
-    return [attempts / name for name in sorted(found, key=lambda name: (int(name[:-5]), name))]
+    return found if len(found) < 2 else sorted(found, key=lambda name: (int(name[:-5]), name))
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: str | Path) -> dict[str, Any]:
     """Return an attempt's record. One that cannot be read has the status DAMAGED, and a message that says what is to be done.
 
     A live attempt writes its record anew with every heartbeat, a damaged one too.
     """
-    number = int(path.stem)
+    name = os.path.basename(path)  # noqa: PTH119 (of 20,000 trials)
+    number = int(name[:-5])
     try:
         record = parsed_json(_content(path))
         fault = record_fault(record, number)
@@ -65,7 +71,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record, fault = {}, "it is not JSON"
     if fault is None:
         return {"attempt": number, "host": None, **record}
-    where = f"attempts/{path.name} of trial {path.parent.parent.name}"
+    where = f"attempts/{name} of trial {Path(path).parent.parent.name}"
     message = f"{where} is damaged ({fault}): give the command of the trial again, which goes on and keeps that file beside it"
     return {"attempt": number, "host": None, "status": DAMAGED, "cause": None, "message": message}
 
@@ -123,18 +129,13 @@ def ended_by_search(record: Mapping[str, Any], search: str) -> bool:
     return given_up and record.get("search") == search
 
 
-def _content(path: Path) -> bytes:
+def _content(path: str | Path) -> bytes:
     """Return a file that its owner replaces every few seconds. Raise OSError, which names it."""
-    try:
-        for pause in STALE_PAUSES:
-            try:
-                return record_bytes(path)
-            except OSError as error:
-                if error.errno != errno.ESTALE:
-                    raise
-                time.sleep(pause)
-        return record_bytes(path)
-    except OSError as error:
-        # That of a read, unlike that of an open, has no name.
-        error.filename = error.filename or str(path)
-        raise
+    for pause in STALE_PAUSES:
+        try:
+            return record_bytes(path)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            time.sleep(pause)
+    return record_bytes(path)

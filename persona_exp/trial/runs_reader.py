@@ -253,7 +253,7 @@ def _weights(folder: Path) -> int | None:
 
 def read_provenance(runs: Path, trial_id: str) -> dict[str, Any]:
     """Return what a trial was sealed with; empty where nothing says. Raise Damaged where it cannot be read."""
-    path = _trial_folder(runs, trial_id) / "provenance.json"
+    path = f"{runs}/trials/{trial_id}/provenance.json"
     try:
         content = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -442,7 +442,7 @@ def read_yaml(path: Path, absent: str) -> dict[str, Any]:
     return content
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: str | Path) -> dict[str, Any]:
     """Return a JSON file's object. Raise Damaged where it cannot be read."""
     try:
         content = parsed_json(record_bytes(path))

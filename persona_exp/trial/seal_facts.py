@@ -79,11 +79,12 @@ def readable_seals(folder: Path) -> list[dict[str, Any]]:
 
 def seal_paths(folder: Path) -> list[Path]:
     """Return the files of a trial's seals, by name."""
+    seals = folder / SEALS
     try:
-        names = os.listdir(folder / SEALS)  # noqa: PTH208 (a glob takes three times as long, and there may be 20,000 trials)
+        names = os.listdir(seals)  # noqa: PTH208 (a glob takes three times as long, and there may be 20,000 trials)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [folder / SEALS / name for name in sorted(names) if name.endswith(".json")]
+    return [seals / name for name in sorted(names) if name.endswith(".json")]
 
 
 def _digests(seals: Iterable[dict[str, Any]], name: str) -> set[str]:
@@ -101,7 +102,7 @@ def _is_damaged(content: bytes, digests: Collection[str]) -> bool:
 
 def _config_content(folder: Path, name: str) -> bytes:
     try:
-        return record_bytes(folder / name)
+        return record_bytes(f"{folder}/{name}")
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"There is no trial {folder.name} under {folder.parent}; run its sweep again to seal it.") from None
 

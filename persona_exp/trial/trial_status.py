@@ -10,7 +10,7 @@ from typing import Any
 
 from persona_exp.damaged_records import parsed_json, record_bytes
 from persona_exp.process_identity import process_gone
-from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, numbered_names, read_record
 
 # Statuses that nothing but a person's word changes any more.
 ENDED_STATUSES = frozenset({"finished", "pruned", "failed", "cancelled", "missing", DAMAGED})
@@ -69,19 +69,21 @@ def read_status(trial_folder: Path) -> TrialStatus:
     A `running` attempt whose process is gone from this machine is `interrupted`; of other machines only a lease can tell. A failed
     trial that a person allowed another try is `sealed` again, and one that a person cancelled is `cancelled` once nothing of it runs.
     """
-    files = attempt_files(trial_folder)
-    if not files:
+    attempts = f"{trial_folder}/attempts"
+    names = numbered_names(attempts)
+    if not names:
         return TrialStatus(trial_folder.name, *_unstarted(trial_folder))
-    records = [read_record(path) for path in files]
-    record = records[-1]
+    records = [read_record(f"{attempts}/{name}") for name in names]
+    record, number = records[-1], int(names[-1][:-5])
     progress = record.get("progress") or {}
-    status, cause, message = _status(trial_folder, int(files[-1].stem), record)
+    status, cause, message = _status(trial_folder, number, record)
+    seconds = [attempt_seconds(one, status) for one in records]
     return TrialStatus(
         trial_id=trial_folder.name,
         status=status,
         cause=cause,
         message=message,
-        attempt=int(files[-1].stem),
+        attempt=number,
         host=record.get("host"),
         job=record.get("job"),
         phase=progress.get("phase"),
@@ -89,8 +91,8 @@ def read_status(trial_folder: Path) -> TrialStatus:
         max_steps=progress.get("of"),
         loss=progress.get("loss"),
         eta_seconds=progress.get("eta_seconds"),
-        seconds=sum(attempt_seconds(one, status) for one in records),
-        own_seconds=sum(_own_seconds(one, status) for one in records),
+        seconds=sum(seconds),
+        own_seconds=sum(map(_own_seconds, records, seconds)),
         gpus=int(record.get("gpus") or 0),
         started=record.get("started"),
         ended=record.get("ended"),
@@ -142,11 +144,11 @@ def attempt_seconds(record: Mapping[str, Any], status: str = "running") -> float
     return max(0.0, (ended - started).total_seconds())
 
 
-def _own_seconds(record: Mapping[str, Any], status: str) -> float:
-    """Return of a bundle the attempt's part, as it says itself, else an equal one."""
+def _own_seconds(record: Mapping[str, Any], seconds: float) -> float:
+    """Return of a bundle's `seconds` the attempt's part, as it says itself, else an equal one."""
     if "own_seconds" in record:
         return float(record["own_seconds"])
-    return attempt_seconds(record, status) / (record.get("together") or 1 + len(record.get("together_with") or ()))
+    return seconds / (record.get("together") or 1 + len(record.get("together_with") or ()))
 
 
 def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
