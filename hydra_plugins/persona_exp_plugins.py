@@ -1,7 +1,5 @@
 """Hydra's door to our sweeper and launchers: Hydra loads plugins from this namespace alone."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from persona_exp.errors import UserError
+from persona_exp.typed_command import typed_command
 
 
 class GridSweeper(Sweeper):
@@ -86,7 +85,7 @@ class OptunaSweeper(Sweeper):
         options = parse_sweeper_options(self.options)
         if options.n_jobs is not None:
             self.launcher.set_jobs(options.n_jobs)
-        command = shlex.join(["python", "run.py", *sys.argv[1:]])
+        command = typed_command()
         request = study_request(
             with_parameters(options.params, arguments),
             options,
@@ -126,7 +125,7 @@ class SweepLauncher(Launcher):
         from persona_exp.launch.launch_sweep import launch_sweep
 
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
-        command = shlex.join(["python", "run.py", *sys.argv[1:]])
+        command = typed_command()
         options = self.parse_options()
         code = launch_sweep(command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles)
         if code:

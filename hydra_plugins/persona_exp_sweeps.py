@@ -9,8 +9,9 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from persona_exp.project_folders import SWEEPS
+
 GROUP = "sweeps"
-ROOT = Path(__file__).parents[1]
 
 # What Hydra takes where nothing is said is the grid. Said in conf/config.yaml, no file of sweeps/ could take another: the first one wins.
 ConfigStore.instance().store(group="hydra/sweeper", name="basic", node={"defaults": ["grid"]}, provider="persona_exp")
@@ -53,5 +54,5 @@ class SweepsSearchPath(SearchPathPlugin):
     """Puts the sweeps beside conf/, wherever this code lies: the working tree, a copy of the code, or where it is installed."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        if (ROOT / GROUP).is_dir():
-            search_path.append("persona_exp", f"{GROUP}://{ROOT}")
+        if SWEEPS.is_dir():
+            search_path.append("persona_exp", f"{GROUP}://{SWEEPS.parent}")

@@ -1,15 +1,13 @@
 """conf/ composed for a command that is not run.py."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_exp.errors import UserError
+from persona_exp.project_folders import CONF
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
-
-CONF = Path(__file__).parents[2] / "conf"
 
 
 def compose_config(overrides: Sequence[str]) -> "Config":

@@ -1,4 +1,4 @@
-"""`persona-exp COMMAND …`: everything beside training, which is run.py's."""
+"""`persona-exp COMMAND …`: all that the project does; `persona-exp run` is what run.py is."""
 
 import argparse
 import os
@@ -18,6 +18,7 @@ from persona_exp.cli.commands import (
     logs,
     model,
     retry,
+    run,
     search,
     show,
     status,
@@ -32,19 +33,20 @@ from persona_exp.indented_json import indented_json
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
 Command = Callable[[argparse.Namespace], Any]
 
-# In the order in which --help lists them: reading, steering, keeping, then models, books and datasets.
-COMMANDS = (status, show, search, why, logs, diff, clone, stop, cancel, retry, sync, export, clean, doctor, model, data, corpus)
+# In the order in which --help lists them: training, reading, steering, keeping, then models, books and datasets.
+COMMANDS = (run, status, show, search, why, logs, diff, clone, stop, cancel, retry, sync, export, clean, doctor, model, data, corpus)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
-    parser = argparse.ArgumentParser(
-        prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments; run.py trains."
-    )
+    parser = argparse.ArgumentParser(prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments.")
     nouns = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_commands(nouns)
-    parsed = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["run"]:
+        return run.run_as("persona-exp", given[1:])
+    parsed = parser.parse_args(given)
     plain, sys.stdout = sys.stdout, cast(TextIO, EscapedOutput(sys.stdout))
     try:
         code, answer = parsed.run(parsed)

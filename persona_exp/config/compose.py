@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -13,8 +12,9 @@ from persona_exp.config.full_finetuning_dtype import with_training_dtype
 from persona_exp.config.schema import Config
 from persona_exp.config.schema.composition import OF_SWEEP, SEARCH_DEFAULTS, Composition
 from persona_exp.errors import UserError
+from persona_exp.project_folders import CONF
 
-LAUNCHERS = Path(__file__).parents[2] / "conf" / "hydra" / "launcher"
+LAUNCHERS = CONF / "hydra" / "launcher"
 # Settings of Hydra's that are mappings whose keys are the user's own.
 OWN_KEYS = ("hydra.launcher.additional_parameters", "hydra.job.env_set")
 # Hydra's own launcher and sweeper, which know nothing of sealing.

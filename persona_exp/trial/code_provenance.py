@@ -5,12 +5,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
+from persona_exp.errors import UserError
+from persona_exp.project_folders import ROOT, is_installed
 
-ROOT = Path(__file__).parents[2]
 CODE = ("persona_exp", "hydra_plugins", "analysis", "conf", "sweeps", "run.py", "requirements.lock")
 LOCK = "requirements.lock"
 # In a snapshot, which has no repository to ask: the commit it was made from. No part of the code, so outside its digest.
@@ -44,29 +46,44 @@ def _digest_of(path: Path) -> str:
 
 
 def code_files(root: Path = ROOT) -> list[str]:
-    """Return the code's files by their POSIX path below `root`, sorted: those that git does not ignore, all where git knows none."""
+    """Return the code's files by their POSIX path below `root`, sorted.
+
+    In a repository they are those that git does not ignore, in a snapshot or a tree without git all, in site-packages those that the wheel
+    brought. Raise UserError where nothing says which those are.
+    """
     if (root / ORIGIN).exists():
         # A snapshot is all that lies in its folder: whatever was added to it would be imported too.
         return sorted(path.relative_to(root).as_posix() for path in _below(root) if path != root / ORIGIN)
+    if is_installed(root):
+        return _of_wheel(root)
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE)
-    # A snapshot or an installed package may lie in the ignored folder of some repository, which lists nothing of it.
+    # A tree may lie in the ignored folder of some repository, which lists nothing of it.
     return sorted(name for name in listed.split("\0") if name and (root / name).is_file()) if listed else sorted(_walk(root))
 
 
 def lock(root: Path = ROOT) -> str | None:
     """Return the SHA-256 of the lock file; None where the package is installed without it."""
     path = root / LOCK
-    return atomic_files.file_digest(path) if path.is_file() else None
+    return atomic_files.file_digest(path) if path.is_file() and not is_installed(root) else None
 
 
 def _origin(root: Path) -> dict[str, Any]:
     if (root / ORIGIN).is_file():
         origin: dict[str, Any] = json.loads((root / ORIGIN).read_text(encoding="utf-8"))
         return origin
-    if not _git(root, "ls-files", "--", *CODE):
+    if is_installed(root) or not _git(root, "ls-files", "--", *CODE):
         return {"commit": None, "changed": None}
     commit = (_git(root, "rev-parse", "--verify", "--quiet", "HEAD") or "").strip() or None
     return {"commit": commit, "changed": bool(_git(root, "status", "--porcelain", "--", *CODE))}
+
+
+def _of_wheel(root: Path) -> list[str]:
+    """Return what pip's list has of the packages: other wheels put files beside them, into folders of the same name too."""
+    listed = [path.as_posix() for found in distributions(name="persona-exp", path=[str(root)]) for path in found.files or ()]
+    names = sorted(name for name in set(listed) if name.split("/")[0] in CODE and "__pycache__" not in name and (root / name).is_file())
+    if not names:
+        raise UserError(f"No list says which files in {root} are of persona-exp: install it with pip, which writes one (RECORD).")
+    return names
 
 
 def _walk(root: Path) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from persona_exp import atomic_files
 from persona_exp.process_identity import node_name, pid_namespace, process_gone
-from persona_exp.trial.code_provenance import ORIGIN, ROOT, code_digest, code_files, code_provenance
+from persona_exp.project_folders import ROOT
+from persona_exp.trial.code_provenance import ORIGIN, code_digest, code_files, code_provenance
 
 DIGITS = 12
 
@@ -16,7 +17,7 @@ _renamed: dict[tuple[Path, str], Path] = {}
 
 
 def snapshot(runs: Path, root: Path = ROOT) -> Path:
-    """Make and return `runs/code/<12 hex digits>`: the code's files that git does not ignore, read-only. The first of several wins.
+    """Make and return `runs/code/<12 hex digits>`: the files that `code_files` lists, read-only. The first of several wins.
 
     It is named after what was copied, also where somebody edits the code at that moment.
     """

@@ -7,7 +7,8 @@ from typing import Any
 
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.trial.code_provenance import ROOT, code_digest, code_provenance, strays
+from persona_exp.project_folders import ROOT
+from persona_exp.trial.code_provenance import code_digest, code_provenance, strays
 from persona_exp.trial.hardware_and_versions import versions
 from persona_exp.trial.seal import NO_DATA, data_digest
 from persona_exp.trial.seal_facts import read_seal_facts

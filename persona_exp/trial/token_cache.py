@@ -26,7 +26,7 @@ from persona_exp.modeling.tokenised_dataset import DamagedFiles, TokenisedConver
 from persona_exp.modeling.tokenizer_loading import load_tokenizer
 from persona_exp.process_signals import die_with_parent
 from persona_exp.progress_bar import track
-from persona_exp.trial.code_provenance import ROOT
+from persona_exp.project_folders import ROOT
 from persona_exp.trial.trial_dataset import dataset_folder
 
 if TYPE_CHECKING:

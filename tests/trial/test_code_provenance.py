@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from persona_exp.errors import UserError
 from persona_exp.process_identity import pid_namespace
 from persona_exp.trial import code_provenance
 from persona_exp.trial.code_snapshot import snapshot
@@ -125,3 +126,47 @@ def test_this_packages_own_snapshot_runs(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [str(folder), code_provenance.code_digest(folder)]
+
+
+@pytest.fixture
+def site_packages(tmp_path):
+    """Where pip put the package, beside what others put into folders of the same names, and what was compiled there."""
+    root = tmp_path / "site-packages"
+    ours = ["persona_exp/__init__.py", "persona_exp/conf/config.yaml", "analysis/__init__.py", "hydra_plugins/persona_exp_plugins.py"]
+    others = ["hydra_plugins/theirs.py", "analysis/theirs.py", "conf/theirs.yaml", "run.py", "requirements.lock", "torch/__init__.py"]
+    compiled = "persona_exp/__pycache__/__init__.cpython-311.pyc"
+    for name in (*ours, *others, compiled):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    written = root / "persona_exp-0.1.0.dist-info"
+    written.mkdir()
+    (written / "METADATA").write_text("Metadata-Version: 2.4\nName: persona-exp\nVersion: 0.1.0\n")
+    listed = [*ours, compiled, "persona_exp-0.1.0.dist-info/METADATA", "../../../bin/persona-exp"]
+    (written / "RECORD").write_text("".join(f"{name},,\n" for name in listed))
+    yield root, ours
+    code_provenance.code_provenance.cache_clear()
+
+
+def test_a_snapshot_of_an_installed_package_holds_nothing_else_of_site_packages(site_packages, tmp_path):
+    root, ours = site_packages
+    folder = snapshot(tmp_path / "runs", root)
+    assert names(folder) == sorted([*ours, "origin.json"])
+    assert code_provenance.strays(folder) == []
+    assert code_provenance.code_provenance(folder) == code_provenance.code_provenance(root)
+    assert code_provenance.lock(root) is None
+
+
+def test_site_packages_in_a_repository_have_no_commit_of_it(site_packages):
+    root, ours = site_packages
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one")
+    assert code_provenance.code_provenance(root)["commit"] is None
+    assert code_provenance.code_files(root) == sorted(ours)
+
+
+def test_an_installed_package_that_no_list_is_of_is_refused(site_packages):
+    root, _ = site_packages
+    (root / "persona_exp-0.1.0.dist-info" / "RECORD").unlink()
+    with pytest.raises(UserError, match="No list says which files"):
+        code_provenance.code_files(root)

@@ -7,10 +7,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from persona_exp.cli.config_from_overrides import CONF, compose_config
+from persona_exp.cli.config_from_overrides import compose_config
 from persona_exp.cli.text.check_lines import print_checks
 from persona_exp.errors import UserError
 from persona_exp.launch.check_result import Check
+from persona_exp.project_folders import CONF
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

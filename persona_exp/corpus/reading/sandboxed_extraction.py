@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import persona_exp
 from persona_exp.corpus.reading.book_files import file_size
 from persona_exp.corpus.reading.book_size_limits import MAX_CHARACTERS, MAX_DOCUMENT_BYTES
 from persona_exp.corpus.reading.extracted_document import HEADING_MARK, ExtractedDocument, UnreadableDocument
 from persona_exp.corpus.reading.removed_text import Cut
 from persona_exp.errors import UserError
+from persona_exp.project_folders import ROOT
 
 # The child's address space beyond the file's size, and the seconds it has: for any file, and for each MiB of it.
 MEMORY = 768 << 20
@@ -36,7 +36,7 @@ def extract_document(path: Path, format: str) -> ExtractedDocument:
     if size > MAX_DOCUMENT_BYTES:
         raise UserError(f"{name} is {size >> 20} MiB, more than any novel ({MAX_DOCUMENT_BYTES >> 20} MiB); give one without pictures.")
     seconds = SECONDS + SECONDS_PER_MIB * size / 2**20
-    root = str(Path(persona_exp.__file__).parent.parent)
+    root = str(ROOT)
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))), OMP_NUM_THREADS="1")
     command = [sys.executable, "-m", __name__, format, str(path.absolute()), str(MEMORY + size), str(int(seconds) + 2)]
     child = subprocess.Popen(

@@ -15,8 +15,8 @@ from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.listed_asks import list_asked_trials
 from persona_exp.launch.sweeps.submission_record import worker_jobs
 from persona_exp.launch.sweeps.trial_set import SweepTrial
+from persona_exp.project_folders import ROOT
 from persona_exp.search.study_settings import is_search
-from persona_exp.trial.code_provenance import ROOT
 from persona_exp.trial.trial_status import read_status, stopped_as
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
 from persona_exp.modeling.model_cache import cache_folder
+from persona_exp.project_folders import PACKAGE
 
 SHIPPED = Path(__file__).with_name("engine_compatibility.json")
 # Files and folders of the code that the outcome depends on, relative to the package.
@@ -141,9 +142,8 @@ def _shipped() -> dict[str, Any]:
 @cache
 def code() -> str:
     """Return the digest of the code that an outcome depends on."""
-    package = Path(__file__).parents[2]
     listed = [
-        path for name in CHECKED_CODE for path in ([package / name] if name.endswith(".py") else sorted((package / name).glob("*.py")))
+        path for name in CHECKED_CODE for path in ([PACKAGE / name] if name.endswith(".py") else sorted((PACKAGE / name).glob("*.py")))
     ]
     return atomic_files.digest([atomic_files.file_digest(path) for path in listed])
 

@@ -1,0 +1,115 @@
+"""`persona-exp run`, and run.py: one trial, or with -m a sweep of them."""
+
+import argparse
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from persona_exp.errors import UserError
+from persona_exp.lossy_output import outlive_full_disk
+from persona_exp.process_signals import exit_resumable_on_signal
+from persona_exp.typed_command import typed_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# Our own flag; Hydra's command line knows its own only.
+DRY_RUN = "--dry-run"
+
+# Hydra takes one of these, and answers two with a traceback.
+MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+
+
+def add_commands(nouns: Any) -> None:
+    """Add the command to --help. What follows `run` is Hydra's to read, so `main` is called without this parser."""
+    run = nouns.add_parser("run", add_help=False, help="train and evaluate one trial, or with -m a sweep; `persona-exp run --help`")
+    run.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY=VALUE")
+
+
+def run_as(program: str, arguments: list[str]) -> int:
+    """Compose the trial or sweep that `arguments` ask for and run it; the exit code. `program` is what a person typed in front of them."""
+    sys.argv[:] = [program, *arguments]
+    return main()
+
+
+def main() -> int:
+    """Compose the command line's trial or sweep and run it; the exit code."""
+    outlive_full_disk()
+    exit_resumable_on_signal()
+    try:
+        import hydra
+        from hydra.core.hydra_config import HydraConfig
+    except ModuleNotFoundError as missing:
+        print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
+        return 2
+    from persona_exp.config.compose import error_sentence, register_schema
+    from persona_exp.config.secret_values import refuse_secrets
+    from persona_exp.project_folders import CONF
+
+    register_schema()
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra would print its own errors over several lines; raised, they become one sentence here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    command = typed_command()
+    composed: list[DictConfig] = []
+    launchers: list[str] = []
+    sweeps: list[str | None] = []
+
+    def note(config: "DictConfig") -> None:
+        composed.append(config)
+        choices = HydraConfig.get().runtime.choices
+        launchers.append(str(choices.get("hydra/launcher")))
+        sweeps.append(choices.get("sweeps"))
+
+    try:
+        refuse_secrets(sys.argv[1:], "The command")
+        sys.argv[1:] = _own_flags(sys.argv[1:])
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(note)()
+        # Empty after -m, --help and --cfg, which have done their work by now.
+        if not composed:
+            return 0
+        if sweeps[0]:
+            raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
+        if launchers[0] == "slurm":
+            raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
+        from persona_exp.launch.launch_trial import launch_trial
+
+        return launch_trial(composed[0], command=command)
+    except (UserError, hydra.errors.HydraException) as error:
+        if wants_traceback:
+            raise
+        print(f"error: {error if isinstance(error, UserError) else error_sentence(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if wants_traceback or error.filename is None:
+            raise
+        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 75
+
+
+def _own_flags(arguments: list[str]) -> list[str]:
+    """--dry-run as the setting that it stands for, and constraints quoted.
+
+    Raises UserError where there is no sweep to plan, or where two modes are asked for.
+    """
+    modes = list(dict.fromkeys(argument.split("=")[0] for argument in arguments if argument.split("=")[0] in MODES))
+    if len(modes) > 1:
+        raise UserError(f"{' and '.join(modes)} do not go together: give one of them alone.")
+    arguments = [_quoted_constraints(argument) for argument in arguments]
+    if DRY_RUN not in arguments:
+        return arguments
+    if not {"-m", "--multirun"} & set(arguments):
+        raise UserError("--dry-run shows what a sweep would run, or submit to Slurm: add -m.")
+    return [*(argument for argument in arguments if argument != DRY_RUN), "hydra.launcher.dry_run=true"]
+
+
+def _quoted_constraints(argument: str) -> str:
+    """Return hydra.sweeper.constraints=[a<=1,b>=2] with its parts quoted: Hydra's grammar has no < and >. Any other argument as it is."""
+    found = re.fullmatch(r"(hydra\.sweeper\.constraints=)\[([^\[\]'\"]*)\]", argument)
+    if found is None or not found[2].strip():
+        return argument
+    return f"{found[1]}[{','.join(repr(part.strip()) for part in found[2].split(','))}]"
