@@ -40,6 +40,14 @@ def strays(snapshot: Path) -> list[str]:
     return list(dict.fromkeys([*sorted(foreign), *(name for name, path in paths.items() if path.is_symlink())]))
 
 
+def foreign_files(snapshot: Path) -> list[str]:
+    """Return what of a snapshot's folder is not what its name, the beginning of the digest, stands for: all, unless it is but for strays."""
+    found = strays(snapshot)
+    own = sorted({path.relative_to(snapshot).as_posix() for path in _below(snapshot)} - {ORIGIN, *found})
+    whole = atomic_files.digest({name: _digest_of(snapshot / name) for name in own}).startswith(snapshot.name)
+    return found if whole else sorted([ORIGIN, *own, *found])
+
+
 def _digest_of(path: Path) -> str:
     # In a snapshot a link may lead to what somebody changes later.
     return atomic_files.file_digest(path) if path.is_file() and not path.is_symlink() else "no plain file"

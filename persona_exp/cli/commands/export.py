@@ -18,7 +18,7 @@ from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses
 from persona_exp.cli.text.units import disk_size, plural
 from persona_exp.errors import UserError
-from persona_exp.trial.code_provenance import strays
+from persona_exp.trial.code_provenance import foreign_files
 from persona_exp.trial.folder_ids import without_links
 
 SUMS = "SHA256SUMS"
@@ -105,8 +105,8 @@ def _selection(runs: Path, sweep: SweepStatus) -> Selection:
         if len(folder.relative_to(runs).parts) != 2 or not without_links(runs, folder):
             selection.left_out.append(name)
             continue
-        # Python would run some of it where the code is started, at this site or another.
-        foreign = {folder / one for one in strays(folder)} if folder.parent == runs / "code" else set()
+        # Python would run it where the code is started, at this site or another.
+        foreign = {folder / one for one in foreign_files(folder)} if folder.parent == runs / "code" else set()
         for path in _files(folder, SITE if folder == sweep.folder else ()):
             name = path.relative_to(runs).as_posix()
             # A name with a line break in it would be a line of its own in SHA256SUMS.

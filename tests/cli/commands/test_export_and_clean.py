@@ -1,5 +1,6 @@
 """`export` and `clean`."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,26 +12,29 @@ from pathlib import Path
 
 import pytest
 
+from persona_exp import atomic_files
 from persona_exp.process_identity import node_name
 from tests.cli.conftest import SWEEP, TRACEBACK, mine, write
 from tests.conftest import ROOT
 
 ONE, TWO, OTHER = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
+# The digest of the code that the sweep's trials ran.
+CODE = atomic_files.digest({"run.py": hashlib.sha256(b"pass\n").hexdigest()})
 
 
 @pytest.fixture
 def sweep(desk):
     """A sweep of a trial that is finished and one that failed, and a trial of another."""
-    folder = desk.trial(ONE, [{"status": "finished", "log": "done\n"}])
+    folder = desk.trial(ONE, [{"status": "finished", "log": "done\n"}], code=CODE)
     write(folder / "adapter" / "adapter_config.json", "{}")
     write(folder / "attempts" / "0001" / "checkpoints" / "step-00000008" / "model.bin", "x" * 1000)
     desk.evaluation(ONE, f"e{ONE}"[:12], 42.0)
-    desk.trial(TWO, [{"status": "failed", "cause": "ValueError", "message": "not finite", "traceback": TRACEBACK}])
+    desk.trial(TWO, [{"status": "failed", "cause": "ValueError", "message": "not finite", "traceback": TRACEBACK}], code=CODE)
     desk.trial(OTHER, [{"status": "interrupted"}])
     write(desk.path / "data" / ("dada" * 3) / "train.jsonl", "{}\n")
     write(desk.path / "data" / ("dada" * 3) / "tokens" / "0123456789ab" / "ids.npy", "x")
     write(desk.path / "data" / "unrelated123" / "train.jsonl", "{}\n")
-    write(desk.path / "code" / ("c" * 12) / "run.py", "pass\n")
+    write(desk.path / "code" / CODE[:12] / "run.py", "pass\n")
     folder = desk.sweep({ONE: 8, TWO: 16})
     write(folder / "report" / "table.md", "# table\n")
     desk.submission(folder, (ONE, TWO))
@@ -55,7 +59,7 @@ def test_export_holds_the_sweep_and_nothing_else(sweep, persona_exp, tmp_path):
         f"trials/{ONE}/attempts/0001/output.log",
         f"trials/{TWO}/attempts/0001/traceback.txt",
         f"data/{'dada' * 3}/train.jsonl",
-        f"code/{'c' * 12}/run.py",
+        f"code/{CODE[:12]}/run.py",
     } <= found
     assert not [
         name
@@ -244,9 +248,11 @@ TRICKS = {
     "a linked folder": lambda desk, away: linked(desk.path / "trials" / ONE / "adapter" / "more", away),
     "a linked trial": lambda desk, away: linked(desk.path / "trials" / TWO, away),
     "linked data": lambda desk, away: linked(desk.path / "data" / ("dada" * 3), away),
-    "linked code": lambda desk, away: linked(desk.path / "code" / ("c" * 12), away),
-    "a planted module": lambda desk, away: write(desk.path / "code" / ("c" * 12) / "sitecustomize.py", SECRET),
-    "a planted compiled file": lambda desk, away: write(desk.path / "code" / ("c" * 12) / "persona_exp" / "errors.pyc", SECRET),
+    "linked code": lambda desk, away: linked(desk.path / "code" / CODE[:12], away),
+    "a planted module": lambda desk, away: write(desk.path / "code" / CODE[:12] / "sitecustomize.py", SECRET),
+    "a planted module of a package": lambda desk, away: write(desk.path / "code" / CODE[:12] / "persona_exp" / "more.py", SECRET),
+    "planted code": lambda desk, away: write(desk.path / "code" / CODE[:12] / "run.py", SECRET),
+    "a planted compiled file": lambda desk, away: write(desk.path / "code" / CODE[:12] / "persona_exp" / "errors.pyc", SECRET),
     "a folder in the middle": lambda desk, away: (
         shutil.move(desk.path / "data", away / "data"),
         (away / "data" / ("dada" * 3) / "secret").write_text(SECRET),
@@ -280,7 +286,7 @@ def test_a_prepared_folder_ships_nothing_foreign(desk, sweep, persona_exp, tmp_p
     assert not any(SECRET.encode() in path.read_bytes() for path in place.rglob("*") if path.is_file())
     done = subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=place, check=False)
     assert done.returncode == 0
-    if trick.startswith(("a link", "linked", "a folder", "a pipe", "a line", "a back", "a planted")):
+    if trick.startswith(("a link", "linked", "a folder", "a pipe", "a line", "a back", "a planted", "planted")):
         assert "stayed behind" in out
 
 
