@@ -60,6 +60,7 @@ def main() -> int:
     """Print one JSON object; 1 when the two sides of a study were suggested different points."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the number, and the seed, of the first study")
     parser.add_argument("--points", type=int, default=16, help="of a study")
     parser.add_argument("--steps", type=int, default=27, help="of a whole trial")
     parser.add_argument("--min-resource", type=int, default=3, help="steps before the first rung, and between validations")
@@ -72,7 +73,7 @@ def main() -> int:
     studies: list[dict[str, Any]] = []
     deviation = 0.0
     with progress("studies", arguments.studies) as meter:
-        for seed in range(arguments.studies):
+        for seed in range(arguments.first, arguments.first + arguments.studies):
             whole = searched(folder / f"{seed}-whole", folder, arguments, SPACE, seed=seed)
             pruned = searched(
                 folder / f"{seed}-asha", folder, arguments, SPACE, seed=seed, pruner={**ASHA, "min_resource": arguments.min_resource}

@@ -41,7 +41,7 @@ def strays(snapshot: Path) -> list[str]:
 
 
 def foreign_files(snapshot: Path) -> list[str]:
-    """Return what of a snapshot's folder is not what its name, the beginning of the digest, stands for: all, unless it is but for strays."""
+    """Return what of a snapshot is not what its name, the beginning of its digest, stands for: all of it, unless only strays are added."""
     found = strays(snapshot)
     own = sorted({path.relative_to(snapshot).as_posix() for path in _below(snapshot)} - {ORIGIN, *found})
     whole = atomic_files.digest({name: _digest_of(snapshot / name) for name in own}).startswith(snapshot.name)
