@@ -18,7 +18,7 @@ NVIDIA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia
 export TORCH
 .DEFAULT_GOAL := setup
 
-.PHONY: FORCE help torch-build setup demo test test-thorough test-unit test-slurm slurm-packages check docs bench lock clean
+.PHONY: FORCE help torch-build setup demo test test-thorough test-unit test-slurm slurm-packages check reference docs bench lock clean
 
 ## List the targets, each in a sentence.
 help:
@@ -66,6 +66,10 @@ check: setup docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Write the pages of docs/reference that follow from the code.
+reference: setup
+	$(BIN)/python -m reference_pages
 
 ## Build the documentation into build/site; a broken link is an error.
 docs: setup

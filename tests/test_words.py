@@ -14,8 +14,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Where words and signatures are held, and where file names are.
-CODE = ("run.py", "persona_exp", "analysis", "hydra_plugins", "benchmarks")
-NAMED = ("run.py", "persona_exp", "analysis", "hydra_plugins")
+CODE = ("run.py", "persona_exp", "analysis", "hydra_plugins", "benchmarks", "reference_pages")
+NAMED = ("run.py", "persona_exp", "analysis", "hydra_plugins", "reference_pages")
 
 # In no identifier and in no docstring, as a part of a word either.
 FRAGMENTS = re.compile(r"told|look|tick|rider|boarding", re.IGNORECASE)

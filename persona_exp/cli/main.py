@@ -37,16 +37,21 @@ Command = Callable[[argparse.Namespace], Any]
 COMMANDS = (run, status, show, search, why, logs, diff, clone, stop, cancel, retry, sync, export, clean, doctor, model, data, corpus)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments.")
     nouns = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_commands(nouns)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["run"]:
         return run.run_as("persona-exp", given[1:])
-    parsed = parser.parse_args(given)
+    parsed = command_parser().parse_args(given)
     plain, sys.stdout = sys.stdout, cast(TextIO, EscapedOutput(sys.stdout))
     try:
         code, answer = parsed.run(parsed)

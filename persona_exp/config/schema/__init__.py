@@ -1,7 +1,8 @@
 """The schema of conf/: one dataclass, in one file, a config group.
 
-Hydra refuses a wrong key or type against these; `__post_init__` refuses a value out of range. A field marked `outside()` cannot
-change a trial's result as far as mathematics goes, and stays out of its identity.
+Each field is followed by its sentence in docs/reference/settings.md. Hydra refuses a wrong key or type against these; `__post_init__`
+refuses a value out of range. A field marked `outside()` cannot change a trial's result as far as mathematics goes, and stays out of its
+identity.
 """
 
 from dataclasses import dataclass, field, replace
@@ -28,25 +29,42 @@ __all__ = ["MIX_KINDS", "Cluster", "Config"]
 
 @dataclass
 class Config:
-    """One trial. Everything is known before anything runs. `persona` is measured; `others` (by any key) train beside it."""
+    """One trial. Everything is known before anything runs."""
 
     persona: Persona = field(default_factory=Persona)
+    """Who speaks, and is measured."""
     others: dict[str, Persona] = field(default_factory=dict)
+    """Personas that train beside it, by any key."""
     corpus: Corpus = field(default_factory=Corpus)
+    """Which books are read."""
     data: Data = field(default_factory=Data)
+    """How books become examples."""
     teacher: Teacher = field(default_factory=Teacher)
+    """What writes the examples that the books do not hold."""
     model: Model = field(default_factory=Model)
+    """The base model."""
     method: Method = field(default_factory=Method)
+    """How the model learns."""
     lora: Lora = field(default_factory=Lora)
+    """The adapter."""
     optim: Optim = field(default_factory=Optim)
+    """The optimiser and its schedule."""
     train: Train = field(default_factory=Train)
+    """How long to train, how often to save."""
     engine: Engine = field(default_factory=Engine)
+    """What runs the training steps."""
     bundle: Bundle = field(default_factory=Bundle)
+    """Which trials are trained together."""
     evaluation: Evaluation = field(default_factory=Evaluation)
+    """What is measured."""
     tracker: Tracker = field(default_factory=Tracker)
+    """Where curves are sent."""
     cluster: Cluster = field(default_factory=Cluster)
+    """What a machine or a Slurm site offers."""
     seed: int = 0
+    """The seed of a trial's order of examples, first weights and dropout."""
     runs: str = "runs"
+    """The folder of all results."""
 
     def __post_init__(self) -> None:
         between("seed", self.seed, 0, 2**32 - 1)

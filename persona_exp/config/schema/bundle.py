@@ -8,10 +8,12 @@ from persona_exp.config.schema.outside_identity import outside
 
 @dataclass
 class Bundle:
-    """At most `size` trials share a base model. `row_tokens` go through it at once (null: as many as suit the device)."""
+    """Which trials of engine=fused are trained together."""
 
     size: int = outside(8)
+    """The most trials that share a base model in one process."""
     row_tokens: int | None = outside(None)
+    """How many tokens go through the base model at once (null: as many as suit the device)."""
 
     def __post_init__(self) -> None:
         positive("bundle.size", self.size)

@@ -13,9 +13,12 @@ SEARCH_DEFAULTS: dict[str, Any] = {"objective": "bits_per_byte", "seeds": 1, "fr
 
 @dataclass
 class Composition(Config):
-    """`search` is conf/search. `arms` are the settings that a sweep compares, `tuned` those that it tunes for each arm."""
+    """What conf/ composes: a trial, and what is said beside it of the sweep that it belongs to."""
 
     # A mapping, for `search.from` is no name that a dataclass may have.
     search: dict[str, Any] = field(default_factory=dict)
+    """The objective of a search (hydra/sweeper=optuna)."""
     arms: list[str] = field(default_factory=list)
+    """The settings that a sweep compares."""
     tuned: list[str] = field(default_factory=list)
+    """The settings that a sweep tunes for each arm."""

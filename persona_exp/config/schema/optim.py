@@ -11,25 +11,30 @@ WARMUP_RATIO = 0.05
 
 @dataclass
 class Optim:
-    """AdamW and its schedule. `effective_batch_size` counts examples a step, whatever the micro-batch.
-
-    The rate rises over `warmup_steps` optimiser steps, or, where that is null, over `warmup_ratio` of them all, never over the last; both
-    given, `warmup_steps` counts. `schedule=constant` has no warm-up, `constant_with_warmup` does.
-    `loraplus_lr_ratio` is how many times A's rate, which is `lr`, an adapter's B gets (LoRA+, Hayou et al. 2024, arXiv:2402.12354, where
-    16 is recommended beside a smaller `lr`); 1 is LoRA as it was. Where the method has no adapter it is not read.
-    """
+    """AdamW and its schedule."""
 
     name: str = "adamw_torch"
+    """The optimiser: AdamW with its state in 32 bits, in 8 bits, or paged to the host's memory."""
     lr: float = 2e-4
+    """The highest learning rate."""
     schedule: str = "cosine"
+    """How the rate falls after the warm-up; `constant` has no warm-up."""
     warmup_ratio: float = WARMUP_RATIO
+    """The share of the steps in which the rate rises, where `optim.warmup_steps` is null."""
     warmup_steps: int | None = None
+    """The number of steps in which the rate rises."""
     weight_decay: float = 0.0
+    """AdamW's weight decay."""
     beta1: float = 0.9
+    """AdamW's decay of the mean of gradients."""
     beta2: float = 0.999
+    """AdamW's decay of the mean of squared gradients."""
     max_grad_norm: float = 1.0
+    """A longer gradient is scaled down to this length."""
     effective_batch_size: int = 8
+    """How many examples an optimiser step takes, whatever the micro-batch."""
     loraplus_lr_ratio: float = 1.0
+    """How many times A's rate an adapter's B gets (LoRA+, arXiv:2402.12354); 1 is LoRA as it was."""
 
     def __post_init__(self) -> None:
         one_of("optim.name", self.name, ("adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"))

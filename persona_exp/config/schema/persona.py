@@ -10,22 +10,26 @@ from persona_exp.errors import UserError
 
 @dataclass
 class Persona:
-    """Who speaks. `aliases` are the other names the books use, surname and titles included.
-
-    `pronoun` is he, she or they (null: found in the books). `contexts` say when and in what mood the persona speaks, by book (a file
-    name without its ending) or book/chapter; data.system_prompt=contextual puts them behind the system prompt. `facts` (occupation,
-    home, companion) are what identity questions ask, `evasions` the persona's ways of not knowing.
-    """
+    """Who speaks."""
 
     name: str = MISSING
+    """The character's name."""
     aliases: list[str] = field(default_factory=list)
+    """The other names that the books use, surname and titles included."""
     narrator: bool = False
+    """Whether the character tells the story."""
     pronoun: str | None = None
+    """The character's pronoun (null: found in the books)."""
     period: str = MISSING
+    """When and where the character lives."""
     system_prompt: str = MISSING
+    """The system prompt that says who speaks."""
     contexts: dict[str, str] = field(default_factory=dict)
+    """When and in what mood the persona speaks, by book (file name without ending) or book/chapter."""
     facts: dict[str, str] = field(default_factory=dict)
+    """What identity questions ask: occupation, home, companion."""
     evasions: list[str] = field(default_factory=list)
+    """The persona's ways of not knowing."""
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not all(alias.strip() for alias in self.aliases):

@@ -9,27 +9,36 @@ from persona_exp.errors import UserError
 
 @dataclass
 class Teacher:
-    """What writes the examples that the books do not hold: `rules` (offline), `openai` (any OpenAI-compatible endpoint) or `local` (a
-    transformers model in this process).
-
-    `api_key_variable` names the environment variable that holds the key (null: none is sent), which itself is written nowhere. No more
-    than `max_total_tokens` tokens and `max_cost` (in the currency of the two prices) are ever spent on one dataset.
-    """
+    """What writes the examples that the books do not hold."""
 
     name: str = "rules"
+    """Rules without a model, any OpenAI-compatible endpoint, or a transformers model in this process."""
     model: str = ""
+    """The language model that is asked."""
     base_url: str | None = None
+    """The address of the endpoint (null: OpenAI's own)."""
     api_key_variable: str | None = "OPENAI_API_KEY"
+    """The environment variable that holds the key, which is written nowhere (null: no key is sent)."""
     temperature: float = 0.0
+    """The temperature of the answers."""
     max_output_tokens: int = 512
+    """The most tokens of an answer."""
     seed: int = 0
+    """The seed that the endpoint is given."""
     timeout_seconds: float = outside(120.0)
+    """How long an answer is waited for."""
     retries: int = outside(5)
+    """How many times a failed call is made again."""
     concurrency: int = outside(4)
+    """How many calls are made at once."""
     max_total_tokens: int | None = outside(None)
+    """The most tokens that are ever spent on one dataset."""
     max_cost: float | None = outside(None)
+    """The most money that is ever spent on one dataset, in the currency of the prices."""
     input_price_per_million: float = outside(0.0)
+    """The price of a million tokens that are sent."""
     output_price_per_million: float = outside(0.0)
+    """The price of a million tokens that are answered."""
 
     def __post_init__(self) -> None:
         one_of("teacher.name", self.name, ("rules", "openai", "local"))

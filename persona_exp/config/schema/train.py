@@ -9,41 +9,42 @@ from persona_exp.errors import UserError
 
 @dataclass
 class Train:
-    """How long to train, and how often to validate and to save. `max_steps` overrides `epochs`.
-
-    With `stop_at_step` the trial ends after that step of a training whose learning rate is planned for all of them: what `persona-exp stop`
-    makes of a trial that runs. It wants engine=fused.
-    `micro_batch_size` examples go through the model at once (null: the model's own). A checkpoint is saved every
-    `checkpoint_steps` optimiser steps and whenever `checkpoint_minutes` have gone by, less often where one takes more than a second
-    and that more than a twentieth of the time; the last `keep_checkpoints` are kept.
-    `gradient_checkpointing` computes activations again in the backward pass instead of keeping them: true, false, or `auto`: where
-    engine=fused finds too little memory (engine=sft takes it for false).
-    Every `eval_steps` optimiser steps (null: never) the loss of `eval_items` replies of the validation split is taken. Once it was no
-    lower `early_stopping_patience` times in a row (null: never) the trial ends, and the adapter of the lowest loss is the one that is
-    published. Both want engine=fused.
-    `router_aux_loss` adds the load-balancing loss of a mixture of experts, with the model's own coefficient, to that of the replies. It is
-    taken over a micro-batch, whose size then counts as part of the trial. It wants engine=sft, and is off as everywhere else where experts
-    are not trained.
-    `show_labels` prints that many examples before step 1 with the supervised tokens in colour. `halve_on_oom` lets trials that ran out of
-    memory go on with less of it: shorter rows and fewer at once, or of engine=sft half the micro-batch, at the same effective batch.
-    """
+    """How long to train, and how often to validate and to save."""
 
     epochs: float = 3.0
+    """How many times each training example is seen."""
     max_steps: int | None = None
+    """The number of optimiser steps, which then counts instead of `train.epochs`."""
     stop_at_step: int | None = None
+    """The trial ends after this step, at the learning rates planned for all steps; `persona-exp stop` sets it, and it needs
+    engine=fused."""
     max_length: int = 1024
+    """The most tokens of an example: a longer one loses the start of its question, then the end of its reply."""
     eval_steps: int | None = None
+    """The validation loss is taken each so many optimiser steps (null: never); it needs engine=fused."""
     eval_items: int = 64
+    """How many replies of the validation split that loss is taken over."""
     early_stopping_patience: int | None = None
+    """The trial ends after so many validations in a row without a lower loss, and publishes its best adapter (null: never)."""
     router_aux_loss: bool = False
+    """Add the load-balancing loss of a mixture of experts, with the model's own coefficient; it needs engine=sft."""
     micro_batch_size: int | None = outside(None)
+    """How many examples engine=sft puts through the model at once (null: the model's own number)."""
     gradient_checkpointing: bool | str = outside("auto")
+    """Compute activations again in the backward pass instead of keeping them; `auto` does so where memory is short (with engine=sft it
+    is false)."""
     checkpoint_steps: int = outside(10)
+    """A checkpoint is saved each so many optimiser steps, and less often where saving takes more than a twentieth of the time."""
     checkpoint_minutes: float = outside(10.0)
+    """A checkpoint is also saved whenever so many minutes have gone by."""
     keep_checkpoints: int = outside(2)
+    """How many of a trial's last checkpoints are kept."""
     log_steps: int = outside(1)
+    """The loss is logged each so many optimiser steps."""
     show_labels: int = outside(0)
+    """So many examples are printed before the first step, with the supervised tokens in colour."""
     halve_on_oom: bool = outside(True)
+    """A trial that runs out of memory goes on with less of it, at the same effective batch; false lets it fail."""
 
     def __post_init__(self) -> None:
         positive("train.epochs", self.epochs)
