@@ -12,7 +12,8 @@ INTRODUCTION = """# Commands
 
 ## python run.py
 
-`run.py` trains and evaluates; `persona-exp run` is the same from any folder. Settings are `KEY=VALUE`, groups `GROUP=OPTION`; [Settings](settings.md) lists them all.
+`run.py` trains and evaluates; `persona-exp run` is the same from any folder.
+Settings are `KEY=VALUE`, groups `GROUP=OPTION`; [Settings](settings.md) lists them all.
 
 | command | what it does |
 |---|---|
