@@ -67,7 +67,7 @@ resubmit() {
 }
 
 run_py() {
-  local script=$1 python status restarts before again=()
+  local script=$1 python status restarts before check again=()
   shift
   restarts=$((${SLURM_RESTART_COUNT:-0} + ${PERSONA_EXP_RESTARTS_BEFORE:-0})) before=${PERSONA_EXP_JOB_BEFORE:-}
   unset PERSONA_EXP_RESTARTS_BEFORE PERSONA_EXP_JOB_BEFORE # They are not meant for what is submitted from within the job.
@@ -85,8 +85,9 @@ run_py() {
   fi
   [ ! -f "$PERSONA_EXP_JOB_NOTE" ] || mapfile -t again <"$PERSONA_EXP_JOB_NOTE"
   if [ "${#again[@]}" -gt 1 ]; then
-    # Nothing is compiled beside the code, which would then not be what was sealed.
-    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${again[0]}${PYTHONPATH:+:$PYTHONPATH} srun --ntasks=1 --open-mode=append "$python" -P -m "${again[@]:1}"
+    # None of the copied code runs before the whole of it was found to be what was sealed.
+    check=$("$python" -c 'from persona_exp.launch.slurm.verified_start import CHECK; print(CHECK)') || exit 1
+    PYTHONDONTWRITEBYTECODE=1 srun --ntasks=1 --open-mode=append "$python" -I -B -c "$check" "${again[@]}"
   else
     srun --ntasks=1 --open-mode=append "$python" run.py "$@"
   fi

@@ -6,7 +6,7 @@ from pathlib import Path
 from persona_exp import atomic_files
 from persona_exp.trial.seal_facts import read_seal_facts
 
-# slurm/job.sh names the file here, and at a later start runs python with the second line and what follows, the first in front of its path.
+# slurm/job.sh names the file here, and at a later start verifies the folder of its first line and runs the module of the second from it.
 VARIABLE = "PERSONA_EXP_JOB_NOTE"
 
 

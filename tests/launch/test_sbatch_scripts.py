@@ -1,5 +1,6 @@
 """slurm/train.sbatch and slurm/sweep.sbatch: what becomes of run.py's exit code, with Slurm's commands played by small scripts."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from persona_exp import atomic_files
 
 ROOT = Path(__file__).parents[2]
 # In run.py's place: says what it was asked and how, and ends as it is told.
@@ -88,6 +91,15 @@ def job(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str],
     return run
 
 
+def sealed_code(place: Path, text: str) -> Path:
+    """Return a folder of code with one module, named after its digest as a snapshot is."""
+    digest = atomic_files.digest({"sealed_module.py": hashlib.sha256(text.encode()).hexdigest()})
+    code = place / "code" / digest[:12]
+    code.mkdir(parents=True)
+    (code / "sealed_module.py").write_text(text)
+    return code
+
+
 @pytest.mark.parametrize("end", [0, 1, 2])
 def test_the_exit_code_is_run_pys_and_nothing_is_requeued(job: Callable, end: int) -> None:
     done, calls = job("train.sbatch", "lora.r=16", "persona.name=A B", end=end)
@@ -149,9 +161,7 @@ def test_a_signal_before_python_listens_is_no_failure(job: Callable, number: int
 
 
 def test_a_job_that_starts_again_goes_on_with_what_it_sealed(job: Callable, tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "sealed_module.py").write_text("import sys\nprint('goes on:', *sys.argv[1:], __file__)")
+    code = sealed_code(tmp_path, "import sys\nprint('goes on:', *sys.argv[1:], __file__)")
     note = f"{code}\nsealed_module\n/a folder/seal.json\n"
     done, _ = job("train.sbatch", "seed=1", end=75, BEGIN=note)
     assert "asked: seed=1" in done.stdout
@@ -167,11 +177,7 @@ def test_a_job_that_starts_again_goes_on_with_what_it_sealed(job: Callable, tmp_
 
 
 def test_a_job_submitted_anew_goes_on_with_what_the_one_before_sealed(job: Callable, tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "sealed_module.py").write_text(
-        "import os, sys\nprint('goes on', *(name for name in os.environ if 'BEFORE' in name))\nsys.exit(75)"
-    )
+    code = sealed_code(tmp_path, "import os, sys\nprint('goes on', *(name for name in os.environ if 'BEFORE' in name))\nsys.exit(75)")
     job("train.sbatch", "seed=1", end=75, scontrol=False, BEGIN=f"{code}\nsealed_module\n")
     # The new job has a number of its own, which an earlier job may have had, and counts its starts from 0.
     (tmp_path / "repository" / "runs" / "jobs" / "8").write_text("of\nanother\njob\n")
@@ -186,6 +192,16 @@ def test_a_job_submitted_anew_goes_on_with_what_the_one_before_sealed(job: Calla
     done, calls = job("train.sbatch", "seed=1", end=0, scontrol=False, **after)
     assert done.stdout.splitlines()[0] == "goes on"
     assert "PERSONA_EXP_JOB_BEFORE=9,PERSONA_EXP_RESTARTS_BEFORE=4 " in calls[-1]
+
+
+def test_a_job_that_starts_again_runs_no_code_but_what_was_sealed(job: Callable, tmp_path: Path) -> None:
+    code = sealed_code(tmp_path, "print('goes on')")
+    job("train.sbatch", end=75, BEGIN=f"{code}\nsealed_module\n")
+    (code / "sitecustomize.py").write_text("print('planted')")
+    done, calls = job("train.sbatch", end=0, SLURM_RESTART_COUNT="1")
+    assert (done.returncode, done.stdout) == (76, "")
+    assert "is not what was sealed" in done.stderr
+    assert len([call for call in calls if "requeue" in call]) == 1
 
 
 @pytest.mark.parametrize("counted", [{"SLURM_RESTART_COUNT": "100"}, {"SLURM_RESTART_COUNT": "1", "PERSONA_EXP_RESTARTS_BEFORE": "99"}])
