@@ -6,12 +6,19 @@ from typing import Any
 
 from persona_exp.errors import UserError
 
-_NAMED = r"(?:[\w.-]*_)?(?:api_?key|access_?key|token|password|passwd|passphrase|secret|credentials?)|[\w.-]*_key"
+_NAMED = r"(?:[\w.-]*_)?(?:api_?key|access_?key|token|secret|credentials?)|[\w.-]*(?:password|passwd|passphrase)"
 # What only stands for a secret: a variable, a command's output, an interpolation, <a token>; a file (~/x, ./x, /home/x); or nothing.
 _VALUE = r"""["'\\]*(?![\s"'\\$`}\],;&|)]|<[^\s>]*>|null\b|none\b|\?\?\?|(?-i:~|\.\.?|/[a-z][a-z0-9._-]*)/)"""
 _ASSIGNED = re.compile(rf"(?<![\w./-])(?:[\w.@/+~-]*\.)?({_NAMED})(?:=|:(?![/+?=-])){_VALUE}\S", re.IGNORECASE)
+# A key may be another's: group_key=lr, my_key:env, TRITON_CACHE_KEY=1. And names of one word may be words: MONKEY, COMPASS.
+_KEYED = re.compile(
+    rf"(?<![\w./-])(?:[\w.@/+~-]*\.)?([\w-]*_key|(?-i:[A-Z0-9]+_?(?:KEY|TOKEN|SECRET|PASS|PWD)))(?:=|:(?![/+?=-])){_VALUE}([^\s\"',;}}\])]+)",
+    re.IGNORECASE,
+)
 # In a mapping, with a space: names of variables alone, lest prose be taken for one.
-_MAPPED = re.compile(rf"\b([A-Z][A-Z0-9_]*_(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET))[\"']?(?:\s*=\s*|:\s+){_VALUE}\S")
+_MAPPED = re.compile(
+    rf"\b([A-Z][A-Z0-9_]*_(?:KEY(?=[\"']?(?:\s*=|:)\s*\S{{4}})|TOKEN|PASSWORD|PASSWD|SECRET))[\"']?(?:\s*=\s*|:\s+){_VALUE}\S"
+)
 # Two dashes in prose stand behind a word.
 _OPTION = re.compile(rf"(?<!\w)(--(?:[\w-]*-)?(?:api-?key|token|password|passwd|secret))[=\s]{_VALUE}[^\s-]", re.IGNORECASE)
 _LOGIN = re.compile(r"\b(wandb login)(?:\s+--?[\w-]+(?:=\S+)?)*\s+(?![$`\"'-])\w{16,}")
@@ -20,7 +27,7 @@ _URL = re.compile(r"://[^/\s:@$]*:(?![$`])[^/\s@]+@")
 _BEARER = re.compile(r"\b(bearer)\s+(?![$`\"'<{])(?=\S*\d)[\w.~+/-]{8,}", re.IGNORECASE)
 # As the hub, GitHub and endpoints that speak OpenAI's language make them.
 _TOKENS = re.compile(r"(?<![\w.-])(?<![^/]/)(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")
-_HINT = re.compile(r"key|token|passw|passphrase|secret|credential|login|bearer|hf_|sk-|gh[pousr]_|github_pat|://", re.IGNORECASE)
+_HINT = re.compile(r"key|token|pass|pwd|secret|credential|login|bearer|hf_|sk-|gh[pousr]_|github_pat|://", re.IGNORECASE)
 
 
 def secret_in(text: str) -> str | None:
@@ -29,9 +36,18 @@ def secret_in(text: str) -> str | None:
         return None
     if found := _ASSIGNED.search(text) or _MAPPED.search(text) or _OPTION.search(text) or _LOGIN.search(text) or _BEARER.search(text):
         return found[1]
+    if keyed := next((found[1] for found in _KEYED.finditer(text) if _may_be_a_key(found[1], found[2])), None):
+        return keyed
     if _URL.search(text):
         return "a password in a URL"
     return "an access token" if _TOKENS.search(text) else None
+
+
+def _may_be_a_key(name: str, value: str) -> bool:
+    """Return whether a value is long enough: of a variable `*_KEY` 4 characters, else 8, with a digit where the name is one word."""
+    if "_" not in name:
+        return len(value) >= 8 and any(one.isdigit() for one in value)
+    return len(value) >= (4 if name.isupper() else 8)
 
 
 def refuse_secrets(texts: Iterable[str], where: str) -> None:

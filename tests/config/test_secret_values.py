@@ -38,6 +38,12 @@ SECRET = "canary51f0c2d97ab4canary51f0c2d97ab4"
         ("git clone https://hf_abcdefghijklmnopqrstuv@huggingface.co/owner/name", "an access token"),
         ("export AWS_SECRET_ACCESS_KEY=/9aBcD/eF0123456789", "AWS_SECRET_ACCESS_KEY"),
         ("export DB_PASSWORD='<9aBcDeF0123'", "DB_PASSWORD"),
+        ("export PGPASSWORD=tiger", "PGPASSWORD"),
+        ("export MISTRAL_KEY=abcd", "MISTRAL_KEY"),
+        (f"+hydra.job.env_set.MYKEY={SECRET}", "MYKEY"),
+        (f"export PGPASS={SECRET} MYSQL_PWD=x", "PGPASS"),
+        (f"export MYSQL_PWD={SECRET}", "MYSQL_PWD"),
+        (f"+tracker.my_key={SECRET}", "my_key"),
     ],
 )
 def test_a_secret_is_refused_and_never_quoted(text, kind):
@@ -73,6 +79,11 @@ def test_a_secret_is_refused_and_never_quoted(text, kind):
         "export PYTHONPATH=lib/secret:tools",
         "model.location=/scratch/sk-smollm2-135m-instruct-v2",
         "+model.pad_token=<pad>",
+        "conda activate my_key:env",
+        "export TRITON_CACHE_KEY=1",
+        "group_key=lr",
+        "export MONKEY=1 COMPASS=north-by-northwest BYPASS=true",
+        "cd /scratch; OLDPWD=/home/me PWD=/scratch",
     ],
 )
 def test_what_only_names_a_secret_is_none(text):
