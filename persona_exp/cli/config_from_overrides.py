@@ -17,12 +17,13 @@ def compose_config(overrides: Sequence[str]) -> "Config":
 
     from persona_exp.config.compose import compose_trial, error_sentence, register_schema
     from persona_exp.config.secret_values import refuse_secrets
+    from persona_exp.config.typed_overrides import as_typed
 
     refuse_secrets(overrides, "The command")
     register_schema()
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose_trial(hydra.compose("config", list(overrides)))
+            return compose_trial(hydra.compose("config", as_typed(overrides)))
     except hydra.errors.HydraException as error:
         raise UserError(error_sentence(error)) from error

@@ -6,15 +6,16 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from persona_exp.config.close_name import did_you_mean
 from persona_exp.config.full_finetuning_dtype import with_training_dtype
 from persona_exp.config.schema import Config
 from persona_exp.config.schema.composition import OF_SWEEP, SEARCH_DEFAULTS, Composition
+from persona_exp.config.setting_names import WORDS, group_names, setting_names, setting_type
 from persona_exp.errors import UserError
 from persona_exp.project_folders import CONF
 
-LAUNCHERS = CONF / "hydra" / "launcher"
 # Settings of Hydra's that are mappings whose keys are the user's own.
 OWN_KEYS = ("hydra.launcher.additional_parameters", "hydra.job.env_set")
 # Hydra's own launcher and sweeper, which know nothing of sealing.
@@ -76,52 +77,108 @@ def _plain(node: DictConfig, key: str) -> Any:
 
 def error_sentence(error: BaseException) -> str:
     """Return what Hydra or OmegaConf has against an override, as one sentence that names the key and the fix."""
+    text = str(error).strip()
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, InterpolationKeyError) and (referred := re.search(r"Interpolation key '([^']+)' not found", str(cause))):
+            hint = did_you_mean(referred[1], setting_names())
+            return f"${{{referred[1]}}} refers to no setting: write \\${{{referred[1]}}} for the signs themselves{hint}"
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return _omegaconf_sentence(cause)
         cause = cause.__cause__ or cause.__context__
-    text = str(error).strip()
     several = re.match(r"Ambiguous value for argument '([^']+)'", text)
     if several:
-        return f"{several[1]} gives several values: add -m to sweep over them, or write [..] for a list."
-    option = re.search(r"Could not find '([^']+)/([^']+)'\s+Available options in '[^']+':\s+(.*?)\s+Config search path", text, re.DOTALL)
+        key, _, value = several[1].partition("=")
+        point = (
+            f", or {key}={value.replace(',', '.')} for one number"
+            if re.fullmatch(r"-?\d+,\d+", value) and setting_type(key) is float
+            else ""
+        )
+        return f"{several[1]} gives several values: add -m to sweep over them, or write [..] for a list{point}."
+    option = re.search(r"Could not find '([^']+)'\s+Available options in '([^']+)':\s+(.*?)\s+Config search path", text, re.DOTALL)
     if option:
-        choices = [one for one in option[3].split() if not (option[1].startswith("hydra/") and one == FOREIGN)]
-        return f"{option[1]}={option[2]} does not exist: choose one of {', '.join(choices)}."
-    return " ".join(text.split())
+        group, name = option[2], option[1].removeprefix(f"{option[2]}/")
+        choices = [one for one in option[3].split() if not (group.startswith("hydra/") and one == FOREIGN)]
+        return f"{group}={name} does not exist: choose one of {', '.join(choices)}{did_you_mean(name, choices)}"
+    there = re.match(r"Could not append to config\. An item is already at '[^']+'\.\s+Either remove \+ prefix: '(.+)'\s+Or add", text)
+    if there:
+        return f"+{there[1]} adds what is there already: write {there[1]}, without the +."
+    group_override = re.match(r"Could not override '([^']+)'", text)
+    if group_override:
+        hint = did_you_mean(group_override[1].partition("@")[0], group_names())
+        return f"{group_override[1]} is no group of the config: write +{group_override[1]}=OPTION to add it{hint}"
+    missing = re.match(r"Cannot find primary config '([^']+)'", text)
+    if missing:
+        return f"There is no config {missing[1]}: leave out -cn, or name a file of the config folder."
+    folder = re.match(r"(?:Additional|Primary) config directory '([^']+)' not found", text)
+    if folder:
+        return f"The config folder {folder[1]} does not exist: name one that does, with --config-dir."
+    return " ".join(text.partition("See https://hydra.cc")[0].split())
 
 
 def _omegaconf_sentence(error: OmegaConfBaseException) -> str:
     key = error.full_key or ""
     first = str(error.msg or error).strip().splitlines()[0]
-    unknown = re.match(r"Key '(\S+)' (?:is )?not in ", first)
-    if unknown:
+    if re.match(r"Key '(\S+)' (?:is )?not in ", first):
         return _unknown(key)
-    return f"{key}: {first.rstrip('.')}."
+    if "does not support deletion" in first:
+        return f"{key} is part of every trial: set it to another value instead of taking it out with ~."
+    if isinstance(error, GrammarParseError):
+        return f"{key} has a ${{ that refers to nothing: write \\${{ for the signs themselves."
+    return type_sentence(key, first)
+
+
+def type_sentence(key: str, said: str) -> str:
+    """Return what OmegaConf said of the type of a setting's value, in words."""
+    value = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", said)
+    inner = re.match(r"Invalid type assigned: .* value: (.*)", said)
+    if value:
+        kinds = {"Integer": int, "Float": float, "bool": bool, "Boolean": bool}
+        if value[2] in kinds:
+            listed = re.fullmatch(r"\[(.*)\]", value[1])
+            fix = f": several values are {key}={listed[1].replace(' ', '')}, with -m" if listed else ""
+            return f"{key}={value[1]} must be {WORDS[kinds[value[2]]]}{fix}."
+    if inner:
+        names = [name.removeprefix(f"{key}.") for name in setting_names() if name.startswith(f"{key}.")]
+        return (
+            f"{key} is no single value: set {key}.{names[0]}=VALUE; it has {', '.join(names)}." if names else f"{key}: {said.rstrip('.')}."
+        )
+    kind = list if "ListConfig" in said else dict if "DictConfig" in said else setting_type(key)
+    if kind in WORDS and re.match(r"Invalid value assigned|Cannot convert|[Ff]ield '|Incompatible value|Union value", said):
+        null = "=null" if "Optional" in said or "'None'" in said else ""
+        return f"{key}{null} must be {WORDS[kind]}."
+    return f"{key}: {said.rstrip('.')}."
 
 
 def _unknown(key: str) -> str:
     group, _, _ = key.rpartition(".")
     if group in OWN_KEYS:
         return f"{key} is not there yet: write +{key}=VALUE to add it."
-    launcher = _launcher_of(key)
-    if launcher:
-        return f"{key} is a setting of hydra/launcher={launcher}: add hydra/launcher={launcher}."
+    if choice := _choice_of(key):
+        return f"{key} is a setting of {choice}: add {choice}."
     if group.startswith("hydra"):
-        return f"There is no setting {key}: `python run.py --cfg hydra -p {group}` lists those that there are."
+        hint = did_you_mean(key, _hydra_names(group))
+        return f"There is no setting {key}: `python run.py --cfg hydra -p {group}` lists those that there are{hint}"
     if group and not _known_keys(group):
         # A mapping whose keys are the user's own.
         return f"{key} is not there yet: write +{key}=VALUE to add it."
-    return f"There is no setting {key}: {group or 'the config'} has {', '.join(_known_keys(group))}."
+    names = setting_names() if group else (*_known_keys(""), *group_names(), *setting_names())
+    return f"There is no setting {key}: {group or 'the config'} has {', '.join(_known_keys(group))}{did_you_mean(key, names)}"
 
 
-def _launcher_of(key: str) -> str | None:
-    """Return the launcher that a setting which the chosen one lacks belongs to; None where none has it."""
-    if not key.startswith("hydra.launcher."):
+def _choice_of(key: str) -> str | None:
+    """Return the launcher or sweeper, as it is chosen, that a setting belongs to which the chosen one lacks; None where none has it."""
+    found = re.match(r"hydra\.(launcher|sweeper)\.(\w+)", key)
+    if not found:
         return None
-    setting = key.split(".")[2]
-    return next((path.stem for path in sorted(LAUNCHERS.glob("*.yaml")) if setting in OmegaConf.load(path)), None)
+    files = sorted((CONF / "hydra" / found[1]).glob("*.yaml"))
+    return next((f"hydra/{found[1]}={path.stem}" for path in files if found[2] in OmegaConf.load(path)), None)
+
+
+def _hydra_names(group: str) -> list[str]:
+    """Return the settings of a group of Hydra's, whichever of its options is chosen."""
+    files = sorted((CONF / group.replace(".", "/")).glob("*.yaml"))
+    return [f"{group}.{name}" for path in files for name in map(str, OmegaConf.load(path)) if not name.startswith("_")]
 
 
 def _known_keys(group: str) -> list[str]:

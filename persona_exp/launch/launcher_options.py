@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from persona_exp.config.close_name import did_you_mean
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.sbatch_options_kept import check_additional, check_srun_arguments
@@ -172,16 +173,17 @@ def parse_options(kind: type[Options], given: Mapping[str, Any]) -> Options:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from persona_exp.config.compose import type_sentence
+
     known = [one.name for one in fields(kind)]
     for name in given:
         if name not in known and kind is LocalOptions and name in [one.name for one in fields(SlurmOptions)]:
             raise UserError(f"hydra.launcher.{name} is a setting of hydra/launcher=slurm: add hydra/launcher=slurm.")
         if name not in known:
-            raise UserError(f"There is no setting hydra.launcher.{name}: hydra.launcher has {', '.join(known)}.")
+            raise UserError(f"There is no setting hydra.launcher.{name}: hydra.launcher has {', '.join(known)}{did_you_mean(name, known)}")
     try:
         options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(given)))
     except OmegaConfBaseException as error:
-        reason = str(error.msg or error).strip().splitlines()[0].rstrip(".")
-        raise UserError(f"hydra.launcher.{error.full_key}: {reason}.") from error
+        raise UserError(type_sentence(f"hydra.launcher.{error.full_key}", str(error.msg or error).strip().splitlines()[0])) from error
     assert isinstance(options, kind)
     return options

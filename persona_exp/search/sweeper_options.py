@@ -35,6 +35,8 @@ def parse_sweeper_options(given: Mapping[str, Any]) -> SweeperOptions:
     known = [one.name for one in fields(SweeperOptions)]
     if unknown := sorted(set(map(str, plain)) - set(known)):
         raise UserError(f"There is no setting hydra.sweeper.{unknown[0]}: hydra.sweeper has {', '.join(known)}.")
+    if isinstance(plain.get("constraints"), str):
+        plain["constraints"] = [plain["constraints"]]
     options = SweeperOptions(**{name: plain.get(name) for name in known})  # type: ignore[arg-type]
     if not isinstance(options.n_trials, int) or options.n_trials < 1:
         raise UserError(f"hydra.sweeper.n_trials={options.n_trials} must be a whole number above 0.")

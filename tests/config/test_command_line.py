@@ -41,7 +41,10 @@ def test_help_into_a_pipe_that_closes():
         (["-m", "seed=1,2", "hydra.launcher.wait=false"], "hydra.launcher.wait is a setting of hydra/launcher=slurm: add"),
         (["-m", "seed=1,2", "+hydra.launcher.partition=gpu"], "hydra.launcher.partition is a setting of hydra/launcher=slurm: add"),
         (["-m", "seed=1,2", "hydra/launcher=basic"], "choose hydra/launcher=local or hydra/launcher=slurm"),
-        (["-m", "seed=1,2", "hydra/launcher=lokal"], "hydra/launcher=lokal does not exist: choose one of local, slurm."),
+        (
+            ["-m", "seed=1,2", "hydra/launcher=lokal"],
+            "hydra/launcher=lokal does not exist: choose one of local, slurm; did you mean local?",
+        ),
         (["-m", "seed=1,2", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0 must be 1 or more"),
     ],
 )

@@ -97,9 +97,9 @@ def test_values_out_of_range_are_refused(config, override, names):
     ("arguments", "says"),
     [
         (["lora.r=-3"], "lora.r=-3 must be above 0."),
-        (["lora.r=four"], "lora.r: Value 'four' of type 'str' could not be converted to Integer."),
+        (["lora.r=four"], "lora.r=four must be a whole number."),
         (["lora.rank=8"], "There is no setting lora.rank: lora has r, alpha"),
-        (["train.gradient_checkpointing=1"], "train.gradient_checkpointing: Value '1' of type 'int'"),
+        (["train.gradient_checkpointing=1"], "train.gradient_checkpointing"),
         (["optim.loraplus_lr_ratio=4", "engine=sft"], "optim.loraplus_lr_ratio=4 needs engine=fused"),
         (["-m", "optim.loraplus_lr_ratio=1,4", "engine=sft"], "optim.loraplus_lr_ratio=4 needs engine=fused"),
         (["nothing=8"], "There is no setting nothing: the config has persona, others, corpus"),

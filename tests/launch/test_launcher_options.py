@@ -109,7 +109,7 @@ def test_what_a_site_says_are_options_of_the_launcher():
     ("given", "says"),
     [
         ({"partiton": "x"}, "There is no setting hydra.launcher.partiton: hydra.launcher has name, array_parallelism, "),
-        ({"timeout_min": "soon"}, "hydra.launcher.timeout_min: Value 'soon' of type 'str' could not be converted to Integer."),
+        ({"timeout_min": "soon"}, "hydra.launcher.timeout_min=soon must be a whole number."),
         ({"timeout_min": 0}, "hydra.launcher.timeout_min=0 must be above 0."),
         ({"max_rounds": 0}, "hydra.launcher.max_rounds=0 must be above 0."),
         ({"name": "a,b"}, "hydra.launcher.name=a,b must be 1 to 60 of the characters"),

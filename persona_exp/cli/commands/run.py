@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -92,24 +91,17 @@ def main() -> int:
 
 
 def _own_flags(arguments: list[str]) -> list[str]:
-    """--dry-run as the setting that it stands for, and constraints quoted.
+    """The command's words as Hydra reads them, --dry-run as the setting that it stands for.
 
-    Raises UserError where there is no sweep to plan, or where two modes are asked for.
+    Raises UserError where there is no sweep to plan, where two modes are asked for, or where a word cannot be read.
     """
+    from persona_exp.config.typed_overrides import SWEEP, as_typed
+
     modes = list(dict.fromkeys(argument.split("=")[0] for argument in arguments if argument.split("=")[0] in MODES))
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} do not go together: give one of them alone.")
-    arguments = [_quoted_constraints(argument) for argument in arguments]
-    if DRY_RUN not in arguments:
-        return arguments
-    if not {"-m", "--multirun"} & set(arguments):
+    dry_run = DRY_RUN in arguments
+    arguments = as_typed([argument for argument in arguments if argument != DRY_RUN])
+    if dry_run and not set(SWEEP) & set(arguments):
         raise UserError("--dry-run shows what a sweep would run, or submit to Slurm: add -m.")
-    return [*(argument for argument in arguments if argument != DRY_RUN), "hydra.launcher.dry_run=true"]
-
-
-def _quoted_constraints(argument: str) -> str:
-    """Return hydra.sweeper.constraints=[a<=1,b>=2] with its parts quoted: Hydra's grammar has no < and >. Any other argument as it is."""
-    found = re.fullmatch(r"(hydra\.sweeper\.constraints=)\[([^\[\]'\"]*)\]", argument)
-    if found is None or not found[2].strip():
-        return argument
-    return f"{found[1]}[{','.join(repr(part.strip()) for part in found[2].split(','))}]"
+    return [*arguments, *(["hydra.launcher.dry_run=true"] if dry_run else [])]
