@@ -17,7 +17,7 @@ activations  What a block keeps for the backward pass, counted tensor by tensor 
 
 It is an upper bound for lengths: every example of a micro-batch is taken to be `max_length` tokens long. Evaluation is not in it. On CPU
 cores it came within 11 % of the peak resident memory of short adapter runs with SmolLM2-135M, and 23 % above that of full fine-tuning
-(docs/how-to/slurm_site.md has the table). On a GPU it has not been measured; of a bundle's tensors there, benchmarks/dry_run.py counts
+(docs/explanation/hardware.md has the table). On a GPU it has not been measured; of a bundle's tensors there, benchmarks/dry_run.py counts
 the peak, and tests hold the estimate within a tenth of it. Not in it: the copies in 16 bits of the adapters of a bundle (4 bytes a number
 on a GPU), and what an allocator keeps of the memory that it has.
 """
