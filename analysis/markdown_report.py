@@ -15,9 +15,11 @@ from analysis.training_cost import training_caption, training_columns
 TRACEBACK_LINES = 8
 
 
-def markdown(rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequence[str], tuning: Sequence[str] = ()) -> str:
-    """Return the page: warning, main table, caption, families, trials without figures, further measures, training, notes."""
-    parts = [f"# {name}"]
+def markdown(
+    rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequence[str], tuning: Sequence[str] = (), own_note: str = ""
+) -> str:
+    """Return the page: own note, warning, table, caption, families, trials without figures, further measures, training, notes."""
+    parts = [f"# {name}", *([own_note] if own_note else [])]
     if (loud := warning(rows)) is not None:
         parts.append(f"> **{loud}**")
     parts += [_table(grid(rows, keys, main_columns(rows))), " ".join(caption(rows, name, tuning))]

@@ -74,7 +74,7 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     rows, keys, name = build_rows(results), setting_keys(results.sweep), results.sweep.name
     target = folder / "report"
     texts = {
-        "table.md": markdown(rows, keys, name, results.notes, results.tuning),
+        "table.md": markdown(rows, keys, name, results.notes, results.tuning, results.sweep.note),
         "table.csv": csv_text(rows, keys),
         "table.tex": latex(rows, keys, name, results.tuning),
     }
@@ -120,6 +120,8 @@ def _print_narrow(results: Results, rows: Sequence[Row]) -> None:
         texts = [text.replace(" [", "\n[") for text in cells]
         shown.add_row(*(Text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
     console.print(shown)
+    if results.sweep.note:
+        console.print(Text(results.sweep.note))
     console.print(Text(" ".join(caption(rows, results.sweep.name, results.tuning))))
     for verdict in family_verdicts(rows):
         console.print(Text(f"{verdict.family}: {verdict.winner}"))

@@ -18,6 +18,7 @@ def report_json(results: Results, rows: Sequence[Row], paths: Sequence[Path]) ->
     """Return all that the report holds, as plain JSON values."""
     return {
         "sweep": results.sweep.name,
+        "note": results.sweep.note or None,
         "command": results.sweep.command,
         "swept": results.sweep.swept,
         "arms": list(results.sweep.arms),

@@ -32,6 +32,7 @@ class GridSweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
+        from persona_exp.config.compose import sweep_label
         from persona_exp.launch.sweeps.seal_sweep_rows import TrialRequest
         from persona_exp.search.grid import grid
         from persona_exp.search.resolve_points import resolve_points
@@ -57,7 +58,7 @@ class GridSweeper(Sweeper):
         # A sweep of sweeps/ is called by its name, and by what else the person sweeps.
         named = arguments if chosen else [*(name for pair in self.pairs for name in pair), *asked]
         roles = {role: roles_swept(role, self.config.get(role) or [], swept, asked) for role in ("arms", "tuned")}
-        self.launcher.launch_sweep(named, swept, requests, roles)
+        self.launcher.launch_sweep(named, swept, requests, roles, sweep_label(self.config))
 
 
 class OptunaSweeper(Sweeper):
@@ -119,15 +120,18 @@ class SweepLauncher(Launcher):
         raise NotImplementedError
 
     def launch_sweep(
-        self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any], roles: Mapping[str, Sequence[str]]
+        self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any], roles: Mapping[str, Sequence[str]], label: Any
     ) -> None:
-        """Run `requests` (TrialRequest of persona_exp.launch.sweeps) as one sweep. Raises SystemExit with its code unless all is well."""
+        """Run `requests` (TrialRequest of persona_exp.launch.sweeps) as one sweep, called as `label` (SweepLabel) says.
+
+        Raises SystemExit with its code unless all is well.
+        """
         from persona_exp.launch.launch_sweep import launch_sweep
 
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
         command = typed_command()
         options = self.parse_options()
-        code = launch_sweep(command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles)
+        code = launch_sweep(command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles, label=label)
         if code:
             # Hydra drops what a sweeper returns.
             raise SystemExit(code)

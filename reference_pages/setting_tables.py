@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from persona_exp.config.schema import Config
 from persona_exp.config.schema.composition import SEARCH_DEFAULTS, Composition
+from persona_exp.config.schema.sweep_label import SweepLabel
 from persona_exp.project_folders import CONF
 from reference_pages.markdown_table import markdown_table
 from reference_pages.setting_identity import composed_points, id_of_setting
@@ -150,6 +151,7 @@ def _of_sweeps() -> str:
     rows = [(f"`search.{key}`", f"`{_plain(value)}`", said) for key, value, said in _commented(CONF / "search" / "default.yaml")]
     assert [row[0] for row in rows] == [f"`search.{key}`" for key in SEARCH_DEFAULTS]
     rows += [(f"`{name}`", "`[]`", described(Composition)[name]) for name in ("arms", "tuned")]
+    rows += [(f"`sweep.{name}`", "`null`", said) for name, said in described(SweepLabel).items()]
     return markdown_table(("setting", "default", "what it does"), rows)
 
 

@@ -33,6 +33,7 @@ def sweep_head_json(sweep: SweepStatus) -> dict[str, Any]:
     last = sweep.submissions[-1] if sweep.submissions else None
     return {
         "sweep": sweep.name,
+        "note": sweep.sweep.note or None,
         "command": sweep.command,
         "created": sweep.created,
         "counts": sweep.counts,

@@ -12,6 +12,7 @@ from persona_exp.config.close_name import did_you_mean
 from persona_exp.config.full_finetuning_dtype import with_training_dtype
 from persona_exp.config.schema import Config
 from persona_exp.config.schema.composition import OF_SWEEP, SEARCH_DEFAULTS, Composition
+from persona_exp.config.schema.sweep_label import SweepLabel
 from persona_exp.config.setting_names import WORDS, group_names, setting_names, setting_type
 from persona_exp.errors import UserError
 from persona_exp.project_folders import CONF
@@ -47,6 +48,17 @@ def compose_trial(composed: DictConfig) -> Config:
     assert isinstance(config, Config)
     # Composed as a Composition, which knows of the sweep too.
     return with_training_dtype(Config(**{one.name: getattr(config, one.name) for one in fields(Config)}))
+
+
+def sweep_label(composed: DictConfig) -> SweepLabel:
+    """Return what the command calls the sweep. Raise UserError where that is refused."""
+    try:
+        given = OmegaConf.to_container(composed.sweep, resolve=True) if "sweep" in composed else {}
+        label = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SweepLabel), given))
+    except OmegaConfBaseException as error:
+        raise UserError(error_sentence(error)) from error
+    assert isinstance(label, SweepLabel)
+    return label
 
 
 def _refuse_idle_search(search: DictConfig | None) -> None:
@@ -184,5 +196,6 @@ def _hydra_names(group: str) -> list[str]:
 def _known_keys(group: str) -> list[str]:
     if group == "search":
         return list(SEARCH_DEFAULTS)
-    node = OmegaConf.select(OmegaConf.structured(Config), group) if group else OmegaConf.structured(Config)
+    schema = OmegaConf.structured(Composition if group == "sweep" else Config)
+    node = OmegaConf.select(schema, group) if group else schema
     return [str(key) for key in node] if isinstance(node, DictConfig) else []

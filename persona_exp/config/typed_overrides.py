@@ -53,6 +53,8 @@ IDLE = {
 # What the config holds, and of that the groups that no trial is without.
 TOP = (*(one.name for one in fields(Composition)), "hydra", "experiment", "sweeps")
 NEEDED = tuple(one.name for one in fields(Config) if one.name not in ("others", "seed", "runs"))
+# What a sweep is called is one text, whatever commas and brackets are in it.
+ONE_TEXT = ("sweep.name", "sweep.note")
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 _PATH = re.compile(r"~?/|~$|\.\.?/|~[\w-]+/")
 
@@ -147,6 +149,10 @@ def _readable(word: str, following: Sequence[str], *, sweep: bool) -> str:
         raise UserError(f"{name} does nothing here: {IDLE[name]}; leave it out.")
     if name == "sweeps" and not key.startswith("+"):
         raise UserError(f"sweeps stands beside the config: write -m +sweeps={value}.")
+    if name == "sweep":
+        raise UserError(
+            f"{word} sets nothing: -m +sweeps={value} runs a sweep of sweeps/, sweep.name={value} names one; did you mean sweeps?"
+        )
     if following:
         raise UserError(_split_by_the_shell(word, following, kind))
     if not value.strip() and kind is not str:
@@ -158,6 +164,10 @@ def _readable(word: str, following: Sequence[str], *, sweep: bool) -> str:
         raise UserError(f"There is no setting {name}: names are of letters, digits, _ and dots{did_you_mean(name, setting_names())}")
     parts = _parts(value)
     found = _parsed(word)
+    if name in ONE_TEXT:
+        # Words, null, and what is in quotation marks already.
+        other = found is None or found.is_sweep_override() or isinstance(found.value(), bool | int | float | list | dict)
+        return f"{key}={_quotes(value)}" if other else word
     if name in group_names() and found is not None and isinstance(found.value(), int | float):
         settings = [one for one in setting_names() if one.startswith(f"{name}.")]
         raise UserError(f"{word} chooses no option: {name}=OPTION does, and {', '.join(settings) or 'nothing'} are its settings.")

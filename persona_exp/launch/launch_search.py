@@ -11,7 +11,7 @@ from persona_exp.atomic_files import make_folder
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
-from persona_exp.launch.launch_sweep import describe, print_host_warnings, sweep_name
+from persona_exp.launch.launch_sweep import describe, print_host_warnings
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, warning_if_run_here
 from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
@@ -19,6 +19,7 @@ from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, 
 from persona_exp.launch.sweep_forecast import device_of
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
+from persona_exp.launch.sweeps.sweep_name import sweep_name
 from persona_exp.search.ask_files import ask_numbers
 from persona_exp.search.samplers import GRID
 from persona_exp.search.search_space import Setting, widened
@@ -32,7 +33,7 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     trials extends it. Raise UserError before anything is run or submitted."""
     options, config = options or LocalOptions(), request.first
     runs = Path(config.runs).absolute()
-    folder = runs / "sweeps" / (request.study_name or _name(request))
+    folder = runs / "sweeps" / (request.label.name or _name(request))
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options
@@ -71,7 +72,7 @@ def _continued(folder: Path, request: StudyRequest) -> StudySettings:
     settings = request.settings
     if not is_search(folder):
         if (folder / "sweep.yaml").exists():
-            raise UserError(f"{folder} is that of a sweep, not of a search: give another hydra.sweeper.study_name.")
+            raise UserError(f"{folder} is that of a sweep, not of a search: give another sweep.name.")
         for note in request.notes:
             print(note, flush=True)
         return replace(settings, warm=tuple(_warm_starts(folder, request)))
@@ -80,7 +81,7 @@ def _continued(folder: Path, request: StudyRequest) -> StudySettings:
     for name in (*names, *(["space"] if settings.sampler["_target_"] == GRID else [])):
         if getattr(before, name) != getattr(settings, name):
             other = "settings that are not searched" if name == "fixed" else name
-            raise UserError(f"The study {folder.name} was asked with other {other}: give another hydra.sweeper.study_name.")
+            raise UserError(f"The study {folder.name} was asked with other {other}: give another sweep.name.")
     space, earlier = ([Setting.from_json(one) for one in each.space] for each in (settings, before))
     widened(space, earlier)
     # What was known from the start stays so: numbers are counted behind it.
@@ -108,7 +109,7 @@ def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: S
     request.composed.write(folder)
     trial_set.write(folder, [row.sweep_trial for row in rows])
     write_settings(folder, settings)
-    describe(folder, command, names, rows)
+    describe(folder, command, names, rows, note=request.label.note)
     trials = trial_set.read(folder)
     directories = [one.directory(folder) for one in trials]
     if held := sweep_hold.take_back(folder):

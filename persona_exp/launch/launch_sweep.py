@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
 from persona_exp.config.schema import Config
+from persona_exp.config.schema.sweep_label import SweepLabel
 from persona_exp.damaged_records import Damaged, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
@@ -23,6 +23,7 @@ from persona_exp.launch.sweep_forecast import Forecast, forecast
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
+from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_sweep
@@ -31,8 +32,6 @@ from persona_exp.trial.trial_base_model import download_model, pinned_model
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.cost_estimate import Estimate
-
-LONGEST_SLUG = 80
 
 
 def launch_sweep(
@@ -43,18 +42,23 @@ def launch_sweep(
     requests: Sequence[TrialRequest],
     options: LocalOptions | SlurmOptions | None = None,
     roles: Mapping[str, Sequence[str]] | None = None,
+    label: SweepLabel | None = None,
 ) -> int:
     """Seal every trial and its base model, run what is not finished, write the report, and return the exit code.
 
     `command` is what the person typed, the launcher's settings included; `arguments` are its overrides without Hydra's own; `roles` says
-    which of the swept settings are `arms`, and which `tuned`.
+    which of the swept settings are `arms`, and which `tuned`; `label` is what the person calls the sweep.
 
     Nothing runs before all are sealed, so that a mistake in the last trial costs no time of the first. Raise UserError before anything
     is run or submitted.
     """
     if not requests:
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
-    options, cluster, runs = options or LocalOptions(), requests[0].config.cluster, Path(requests[0].config.runs).absolute()
+    for key in swept:
+        if key.split(".")[0] == "sweep":
+            raise UserError(f"{key} is said of the whole sweep, and takes one value: leave out the others.")
+    label, options = label or SweepLabel(), options or LocalOptions()
+    cluster, runs = requests[0].config.cluster, Path(requests[0].config.runs).absolute()
     # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
     named = list(dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps")))
     if isinstance(options, SlurmOptions):
@@ -62,12 +66,14 @@ def launch_sweep(
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
         options = with_exported_options(options, shlex.split(command))
-        check_options(options, cluster, runs, begun=_begun(runs, named))
+        check_options(options, cluster, runs, begun=begun(runs, label.name, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):
         print(warning, file=sys.stderr, flush=True)
     rows = seal_rows(requests, command)
     ids = [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
-    folder = runs / "sweeps" / sweep_name(named, ids)
+    folder = runs / "sweeps" / (label.name or sweep_name(named, ids))
+    if label.name:
+        refuse_taken(folder, asked_digest(ids))
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
     ahead = forecast(rows, options, limits)
     print_host_warnings([row.config for row in unfinished(rows)], options, gpu=bool(ahead.device.gpus))
@@ -82,7 +88,9 @@ def launch_sweep(
     if not unfinished(rows) and folder.is_dir() and not os.access(folder, os.W_OK):
         print(f"All is finished, and {folder} may only be read here: its report stays as it is.", flush=True)
         return 0
-    write(folder, command, swept, ahead, roles)
+    if label.name:
+        take(folder, asked_digest(ids))
+    write(folder, command, swept, ahead, roles, label.note)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, submit_and_watch
 
@@ -107,10 +115,17 @@ def print_host_warnings(configs: Sequence[Config], options: LocalOptions | Slurm
         print(warning, file=sys.stderr, flush=True)
 
 
-def write(folder: Path, command: str, swept: Sequence[str], ahead: Forecast, roles: Mapping[str, Sequence[str]] | None = None) -> None:
+def write(
+    folder: Path,
+    command: str,
+    swept: Sequence[str],
+    ahead: Forecast,
+    roles: Mapping[str, Sequence[str]] | None = None,
+    note: str | None = None,
+) -> None:
     """Write what the sweep asks for. A person who asks again takes back what was cancelled, and vouches for the site."""
     rows = ahead.rows
-    describe(folder, command, swept, rows, roles)
+    describe(folder, command, swept, rows, roles, note)
     plan_file.write(folder, ahead.costs)
     trial_set.write(folder, [row.sweep_trial for row in rows])
     directories = [row.trial.directory for row in rows]
@@ -169,40 +184,37 @@ def _print_dry_run(name: str, ahead: Forecast) -> int:
     return 0
 
 
-def sweep_name(arguments: Sequence[str], ids: Sequence[str]) -> str:
-    """Return a readable slug of the overrides and eight hex digits of the evaluations asked for: the same command gives the same name."""
-    return "-".join(filter(None, [_slug(arguments), atomic_files.digest(sorted(ids))[:8]]))
-
-
-def _slug(arguments: Sequence[str]) -> str:
-    slug = ",".join(argument.removeprefix("+sweeps=") for argument in arguments if "/" not in argument)
-    return re.sub(r"[^A-Za-z0-9._=,+-]+", "_", slug)[:LONGEST_SLUG].strip("_,")
-
-
-def _begun(runs: Path, arguments: Sequence[str]) -> bool:
-    """Return whether a sweep over these overrides is there. Which trials it is of, only sealing shows."""
-    return any(path.name.rpartition("-")[0] == _slug(arguments) for path in (runs / "sweeps").glob("*"))
-
-
 def describe(
-    folder: Path, command: str, swept: Sequence[str], rows: Sequence[Row], roles: Mapping[str, Sequence[str]] | None = None
+    folder: Path,
+    command: str,
+    swept: Sequence[str],
+    rows: Sequence[Row],
+    roles: Mapping[str, Sequence[str]] | None = None,
+    note: str | None = None,
 ) -> None:
-    """Write sweep.yaml, anew where the command is another: the last one given is the one that goes on with the sweep."""
+    """Write sweep.yaml, anew where the command is another: the last one given is the one that goes on with the sweep.
+
+    A `note` stays until another takes its place; an empty one takes it away.
+    """
     path = folder / "sweep.yaml"
     before = _described(path, rows)
+    head: dict[str, Any] = {"name": folder.name, "command": command, "swept": list(swept)}
+    head |= {role: list(keys) for role, keys in (roles or {}).items() if keys}
+    if note := before["note"] if before and note is None else note:
+        head["note"] = note
     if before is None:
-        atomic_files.create_text(path, _description(folder.name, command, swept, rows, utc_now(), roles))
-    elif before["command"] != command:
-        atomic_files.write_text(path, _description(folder.name, command, swept, rows, before["created"], roles))
+        atomic_files.create_text(path, _description({**head, "created": utc_now()}, rows))
+    elif before["command"] != command or before["note"] != (note or ""):
+        atomic_files.write_text(path, _description({**head, "created": before["created"]}, rows))
 
 
 def _described(path: Path, rows: Sequence[Row]) -> dict[str, Any] | None:
-    """Return command and time of what sweep.yaml has; None without it, and where it is damaged, which is then kept beside it."""
+    """Return command, time and note of what sweep.yaml has; None without it, and where it is damaged, which is then kept beside it."""
     try:
         sweep = read_sweep(path.parents[2], path.parent.name)
         # Cut short between two of its trials it is YAML all the same.
         if {row.trial.trial_id for row in rows} <= {one.trial_id for one in sweep.trials}:
-            return {"command": sweep.command, "created": sweep.created}
+            return {"command": sweep.command, "created": sweep.created, "note": sweep.note}
     except Damaged:
         pass
     except UserError:
@@ -212,12 +224,8 @@ def _described(path: Path, rows: Sequence[Row]) -> dict[str, Any] | None:
     return None
 
 
-def _description(
-    name: str, command: str, swept: Sequence[str], rows: Sequence[Row], created: str, roles: Mapping[str, Sequence[str]] | None
-) -> str:
+def _description(head: Mapping[str, Any], rows: Sequence[Row]) -> str:
     trials = [
         {"trial_id": row.trial.trial_id, "role": row.role, "overrides": row.overrides, "evaluations": row.evaluations} for row in rows
     ]
-    what: dict[str, Any] = {"name": name, "command": command, "swept": list(swept)}
-    what |= {role: list(keys) for role, keys in (roles or {}).items() if keys}
-    return sweep_text({**what, "created": created}, trials)
+    return sweep_text(head, trials)

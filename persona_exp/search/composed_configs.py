@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from persona_exp import atomic_files
+from persona_exp.config.schema.composition import OF_SWEEP
 from persona_exp.errors import UserError
 from persona_exp.search.grid import Point
 from persona_exp.search.resolve_points import SharedConfig
@@ -149,8 +150,4 @@ def _identity(composed: DictConfig) -> dict[str, Any]:
     """Return what was composed without the groups that change no trial; how is measured decides what objectives mean."""
     container = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(container, dict)
-    return {
-        str(key): value
-        for key, value in container.items()
-        if key not in ("cluster", "tracker", "bundle", "runs", "search", "arms", "tuned")
-    }
+    return {str(key): value for key, value in container.items() if key not in ("cluster", "tracker", "bundle", "runs", *OF_SWEEP)}

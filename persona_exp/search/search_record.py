@@ -12,6 +12,7 @@ from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_space import Setting
 from persona_exp.search.setting_importance import setting_importance
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.runs_reader import sweep_note
 from persona_exp.trial.trial_directory import trial_directory
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def search_record(study: RebuiltStudy) -> dict[str, Any]:
     best = best_trials(study)
     return {
         "search": study.folder.name,
+        "note": sweep_note(study.folder) or None,
         "command": settings.command,
         "objectives": [{"name": name, "direction": way} for name, way in zip(settings.objectives, settings.directions, strict=True)],
         "n_trials": settings.n_trials,

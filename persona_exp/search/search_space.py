@@ -26,7 +26,7 @@ from persona_exp.search.hydra_internals import unresolved_node
 
 LOG, ORDERED = "log", "ordered"
 # Groups of which nothing is any trial's own: searched, each of their values would be the same trial again.
-OUTSIDE = ("evaluation", "tracker", "cluster", "bundle", "runs", "search", "arms", "tuned", "engine")
+OUTSIDE = ("evaluation", "tracker", "cluster", "bundle", "runs", "search", "arms", "tuned", "sweep", "engine")
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,17 @@ def widened(settings: Iterable[Setting], before: Iterable[Setting]) -> list[Sett
     found = list(settings)
     if {one.key for one in found} != set(old):
         changed = sorted({one.key for one in found} ^ set(old))
-        raise UserError(f"The study was asked with other settings ({', '.join(changed)} differ): give another hydra.sweeper.study_name.")
+        raise UserError(f"The study was asked with other settings ({', '.join(changed)} differ): give another sweep.name.")
     for one in found:
         try:
             check_distribution_compatibility(old[one.key].distribution, one.distribution)
         except ValueError as error:
-            raise UserError(f"{one.name} cannot change so within a study ({error}): give another hydra.sweeper.study_name.") from error
+            raise UserError(f"{one.name} cannot change so within a study ({error}): give another sweep.name.") from error
         low, high = getattr(one.distribution, "low", 0), getattr(one.distribution, "high", 0)
         if low > getattr(old[one.key].distribution, "low", 0) or high < getattr(old[one.key].distribution, "high", 0):
-            raise UserError(f"The range of {one.name} can only widen within a study: give another hydra.sweeper.study_name.")
+            raise UserError(f"The range of {one.name} can only widen within a study: give another sweep.name.")
         if one.texts != old[one.key].texts:
-            raise UserError(f"The choices of {one.name} cannot change within a study: give another hydra.sweeper.study_name.")
+            raise UserError(f"The choices of {one.name} cannot change within a study: give another sweep.name.")
     return found
 
 

@@ -11,7 +11,9 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from persona_exp import atomic_files
+from persona_exp.config.compose import sweep_label
 from persona_exp.config.schema.composition import SEARCH_DEFAULTS
+from persona_exp.config.schema.sweep_label import SweepLabel
 from persona_exp.errors import UserError
 from persona_exp.search.composed_configs import ComposedConfigs, compose_choices, composed_beforehand
 from persona_exp.search.constraints import parse_constraint
@@ -35,7 +37,8 @@ GENERATED = ("rouge1", "rouge2", "rougeL", "bleu", "jaccard", "truncated_replies
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A search as it was asked for: `first` is a config of it, with the base model that all are compared with; `slug` is for its name.
+    """A search as it was asked for: `first` is a config of it, with the base model that all are compared with; `slug` is for its name
+    where `label` has none.
 
     `earlier` are the sweeps of search.from; `notes` say what a user of hydra-optuna-sweeper would not expect.
     """
@@ -44,7 +47,7 @@ class StudyRequest:
     composed: ComposedConfigs
     first: "Config"
     slug: tuple[str, ...]
-    study_name: str | None
+    label: SweepLabel
     earlier: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -73,7 +76,8 @@ def study_request(
         raise UserError("The search has nothing to draw: give a setting a range or choices, as in 'optim.lr=tag(log,interval(1e-5,1e-3))'.")
     _refuse_given_twice(overrides, space)
     beforehand = composed_beforehand(space, lambda key: changes_structure(key, loader))
-    search = _search_settings(compose_group_choices(config_name, [*hydra_overrides, *fixed], loader))
+    whole = compose_group_choices(config_name, [*hydra_overrides, *fixed], loader)
+    search, label = _search_settings(whole), _label(sweep_label(whole), options.study_name)
     _refuse_test_split(fixed)
     # Whatever is wrong is found before data are built.
     objectives, directions = _objectives(search, options.direction)
@@ -130,7 +134,7 @@ def study_request(
         composed,
         checked[0],
         slug,
-        options.study_name,
+        label,
         tuple(map(str, search["from"])),
         _notes(swept, options, objectives, checked[0]),
     )
@@ -156,6 +160,15 @@ def name_digest(settings: StudySettings) -> str:
     """Return eight hex digits of what a search is, whatever the number of its trials: the same command goes on with the same one."""
     what = replace(settings, command="", n_trials=0, max_failure_rate=0, storage=None, warm=(), code_folder="")
     return atomic_files.digest(asdict(what))[:8]
+
+
+def _label(label: SweepLabel, study_name: str | None) -> SweepLabel:
+    """Return what the search is called: hydra.sweeper.study_name is sweep.name by another word. Raise UserError where they differ."""
+    if study_name is None or study_name == label.name:
+        return label
+    if label.name is not None:
+        raise UserError(f"sweep.name={label.name} and hydra.sweeper.study_name={study_name} are two names of one search: give one of them.")
+    return replace(label, name=study_name)
 
 
 def _search_settings(composed: DictConfig) -> dict[str, Any]:

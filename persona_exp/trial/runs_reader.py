@@ -59,7 +59,8 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one `-m` command asked for. Of the swept settings `arms` are compared, and `tuned` are chosen for each arm."""
+    """What one `-m` command asked for. Of the swept settings `arms` are compared, and `tuned` are chosen for each arm; `note` is the
+    person's own line about it."""
 
     name: str
     command: str
@@ -68,6 +69,7 @@ class Sweep:
     trials: list[SweepTrial]
     arms: tuple[str, ...] = ()
     tuned: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,16 @@ def read_sweep(runs: Path, name: str) -> Sweep:
         trials=_distinguished(runs, trials),
         arms=tuple(map(str, content.get("arms") or ())),
         tuned=tuple(map(str, content.get("tuned") or ())),
+        note=str(content.get("note") or ""),
     )
+
+
+def sweep_note(sweep_folder: Path) -> str:
+    """Return the person's own line about a sweep; empty where there is none, or its sweep.yaml cannot be read."""
+    try:
+        return read_sweep(sweep_folder.parent.parent, sweep_folder.name).note
+    except UserError:
+        return ""
 
 
 def has_trial(runs: Path, trial_id: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from persona_exp.trial.runs_reader import read_sweep
 from tests.conftest import ROOT
 
 
@@ -29,6 +30,10 @@ def test_help_into_a_pipe_that_closes():
         (["-m", "+sweeps=lora_rank,lora_rank"], "+sweeps takes one sweep at a time"),
         (["-m", "+sweeps=lora"], "sweeps=lora does not exist: choose one of"),
         (["hydra/launcher=slurm"], "hydra/launcher=slurm submits sweeps: add -m"),
+        (["sweep.name=ranks"], "sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out."),
+        (["-m", "seed=1,2", "sweep.name=a,b"], "sweep.name=a,b is no name for a folder: give 1 to 80 of the characters"),
+        (["-m", "seed=1,2", "sweep.nam=a"], "There is no setting sweep.nam: sweep has name, note."),
+        (["-m", "hydra/sweeper=optuna", "lora.r=4,8", "sweep.name=a", "hydra.sweeper.study_name=b"], "are two names of one search"),
         (["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton"),
         (
             ["-m", "seed=1,2", "+hydra.launcher.partiton=x"],
@@ -97,6 +102,24 @@ def test_what_a_job_sealed_it_goes_on_with_whatever_the_command_line_would_say_b
     assert re.search(r"^(Trial|Sweep) .* goes on as it was sealed\.$", again.stdout, re.MULTILINE)
     assert sorted((tmp_path / "runs" / "trials").iterdir()) == trials
     assert all((trial / "adapter" / "noop.json").is_file() for trial in trials)
+
+
+@pytest.mark.long
+def test_a_sweep_has_the_name_and_the_note_that_it_was_given(run_py, tmp_path):
+    note = """Émile's "first" try, [8,16], \\"""
+    asked = ("-m", "seed=1,2", "engine=noop", "model=tiny", "sweep.name=ranks")
+    assert run_py(*asked, f"sweep.note={note}").returncode == 0
+    assert read_sweep(tmp_path / "runs", "ranks").note == note
+    again = run_py(*asked)
+    assert "Sweep ranks: 2 trials, 2 finished, 0 to run." in again.stdout
+    assert read_sweep(tmp_path / "runs", "ranks").note == note
+    other = run_py(*asked, "seed=1,3")
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "sweep.name=ranks is taken by another sweep" in other.stderr
+    assert run_py(*asked, "sweep.note=").returncode == 0
+    assert read_sweep(tmp_path / "runs", "ranks").note == ""
+    plain = run_py(*asked[:-1])
+    assert "2 trials, 2 finished, 0 to run." in plain.stdout
 
 
 def test_before_setup_it_is_asked_for():

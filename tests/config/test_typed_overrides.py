@@ -6,10 +6,13 @@ from pathlib import Path
 
 import hydra
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from persona_exp.config.compose import compose_trial, error_sentence
+from persona_exp.config.compose import compose_trial, error_sentence, sweep_label
 from persona_exp.config.typed_overrides import as_typed
 from persona_exp.errors import UserError
+from persona_exp.search.hydra_internals import apply_overrides
 
 
 @pytest.fixture
@@ -243,3 +246,27 @@ def test_a_command_that_is_refused_says_so_in_one_sentence(run_py, tmp_path, com
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("a,b", "a,b"),
+        ("it's", "it's"),
+        ("007", "007"),
+        ("true", "true"),
+        ("[8", "[8"),
+        ("a\\", "a\\"),
+        ("a\\'", "a\\'"),
+        ("'a, b'", "a, b"),
+        ("null", None),
+        ("", ""),
+        ("Émile: ü", "Émile: ü"),
+        ("two words", "two words"),
+    ],
+)
+def test_a_note_is_read_as_it_is_typed(typed, read):
+    override = OverridesParser.create().parse_override(as_typed([f"sweep.note={typed}"])[0])
+    config = OmegaConf.create({"sweep": {}})
+    apply_overrides([override], config)
+    assert sweep_label(config).note == read

@@ -111,7 +111,7 @@ def test_finished_trials_of_a_sweep_are_known_from_the_start(tmp_path):
         "hydra.sweeper.n_trials=1",
         "lora.r=choice(2,4)",
         f"search.from=['{name}']",
-        "hydra.sweeper.study_name=mine",
+        "sweep.name=mine",
     )
     search = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *fixed, *more], env=environment, capture_output=True, text=True, check=False

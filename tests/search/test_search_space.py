@@ -138,5 +138,5 @@ def test_a_range_may_widen_within_a_study_and_a_choice_may_not_change():
     with pytest.raises(UserError, match="only widen"):
         widened([setting_of(parse("optim.lr=interval(0.15,0.2)")), before[1]], before)
     for line in ("lora.r=choice(8,16,32)", "lora.r=choice(16,8)", "lora.alpha=choice(8,16)"):
-        with pytest.raises(UserError, match="study_name"):
+        with pytest.raises(UserError, match=r"sweep\.name"):
             widened([before[0], setting_of(parse(line))], before)

@@ -42,7 +42,7 @@ def main() -> int:
     except ModuleNotFoundError as missing:
         print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
         return 2
-    from persona_exp.config.compose import error_sentence, register_schema
+    from persona_exp.config.compose import error_sentence, register_schema, sweep_label
     from persona_exp.config.secret_values import refuse_secrets
     from persona_exp.project_folders import CONF
 
@@ -72,6 +72,8 @@ def main() -> int:
             raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
         if launchers[0] == "slurm":
             raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
+        if sweep_label(composed[0]).given:
+            raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
         from persona_exp.launch.launch_trial import launch_trial
 
         return launch_trial(composed[0], command=command)

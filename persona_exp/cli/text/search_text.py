@@ -11,6 +11,7 @@ from persona_exp.search.ask_files import figure, settings_text, short_value
 from persona_exp.search.composed_configs import read_composed
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_record import ask_record, best_trials, counts
+from persona_exp.trial.runs_reader import sweep_note
 
 # Rows of the table: the newest, and beside them the best.
 NEWEST, BEST = 12, 5
@@ -40,6 +41,7 @@ def _head(study: RebuiltStudy) -> list[str]:
     seeds = f", each the mean of {settings.seeds} seeds" if settings.seeds > 1 else ""
     lines = [
         painted(study.folder.name, "1"),
+        *([f"  {note}"] if (note := sweep_note(study.folder)) else []),
         f"  {settings.command}",
         f"  {goals} on the validation split{seeds} ({sampler}{pruner})",
         f"  {asked_of(len(study.asks), settings.n_trials, 'trials')}: {states or 'none yet'}",

@@ -36,7 +36,15 @@ def sweeps_text(found: Sequence[SweepStatus], singles: Sequence[TrialStatus], ru
     if found:
         rows = [_sweep_row(one) for one in found]
         parts.append(
-            text_table(["sweep", "created (UTC)", "trials", "GPU-hours", "", "how they stand"], rows, right=(2, 3), status=4, widest=100)
+            text_table(
+                ["sweep", "created (UTC)", "trials", "GPU-hours", "", "how they stand", "note"],
+                rows,
+                right=(2, 3),
+                status=4,
+                widest=100,
+                # Without notes the last column is how they stand, which is not cut.
+                spare=(1, 3) if any(one.sweep.note for one in found) else (),
+            )
         )
     if singles:
         idle = any(state.status == "sealed" for state in singles)
@@ -129,12 +137,14 @@ def _sweep_row(one: SweepStatus) -> list[str]:
         hours,
         "held" if one.hold else "",
         counts,
+        one.sweep.note,
     ]
 
 
 def sweep_head(one: SweepStatus) -> list[str]:
     """Return name, command and summary of a sweep; and that it is held, where it is."""
-    lines = [painted(one_line(one.name), "1"), f"  {one_line(one.command)}", f"  {_summary(one)}", *_submission(one)]
+    note = [f"  {one_line(one.sweep.note)}"] if one.sweep.note else []
+    lines = [painted(one_line(one.name), "1"), *note, f"  {one_line(one.command)}", f"  {_summary(one)}", *_submission(one)]
     lines += [f"  a search: `persona-exp search {shlex.quote(one.name)}` has the best, and what is asked next"] if one.asks else []
     if one.hold:
         lines.append(

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persona_exp.config.schema import Config
+from persona_exp.config.schema.sweep_label import SweepLabel
 
 # The keys that are no trial's.
-OF_SWEEP = ("search", "arms", "tuned")
+OF_SWEEP = ("search", "arms", "tuned", "sweep")
 # conf/search/default.yaml, which a trial or a grid must leave as it is.
 SEARCH_DEFAULTS: dict[str, Any] = {"objective": "bits_per_byte", "seeds": 1, "from": []}
 
@@ -22,3 +23,5 @@ class Composition(Config):
     """The settings that a sweep compares."""
     tuned: list[str] = field(default_factory=list)
     """The settings that a sweep tunes for each arm."""
+    sweep: SweepLabel = field(default_factory=SweepLabel)
+    """What a person calls the sweep."""
