@@ -9,6 +9,7 @@ from typing import Any
 from analysis.sweep_results import Outcome, Results
 from analysis.swept_values import as_number, ordered_values, value_text
 from persona_exp.atomic_files import canonical_json
+from persona_exp.counted_noun import counted
 
 SPLIT = "evaluation.split"
 TUNING_SPLIT = "validation"
@@ -82,7 +83,7 @@ def tuning_sentences(results: Results, arms: Sequence[TunedArm]) -> list[str]:
         f"{_budget(arms)}."
     ]
     if len({(arm.trials, len(arm.tried)) for arm in arms}) > 1:
-        budgets = "; ".join(f"{arm.name}: {arm.trials} trials, values tried: {len(arm.tried)}" for arm in arms)
+        budgets = "; ".join(f"{arm.name}: {counted(arm.trials, 'trial')}, values tried: {len(arm.tried)}" for arm in arms)
         sentences.append(f"The arms were tuned with unequal budgets ({budgets}): what separates them may be the tuning.")
     chosen = [arm for arm in arms if arm.chosen is not None]
     reporting = sorted({one.seed for one in results.outcomes if one.seed is not None and _split(one) != TUNING_SPLIT})
@@ -150,7 +151,7 @@ def _tried(arms: Sequence[TunedArm]) -> str:
 
 def _budget(arms: Sequence[TunedArm]) -> str:
     counts = sorted({arm.trials for arm in arms})
-    text = f"{counts[0]} trials an arm" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials an arm"
+    text = f"{counted(counts[0], 'trial')} an arm" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials an arm"
     missing = sum(arm.planned - arm.trials for arm in arms)
     return f"{text}, {missing} more without figures" if missing else text
 

@@ -22,6 +22,18 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
+def disk_sentence(error: OSError, folder: Path) -> str:
+    """Return which disk is full, and what to do, as a sentence; `folder` is on the disk where the error names no file."""
+    # A copy names what is read first, and then what is written.
+    path = Path(os.fsdecode(error.filename2 or error.filename or folder)).absolute()
+    mount = next(one for one in (path, *path.parents) if one.is_mount() or one == one.parent)
+    what = "quota" if error.errno == errno.EDQUOT else "disk"
+    return (
+        f"The {what} of {mount} is full, where {path} was to be written: make room (persona-exp clean says what can go), or set "
+        "PERSONA_EXP_RUNS to a folder on another disk."
+    )
+
+
 def full_error(folder: Path) -> int | None:
     """Return the error number of a full disk when a small file cannot be written into `folder`, else None."""
     path = folder / f".probe-{os.getpid()}"

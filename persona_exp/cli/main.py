@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from persona_exp.cli.commands import (
@@ -28,6 +29,7 @@ from persona_exp.cli.commands import (
 )
 from persona_exp.cli.text.escaped_output import EscapedOutput, one_line
 from persona_exp.errors import UserError
+from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.indented_json import indented_json
 
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
@@ -66,6 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if is_full(error):
+            print(f"error: {one_line(disk_sentence(error, Path(os.environ.get('PERSONA_EXP_RUNS') or 'runs')))}", file=sys.stderr)
+            return 2
         if error.filename is None:
             raise
         print(f"error: {one_line(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)

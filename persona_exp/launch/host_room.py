@@ -9,6 +9,7 @@ from typing import Any
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.modeling.hub_download import UNUSED
+from persona_exp.trial.neediest_trial_memory import least_trial_gb
 
 GB = 1e9
 # Python, torch and CUDA take so much beside the weights.
@@ -65,6 +66,22 @@ def check_host(configs: Sequence[Config], folders: Sequence[Path], options: Mapp
     if whole:
         warnings += _check_disk(whole)
     return warnings
+
+
+def refuse_too_large(configs: Sequence[Config], memory_gb: float | None, *, gpu: bool) -> None:
+    """Raise UserError for a trial whose weights and trained numbers alone are more than `memory_gb` GiB (None: not known); a rehearsal
+    holds none."""
+    for config in configs:
+        least = None if config.engine.name == "noop" else least_trial_gb(config, gpu=gpu)
+        if least is None or memory_gb is None or least <= memory_gb:
+            continue
+        adapter = f" with lora.r={config.lora.r}" if config.method.name in ("lora", "qlora") else ""
+        fix = {"full": "take method=qlora or", "none": "take"}.get(config.method.name, "lower lora.r or take")
+        where = "a GPU here" if gpu else "this machine or job"
+        raise UserError(
+            f"{config.model.name}, method={config.method.name}{adapter}, needs at least {least:,.1f} GiB for its weights and what it "
+            f"trains, and {where} has {memory_gb:,.1f}: {fix} a smaller model."
+        )
 
 
 def _check_disk(whole: Sequence[tuple[float, Config]]) -> list[str]:

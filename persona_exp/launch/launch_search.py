@@ -9,6 +9,7 @@ from pathlib import Path
 
 from persona_exp.atomic_files import make_folder
 from persona_exp.config.schema import Config
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
 from persona_exp.launch.launch_sweep import describe, print_host_warnings
@@ -135,12 +136,12 @@ def _workers(options: LocalOptions | SlurmOptions, config: Config, settings: Stu
 def _summary(folder: Path, settings: StudySettings, workers: int) -> str:
     asked = len(ask_numbers(folder))
     done = f", of which {asked} {'has' if asked == 1 else 'have'} been asked for" if asked else ""
-    trials = f"{settings.n_trials} trials{done}"
+    trials = f"{counted(settings.n_trials, 'trial')}{done}"
     if asked > settings.n_trials:
         trials = f"{asked} trials have been asked for, more than hydra.sweeper.n_trials={settings.n_trials}, so no more are"
     sampler = str(settings.sampler["_target_"]).rsplit(".", 1)[-1]
     pruner = f", {str(settings.pruner['_target_']).rsplit('.', 1)[-1]}" if settings.pruner else ""
-    at = "1 worker" if workers == 1 else f"{workers} workers"
+    at = counted(workers, "worker")
     goals = " and ".join(f"{way} {name}" for way, name in zip(settings.directions, settings.objectives, strict=True))
     return f"Search {folder.name}: {trials}, {at}; {goals} on the validation split ({sampler}{pruner})."
 
@@ -174,5 +175,5 @@ def _print_dry_run(folder: Path, request: StudyRequest, settings: StudySettings,
         from persona_exp.launch.sweeps.submit_search import print_scripts
 
         print_scripts(folder, settings, options, request.first.cluster, workers)
-    print(f"Dry run: {left} trials are left to be asked for; nothing was run or submitted.", file=sys.stderr)
+    print(f"Dry run: {counted(left, 'trial')} left to be asked for; nothing was run or submitted.", file=sys.stderr)
     return 0

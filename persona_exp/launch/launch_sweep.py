@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from persona_exp import atomic_files
 from persona_exp.config.schema import Config
 from persona_exp.config.schema.sweep_label import SweepLabel
+from persona_exp.counted_noun import counted
 from persona_exp.damaged_records import Damaged, set_aside
 from persona_exp.errors import UserError
+from persona_exp.launch.host_room import refuse_too_large
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
 from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import plan_summary
@@ -21,7 +23,7 @@ from persona_exp.launch.recovery.retry_decision import Decision, allow_after_sit
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweep_forecast import Forecast, forecast
 from persona_exp.launch.sweeps import trial_set
-from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
+from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, fewer_trials, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
@@ -69,13 +71,18 @@ def launch_sweep(
         check_options(options, cluster, runs, begun=begun(runs, label.name, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):
         print(warning, file=sys.stderr, flush=True)
+    if not swept and isinstance(options, LocalOptions):
+        print("Nothing is swept, so this is one trial: several values, as in lora.r=8,16, make a sweep.", file=sys.stderr, flush=True)
     rows = seal_rows(requests, command)
+    if fewer := fewer_trials(requests, rows):
+        print(fewer, flush=True)
     ids = [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
     folder = runs / "sweeps" / (label.name or sweep_name(named, ids))
     if label.name:
         refuse_taken(folder, asked_digest(ids))
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
     ahead = forecast(rows, options, limits)
+    refuse_too_large([row.config for row in unfinished(rows)], ahead.device.memory_gb, gpu=bool(ahead.device.gpus))
     print_host_warnings([row.config for row in unfinished(rows)], options, gpu=bool(ahead.device.gpus))
     if isinstance(options, LocalOptions) and options.dry_run:
         return _print_dry_run(folder.name, ahead)
@@ -176,8 +183,7 @@ def _print_dry_run(name: str, ahead: Forecast) -> int:
     tasks = ahead.plan(left)
     estimated(name, ahead, None)
     bundles = sum(math.ceil(len(task.trials) / task.at_once) for task in tasks)
-    trials = f"{len(left)} trial{'' if len(left) == 1 else 's'} in {bundles} bundle{'' if bundles == 1 else 's'}"
-    print(f"Dry run: {trials}; nothing was run.")
+    print(f"Dry run: {counted(len(left), 'trial')} in {counted(bundles, 'bundle')}; nothing was run.")
     if any(row.config.engine.name == "noop" for row in left):
         print("engine=noop plans trials alone, without base models, and takes no time: leave it out for bundles, memory and hours.")
     print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.")

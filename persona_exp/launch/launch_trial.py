@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_exp.config.schema import Config
+from persona_exp.counted_noun import of_number
 from persona_exp.errors import UserError
+from persona_exp.launch.host_room import refuse_too_large
 from persona_exp.launch.job_resume_command import write_resume_command
-from persona_exp.launch.launcher_options import environment_scratch, warning_if_run_here
+from persona_exp.launch.launcher_options import LocalOptions, environment_scratch, warning_if_run_here
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
+from persona_exp.launch.sweep_forecast import device_of
 from persona_exp.launch.workers.local_workers import run_alone
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals
 from persona_exp.lossy_output import outlive_full_disk
@@ -32,6 +35,9 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
     if warning := warning_if_run_here(composed.cluster):
         print(warning, file=sys.stderr, flush=True)
     trial, config = seal_trial(composed, command=command)
+    if not all_published(trial.path):
+        alone = device_of(LocalOptions(), config.cluster, None)
+        refuse_too_large([config], alone.memory_gb, gpu=bool(alone.gpus))
     if reason := alone_reason(config):
         print(f"The trial runs alone ({reason}).", flush=True)
     write_resume_command(trial.path, "persona_exp.launch.launch_trial", str(trial.path.absolute()))
@@ -84,7 +90,7 @@ def _show(trial: Sealed, config: Config) -> None:
     # A model that says no word has no period terms, so not every evaluation has every metric.
     for name, metric in {name: metric for one in evaluations for name, metric in one.metrics.items()}.items():
         values = [f"{one.metrics[name]['value']:.3f}" if name in one.metrics else "–" for one in evaluations]
-        table.add_row(name, *values, f"{metric['n']} {metric['unit']}")
+        table.add_row(name, *values, f"{metric['n']} {of_number(metric['n'], metric['unit'])}")
     console = Console()
     console.print(table)
     console.print(f"{trial.directory.path}", soft_wrap=True)

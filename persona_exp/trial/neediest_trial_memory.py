@@ -25,27 +25,43 @@ def neediest_trial_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:
     """Return the memory that the neediest trial takes, in GiB; None where a model's shape is not known here."""
     most = 0
     for config in configs:
-        model, method, lora, train = config.model, config.method, config.lora, config.train
-        shape = base_layer_sizes(config)
-        if shape is None:
+        needs = _needs(config, gpu=gpu)
+        if needs is None:
             return None
-        needs = training_memory_estimate.estimate_training_memory(
-            shape,
-            training_memory_estimate.TrialTraining(
-                method=method.name,
-                quantisation=method.quantisation,
-                double_quantisation=method.double_quantisation,
-                dtype=model.dtype,
-                attention=model.attention,
-                r=lora.r,
-                target_modules=lora.target_modules,
-                dropout=lora.dropout,
-                optimizer=config.optim.name,
-                micro_batch_size=min(train.micro_batch_size or model.micro_batch_size, config.optim.effective_batch_size),
-                max_length=train.max_length,
-                gradient_checkpointing=train.gradient_checkpointing is True,
-                gpu=gpu,
-            ),
-        )
         most = max(most, needs.total)
     return most / training_memory_estimate.GIB if most else None
+
+
+def least_trial_gb(config: Config, *, gpu: bool) -> float | None:
+    """Return the GiB below which no trial of `config` can be, however short its rows: the weights, and what is trained of them or beside
+    them with its gradients and its optimiser's states, as far as these are not paged. None where the model's shape is not known here."""
+    needs = _needs(config, gpu=gpu)
+    if needs is None:
+        return None
+    paged = gpu and config.optim.name.startswith("paged")
+    return (needs.weights + needs.adapter + needs.gradients + (0 if paged else needs.optimiser)) / training_memory_estimate.GIB
+
+
+def _needs(config: Config, *, gpu: bool) -> training_memory_estimate.MemoryEstimate | None:
+    model, method, lora, train = config.model, config.method, config.lora, config.train
+    shape = base_layer_sizes(config)
+    if shape is None:
+        return None
+    return training_memory_estimate.estimate_training_memory(
+        shape,
+        training_memory_estimate.TrialTraining(
+            method=method.name,
+            quantisation=method.quantisation,
+            double_quantisation=method.double_quantisation,
+            dtype=model.dtype,
+            attention=model.attention,
+            r=lora.r,
+            target_modules=lora.target_modules,
+            dropout=lora.dropout,
+            optimizer=config.optim.name,
+            micro_batch_size=min(train.micro_batch_size or model.micro_batch_size, config.optim.effective_batch_size),
+            max_length=train.max_length,
+            gradient_checkpointing=train.gradient_checkpointing is True,
+            gpu=gpu,
+        ),
+    )

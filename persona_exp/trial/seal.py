@@ -224,13 +224,16 @@ def read_seal(path: Path) -> tuple[Sealed, "Config"]:
 
 def make_inputs(config: "Config") -> SealedInputs:
     """Return the inputs of `config`: its model pinned and fetched, its data built. Raise UserError where either cannot be had."""
+    from persona_exp.config.trial_identity import identity_fields
     from persona_exp.trial.max_length_check import check
 
     model = config.model
     if config.engine.name == "noop":
         # It reads neither, so nothing is asked of a network.
         source = {"source": model.source, "location": model.location, "revision": model.revision, "sha256": model.sha256}
-        data_id = f"{NO_DATA}-{atomic_files.digest(_read_of_data(config))[:8]}"
+        # It owes no evaluation, and what is to be measured tells its trials apart all the same.
+        asked = {**_read_of_data(config), "evaluation": identity_fields(config.evaluation)}
+        data_id = f"{NO_DATA}-{atomic_files.digest(asked)[:8]}"
         return SealedInputs(model.location, model.revision, atomic_files.digest({"engine": "noop", **source}), data_id, None)
     config = pin_model(config)
     model_digest = pinned_model_digest(pinned_model(config))

@@ -7,7 +7,7 @@ import pytest
 
 from persona_exp.errors import UserError
 from persona_exp.launch import host_room
-from persona_exp.launch.host_room import check_host, host_memory_gb, memory_fault
+from persona_exp.launch.host_room import check_host, host_memory_gb, memory_fault, refuse_too_large
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,14 @@ def test_the_scripts_ask_for_memory_that_takes_a_7b_model():
 
     for name in ("train.sbatch", "sweep.sbatch"):
         assert "#SBATCH --mem=32G\n" in (ROOT / "slurm" / name).read_text()
+
+
+def test_ranks_that_no_machine_holds_are_refused_before_they_run(config):
+    with pytest.raises(UserError) as refused:
+        refuse_too_large([config("model=tiny", "lora.r=1000000")], 16.0, gpu=False)
+    assert str(refused.value).startswith("tiny, method=lora with lora.r=1000000, needs at least ")
+    assert str(refused.value).endswith(
+        "GiB for its weights and what it trains, and this machine or job has 16.0: lower lora.r or take a smaller model."
+    )
+    refuse_too_large([config("model=tiny", "lora.r=64"), config("model=tiny", "lora.r=1000000", "engine=noop")], 16.0, gpu=False)
+    refuse_too_large([config("model=tiny", "lora.r=1000000")], None, gpu=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.text.escaped_output import coloured_output
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _export(arguments: argparse.Namespace) -> tuple[int, Any]:
         written[str(path)] = len(examples)
     if not arguments.json:
         for name, count in written.items():
-            print(f"{name}: {count} examples")
+            print(f"{name}: {counted(count, 'example')}")
     return 0, written
 
 

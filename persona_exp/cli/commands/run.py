@@ -3,9 +3,11 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_exp.errors import UserError
+from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.typed_command import typed_command
@@ -83,6 +85,9 @@ def main() -> int:
         print(f"error: {error if isinstance(error, UserError) else error_sentence(error)}", file=sys.stderr)
         return 2
     except OSError as error:
+        if not wants_traceback and is_full(error):
+            print(f"error: {disk_sentence(error, Path(os.environ.get('PERSONA_EXP_RUNS') or 'runs'))}", file=sys.stderr)
+            return 2
         if wants_traceback or error.filename is None:
             raise
         print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.text.escaped_output import own_sequence
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _write(study: "RebuiltStudy", arguments: argparse.Namespace) -> int:
 
         written = export_study(study, arguments.export)
         if not arguments.json:
-            print(f"{len(study.study.get_trials(deepcopy=False))} trials of the study {study.folder.name} in {written}")
+            print(f"{counted(len(study.study.get_trials(deepcopy=False)), 'trial')} of the study {study.folder.name} in {written}")
     if not arguments.figures:
         return 0
     from persona_exp.launch.sweeps.finish_sweep import search_figures

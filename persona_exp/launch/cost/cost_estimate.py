@@ -7,6 +7,7 @@ from typing import Literal
 
 from persona_exp import atomic_files
 from persona_exp.config.schema import Cluster, Config
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost.duration_prediction import FEWEST, Interval, predict
 from persona_exp.launch.cost.earlier_runs import History, TrialWork, gpu_kind, of_one_device
@@ -114,7 +115,7 @@ def estimate(
 def lines(estimate: Estimate) -> list[str]:
     """Return the estimate for people, as lines."""
     finished = estimate.trials - estimate.to_run
-    text = [f"{estimate.trials} trials, {finished} finished, {estimate.to_run} to run."]
+    text = [f"{counted(estimate.trials, 'trial')}, {finished} finished, {estimate.to_run} to run."]
     if estimate.source == "noop" or not estimate.to_run:
         return text
     text.append(_memory_line(estimate))

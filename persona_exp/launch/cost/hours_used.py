@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Cluster
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost.cost_estimate import COST
 from persona_exp.launch.cost.duration_prediction import Interval, rounded
@@ -52,7 +53,7 @@ def compare(sweep_folder: Path, runs: Path, jobs: Mapping[str, str]) -> str | No
         return None
     unit = "GPU-hours" if kept["gpus"] else "Hours of computing"
     predicted = Interval(**kept["hours"]).times(kept["gpus"] or 1).text() if kept["hours"] else "unknown"
-    return f"{unit}: predicted {predicted} for {kept['to_run']} trials, used {rounded(used.hours)} ({used.source})."
+    return f"{unit}: predicted {predicted} for {counted(kept['to_run'], 'trial')}, used {rounded(used.hours)} ({used.source})."
 
 
 def _accounted(jobs: Mapping[str, str], gpus: int) -> float | None:

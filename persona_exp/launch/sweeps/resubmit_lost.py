@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import plan
@@ -131,7 +132,7 @@ def _submit(sweep_folder: Path, seen: Reconciliation) -> KeeperRound:
         return KeeperRound("going", "another has just submitted what was lost", going)
     submit_jobs(submission)
     asking = f", {seen.to_ask} are still to be asked for" if seen.to_ask else ""
-    return KeeperRound("submitted", f"{len(seen.unserved)} trials had lost their job{asking}", going, submission)
+    return KeeperRound("submitted", f"{counted(len(seen.unserved), 'trial')} had lost their job{asking}", going, submission)
 
 
 def _rounds_without_progress(before: Sequence[Submission], progress: list[int]) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 from persona_exp.config.schema import Config
 from persona_exp.config.trial_identity import GROUPS_READ
+from persona_exp.counted_noun import counted
+from persona_exp.errors import UserError
 from persona_exp.launch.sweeps.trial_set import SweepTrial
 from persona_exp.progress_bar import track
 from persona_exp.trial.config_yaml import ConfigYaml
@@ -58,11 +60,12 @@ class Row:
 def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
     """Seal the base models, then the trials, and return them as rows; what asks for the same evaluations of the same trial is there once.
 
-    A rehearsal (engine=noop) compares with nothing. Raise UserError before anything runs.
+    A rehearsal (engine=noop) compares with nothing. Raise UserError before anything runs, and where all that is swept changes nothing.
     """
+    _refuse_idle_sweep(requests)
     requests = [TrialRequest(with_suitable_engine(one.config), one.overrides) for one in requests]
     yaml = ConfigYaml()
-    compared = (_base(one.config) for one in reversed(requests) if one.config.engine.name != "noop")
+    compared = (_base(one.config) for one in reversed(requests) if one.config.engine.name != "noop" or one.config.method.name == "none")
     bases = {yaml.text(base, UNREAD_BY_BASE): base for base in compared}
     asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
     asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
@@ -81,6 +84,24 @@ def _sealed(configs: Sequence[Config], command: str) -> list[tuple[Sealed, dict[
         sealed = [sealing.seal(config) for config in shown]
     flush_to_disk(Path(configs[0].runs))
     return sealed
+
+
+def _refuse_idle_sweep(requests: Sequence[TrialRequest]) -> None:
+    """Raise UserError where nothing is trained, and what is swept only trained trials would read."""
+    idle = sorted({key for one in requests for key in one.overrides if key.split(".")[0] in UNREAD_BY_BASE})
+    if idle and all(one.config.method.name == "none" for one in requests):
+        raise UserError(f"method=none trains nothing, so that {' and '.join(idle)} does nothing: leave it out, or choose another method.")
+
+
+def fewer_trials(requests: Sequence[TrialRequest], rows: Sequence[Row]) -> str | None:
+    """Return why trained rows are fewer than the combinations that were asked for, as a sentence; None where they are not."""
+    trained = [one for one in requests if one.config.method.name != "none"]
+    adapters = sum(row.role == "adapter" for row in rows)
+    if adapters >= len(trained):
+        return None
+    unread = sorted({(one.config.method.name, key) for one in trained for key in one.overrides if key not in _read(one)})
+    why = " and ".join(f"method={method} reads no {key}" for method, key in unread) or "some of them ask for the same"
+    return f"{len(trained)} combinations are {counted(adapters, 'trial')}: {why}."
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Cluster
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.launcher_options import SlurmOptions, launch_options, sbatch_options
 from persona_exp.launch.recovery import sweep_hold
@@ -33,7 +34,7 @@ def submit_search(folder: Path, options: SlurmOptions, cluster: Cluster, workers
             made = _draft(folder, read_settings(folder), options, cluster, [one.seal for one in seen.unserved], workers, after=seen.after)
             if create(made):
                 submit_jobs(made)
-                print(f"Submitted {folder.name}: {len(made.tasks)} workers (jobs {made.job_name}).", flush=True)
+                print(f"Submitted {folder.name}: {counted(len(made.tasks), 'worker')} (jobs {made.job_name}).", flush=True)
             else:
                 print(f"Another launcher has just submitted {folder.name}; attached to it.", flush=True)
         elif seen.going:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Cluster
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost.cost_estimate import Estimate, keep
 from persona_exp.launch.launcher_options import SlurmOptions, launch_options, sbatch_options
@@ -69,7 +70,7 @@ def submit_and_watch(sweep: SlurmSweep, estimate: Estimate) -> int:
         observer = Observer(sweep.cluster.lease_seconds)
         seen = reconcile_until_answered(folder, observer, lease=not sweep.options.wait, leave=lambda: detach.requested)
         if detach.requested and seen.doubtful:
-            print(f"Left before it was known whether {len(seen.doubtful)} trials still run; the same command goes on.", flush=True)
+            print(f"Left before it was known what becomes of {counted(len(seen.doubtful), 'trial')}; the same command goes on.", flush=True)
             return DETACHED
         if seen.unserved:
             submission = _submit(sweep, seen, estimate)
@@ -106,7 +107,10 @@ def print_dry_run(sweep: SlurmSweep, tasks: Sequence[Task]) -> int:
     bundles = plan_summary(tasks)
     if bundles:
         print(bundles, file=sys.stderr)
-    print(f"Dry run: {sum(map(len, made.tasks))} trials in {len(made.tasks)} tasks; nothing was submitted.", file=sys.stderr)
+    print(
+        f"Dry run: {counted(sum(map(len, made.tasks)), 'trial')} in {counted(len(made.tasks), 'task')}; nothing was submitted.",
+        file=sys.stderr,
+    )
     print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.", file=sys.stderr)
     return 0
 
@@ -140,15 +144,15 @@ def _submitted_message(folder: Path, seen: Reconciliation, submission: Submissio
     if submission is None:
         return f"Another launcher has just submitted {folder.name}; attached to it."
     others = f", besides {_going(seen)}" if seen.going else ""
-    submitted = f"Submitted {folder.name}: {len(submission.trial_ids)} trials in {len(submission.tasks)} tasks"
+    submitted = f"Submitted {folder.name}: {counted(len(submission.trial_ids), 'trial')} in {counted(len(submission.tasks), 'task')}"
     return f"{submitted}{others} (jobs {submission.job_name})."
 
 
 def _going(seen: Reconciliation) -> str:
     """Return what has a job or an attempt already, and what of that may be dead."""
-    doubtful = f"{len(seen.doubtful)} trials without a job or a sign of life so far" if seen.doubtful else ""
+    doubtful = f"{counted(len(seen.doubtful), 'trial')} without a job or a sign of life so far" if seen.doubtful else ""
     sure = len(seen.going) - len(seen.doubtful)
-    return " and ".join(filter(None, [f"{sure} trials running or queued already" if sure else "", doubtful]))
+    return " and ".join(filter(None, [f"{counted(sure, 'trial')} running or queued already" if sure else "", doubtful]))
 
 
 def _recorded(sweep: SlurmSweep, first: Row, tasks: Sequence[Task]) -> dict[str, Any]:
