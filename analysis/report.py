@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(finite(report_json(results, rows, paths)), ensure_ascii=False, indent=2, allow_nan=False))
         return 0
     if sys.stdout.isatty():
-        _print_narrow(results, rows)
+        print_narrow(results, rows)
     else:
         print((parsed.folder / "report" / "table.md").read_text(encoding="utf-8"))
     for path in paths:
@@ -92,7 +92,7 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     return results, rows, paths
 
 
-def _print_narrow(results: Results, rows: Sequence[Row]) -> None:
+def print_narrow(results: Results, rows: Sequence[Row]) -> None:
     """Print the main figures for a terminal of eighty columns."""
     from rich.console import Console
     from rich.table import Table

@@ -153,12 +153,16 @@ def read_results(runs: Path, name: str) -> Results:
 
     Raise UserError where its evaluations share no table: another split, other settings or other data though none is swept.
     """
-    sweep = read_sweep(runs, name)
+    return results_of(runs, read_sweep(runs, name), read_hold(runs, name))
+
+
+def results_of(runs: Path, sweep: Sweep, hold: Mapping[str, Any] | None = None) -> Results:
+    """Return the results of what `sweep` lists, whether that is a sweep on disk or not; raise UserError as `read_results` does."""
+    name = sweep.name
     if not sweep.trials:
         raise UserError(f"Sweep {name} lists no trials; remove it and run its command again: {sweep.command}")
     ids = list(dict.fromkeys(entry.trial_id for entry in sweep.trials))
     trials, damaged = _trials(runs, [trial_id for trial_id in ids if has_trial(runs, trial_id)])
-    hold = read_hold(runs, name)
     outcomes = [
         _outcome(entry, trials.get(entry.trial_id), condition, eval_id, hold, damaged.get(entry.trial_id, ()))
         for entry in sweep.trials

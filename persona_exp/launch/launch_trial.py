@@ -3,7 +3,10 @@
 python -m persona_exp.launch.launch_trial SEAL      goes on with the trial of a seal
 """
 
+import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +22,14 @@ from persona_exp.launch.workers.local_workers import run_alone
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
+from persona_exp.project_folders import ROOT
 from persona_exp.trial.engine_selection import alone_reason
+from persona_exp.trial.evaluate_trial import owed_evaluations
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_trial
-from persona_exp.trial.seal import Sealed, read_seal
+from persona_exp.trial.seal import Sealed, SealedInputs, read_seal, trial_id_of
 from persona_exp.trial.seal_facts import all_published, read_seal_facts
+from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_pipeline import seal_trial
 
 if TYPE_CHECKING:
@@ -93,7 +99,36 @@ def _show(trial: Sealed, config: Config) -> None:
         table.add_row(name, *values, f"{metric['n']} {of_number(metric['n'], metric['unit'])}")
     console = Console()
     console.print(table)
+    _print_with_base(trial, config)
     console.print(f"{trial.directory.path}", soft_wrap=True)
+
+
+def _print_with_base(trial: Sealed, config: Config) -> None:
+    """Print the trial's row and the base model's, as far as that is measured on these data, with intervals: in a process of its own, for
+    analysis imports nothing of ours."""
+    facts = read_seal_facts(trial.path)
+    asked = [
+        {"trial_id": trial.trial_id, "role": "adapter" if config.method.name != "none" else "base", "evaluations": facts["evaluations"]}
+    ]
+    if config.method.name != "none":
+        base = replace(config, method=replace(config.method, name="none"))
+        inputs = SealedInputs(config.model.location, config.model.revision, facts["model_digest"], facts["data_id"], facts["data_sha256"])
+        base_id = trial_id_of(base, inputs)
+        owed = {one.condition: one.eval_id for one in owed_evaluations(base, base_id, facts["data_id"])}
+        measured = trial_directory(trial.directory.runs, base_id).evaluations
+        if all((measured / eval_id).is_dir() for eval_id in owed.values()):
+            role = "adapter" if config.method.name != "none" else "base"
+    asked = [{"trial_id": trial.trial_id, "role": role, "evaluations": facts["evaluations"]}]
+    if config.method.name != "none":
+        base = replace(config, method=replace(config.method, name="none"))
+        inputs = SealedInputs(config.model.location, config.model.revision, facts["model_digest"], facts["data_id"], facts["data_sha256"])
+        base_id = trial_id_of(base, inputs)
+        owed = {one.condition: one.eval_id for one in owed_evaluations(base, base_id, facts["data_id"])}
+        measured = trial_directory(trial.directory.runs, base_id).evaluations
+        if all((measured / eval_id).is_dir() for eval_id in owed.values()):
+            asked = [{"trial_id": base_id, "role": "base", "evaluations": owed}, *asked]
+    command = [sys.executable, "-m", "analysis.trial_table", str(trial.directory.runs), json.dumps(asked)]
+    subprocess.run(command, cwd=ROOT, check=False)
 
 
 if __name__ == "__main__":
