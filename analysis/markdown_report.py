@@ -16,9 +16,17 @@ TRACEBACK_LINES = 8
 
 
 def markdown(
-    rows: Sequence[Row], keys: Sequence[str], name: str, notes: Sequence[str], tuning: Sequence[str] = (), own_note: str = ""
+    rows: Sequence[Row],
+    keys: Sequence[str],
+    name: str,
+    notes: Sequence[str],
+    tuning: Sequence[str] = (),
+    own_note: str = "",
+    *,
+    replies: str | None = None,
 ) -> str:
-    """Return the page: own note, warning, table, caption, families, trials without figures, further measures, training, notes."""
+    """Return the page: own note, warning, table, caption, families, trials without figures, further measures, training, notes; `replies` is
+    the file of the page of replies."""
     parts = [f"# {name}", *([own_note] if own_note else [])]
     if (loud := warning(rows)) is not None:
         parts.append(f"> **{loud}**")
@@ -32,6 +40,8 @@ def markdown(
     adapters = [row for row in rows if row.condition == "adapter" and row.items]
     if columns := training_columns(adapters):
         parts += ["## Training", _table(grid(adapters, keys, columns)), training_caption(adapters)]
+    if replies:
+        parts += ["## Replies", f"What the trials say beside the true line and the base model: [{replies}]({replies})."]
     if notes:
         parts += ["## Notes", _list(notes)]
     return "\n\n".join(parts) + "\n"

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
-    """Write table.md, table.csv, table.tex, figure and loss curves into `folder`/report; `folder` is runs/sweeps/NAME.
+    """Write table.md, table.csv, table.tex, replies.md, figure and loss curves into `folder`/report; `folder` is runs/sweeps/NAME.
 
     Return the sweep's results, the table's rows and the files written. Raise UserError where the sweep cannot be read or its evaluations
     share no table.
@@ -61,11 +61,14 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     from analysis.loss_curves import draw_curves
     from analysis.markdown_report import markdown
     from analysis.model_size_figure import draw_model_sizes
+    from analysis.replies_page import replies_markdown
     from analysis.search_report import draw_search
     from analysis.sweep_results import read_results, setting_keys
     from analysis.table_rows import build_rows
     from analysis.tuned_arms import reported
     from persona_exp.atomic_files import write_text
+    from persona_exp.trial.generated_replies import compare_replies
+    from persona_exp.trial.runs_reader import read_sweep
 
     place = folder.resolve()
     if place.parent.name != "sweeps":
@@ -73,10 +76,15 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     results = reported(read_results(place.parent.parent, place.name))
     rows, keys, name = build_rows(results), setting_keys(results.sweep), results.sweep.name
     target = folder / "report"
+    compared = compare_replies(place.parent.parent, read_sweep(place.parent.parent, name).trials)
+    page = {"replies.md": replies_markdown(compared, name)} if compared.comparisons else {}
     texts = {
-        "table.md": markdown(rows, keys, name, results.notes, results.tuning, results.sweep.note),
+        "table.md": markdown(
+            rows, keys, name, results.notes, results.tuning, results.sweep.note, replies="replies.md" if page else None
+        ),
         "table.csv": csv_text(rows, keys),
         "table.tex": latex(rows, keys, name, results.tuning),
+        **page,
     }
     for file, text in texts.items():
         write_text(target / file, text)

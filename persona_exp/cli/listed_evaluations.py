@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persona_exp.damaged_records import Damaged
 from persona_exp.trial.comparability import Basis, all_outdated, basis, differences, outdated
 from persona_exp.trial.runs_reader import (
     Evaluation,
     Sweep,
     SweepTrial,
+    held_out_text,
     provenance_if_whole,
     read_evaluations,
-    read_json,
     read_requested_evaluations,
 )
 
@@ -36,7 +35,7 @@ class ListedEvaluation:
 def evaluations_of_trial(runs: Path, trial_id: str) -> list[ListedEvaluation]:
     """Return all evaluations of a trial, whichever sweep asked for them, by condition, split and settings, numbers ascending."""
     rests_on = basis(provenance_if_whole(runs, trial_id))
-    found = [ListedEvaluation(one, rests_on, _text(runs, rests_on, one.split)) for one in read_evaluations(runs, trial_id)]
+    found = [ListedEvaluation(one, rests_on, held_out_text(runs, rests_on, one.split)) for one in read_evaluations(runs, trial_id)]
     return sorted(found, key=lambda one: (one.evaluation.place, *_ranks(one.evaluation.protocol), one.evaluation.eval_id))
 
 
@@ -49,7 +48,7 @@ def evaluations_of_entry(runs: Path, entry: SweepTrial) -> list[ListedEvaluation
     """Return the evaluations that a sweep asked of one of its trials, as far as they are there."""
     rests_on = basis(provenance_if_whole(runs, entry.trial_id))
     asked = read_requested_evaluations(runs, entry).values()
-    return [ListedEvaluation(one, rests_on, _text(runs, rests_on, one.split), entry.title) for one in asked]
+    return [ListedEvaluation(one, rests_on, held_out_text(runs, rests_on, one.split), entry.title) for one in asked]
 
 
 def outdated_versions(training_version: int | None, measured: Sequence[ListedEvaluation]) -> str:
@@ -81,13 +80,3 @@ def settings_text(values: Mapping[str, Any]) -> str:
 def _ranks(values: Mapping[str, Any]) -> list[str]:
     """Return text that sorts as the values do."""
     return [f"{value:012}" if isinstance(value, int) else str(value) for value in values.values()]
-
-
-def _text(runs: Path, rests_on: Basis, split: str) -> str | None:
-    """Return the digest of the split's file, else the data's id: datasets that differ in their training split may share a test split."""
-    manifest = runs / "data" / str(rests_on.data_id) / "manifest.json"
-    try:
-        files = read_json(manifest).get("files") if manifest.is_file() else None
-    except Damaged:
-        files = None
-    return str(files[f"{split}.jsonl"]) if isinstance(files, dict) and f"{split}.jsonl" in files else rests_on.data_id

@@ -333,6 +333,16 @@ def read_requested_evaluations(runs: Path, trial: SweepTrial) -> dict[str, Evalu
     return {condition: one for condition, one in found.items() if isinstance(one, Evaluation)}
 
 
+def held_out_text(runs: Path, rests_on: Basis, split: str) -> str | None:
+    """Return the digest of a split's file, else the data's id: datasets that differ in their training split may share a test split."""
+    manifest = runs / "data" / str(rests_on.data_id) / "manifest.json"
+    try:
+        files = read_json(manifest).get("files") if manifest.is_file() else None
+    except Damaged:
+        files = None
+    return str(files[f"{split}.jsonl"]) if isinstance(files, dict) and f"{split}.jsonl" in files else rests_on.data_id
+
+
 def _trial_folder(runs: Path, trial_id: str) -> Path:
     return runs / "trials" / trial_id
 
@@ -389,8 +399,8 @@ def _log(attempts: list[Path]) -> list[dict[str, Any]]:
     """Return logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
     trained, validated = ([path / name for path in attempts if (path / name).is_file()] for name in ("train.jsonl", "validation.jsonl"))
     try:
-        records = {int(record["step"]): record for path in trained for record in _jsonl(path)}
-        for record in (record for path in validated for record in _jsonl(path)):
+        records = {int(record["step"]): record for path in trained for record in read_jsonl(path)}
+        for record in (record for path in validated for record in read_jsonl(path)):
             records.setdefault(int(record["step"]), {"step": record["step"]})["eval_loss"] = record["eval_loss"]
     except (KeyError, TypeError, ValueError, OverflowError):
         where = ", ".join(str(path) for path in (*trained, *validated))
@@ -420,7 +430,7 @@ def _evaluation(folder: Path, items: bool) -> Evaluation:
         settings=dict(content.get("settings") or {}),
         counts=dict(content.get("counts") or {}),
         metrics=dict(content["metrics"]),
-        items=_jsonl(scored) if items and scored.is_file() else [],
+        items=read_jsonl(scored) if items and scored.is_file() else [],
         folder=folder,
     )
 
@@ -464,7 +474,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Return records of a JSONL file. A last line that a kill cut short is left out; any other bad line is an error."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     records = []

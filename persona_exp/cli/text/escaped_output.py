@@ -5,10 +5,9 @@ import secrets
 import sys
 from typing import Any, TextIO, cast
 
-# C0 but tab and line feed, C1, what turns the direction of text, separators of lines, and halves of surrogates, which have no bytes.
-_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-_CONTROL = re.compile(_CONTROLS)
-_BREAK = re.compile(f"{_CONTROLS}|[\t\n]")
+from persona_exp.control_characters import CONTROLS, as_json, escaped
+
+_BREAK = re.compile(f"{CONTROLS}|[\t\n]")
 # Colours and movements, as programs write them into logs.
 _SEQUENCE = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -18,14 +17,9 @@ _OVERWRITTEN = re.compile("[^\n]*\r(?!\n)")
 _OWN = f"\x1b{secrets.token_hex(8)}["
 
 
-def escaped(text: str) -> str:
-    """Return `text` with each control character as JSON writes it, `\\u001b`; tabs and line breaks stay."""
-    return _CONTROL.sub(_as_json, text)
-
-
 def one_line(text: str) -> str:
     """Return `text` without control characters, line breaks among them."""
-    return _OWN.join(_BREAK.sub(_as_json, part) for part in text.split(_OWN))
+    return _OWN.join(_BREAK.sub(as_json, part) for part in text.split(_OWN))
 
 
 def own_sequence(text: str) -> str:
@@ -66,7 +60,3 @@ class EscapedOutput:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
-
-
-def _as_json(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
