@@ -37,7 +37,27 @@ from persona_exp.indented_json import indented_json
 Command = Callable[[argparse.Namespace], Any]
 
 # In the order in which --help lists them: training, reading, steering, keeping, then models, books and datasets.
-COMMANDS = (run, status, show, replies, search, why, logs, diff, clone, stop, cancel, retry, sync, export, clean, doctor, model, data, corpus)
+COMMANDS = (
+    run,
+    status,
+    show,
+    replies,
+    search,
+    why,
+    logs,
+    diff,
+    clone,
+    stop,
+    cancel,
+    retry,
+    sync,
+    export,
+    clean,
+    doctor,
+    model,
+    data,
+    corpus,
+)
 
 
 def command_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,5 @@
 """What a trial is: the part of its config that can change its result, and the id made from it."""
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -100,11 +99,6 @@ def _only_what_is_read(what: dict[str, Any], config: Config) -> None:
         train["micro_batch_size"] = config.train.micro_batch_size or config.model.micro_batch_size
     else:
         del train["router_aux_loss"]
-
-
-def base_trial_id(what: Mapping[str, Any]) -> str:
-    """Return the id of the unchanged base model that the trial with this identity is compared with."""
-    return trial_id({"model": what["model"], "data_id": what["data_id"], "method": {**what["method"], "name": "none"}})
 
 
 def trial_id(what: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from persona_exp.atomic_files import canonical_json
+from persona_exp.atomic_files import canonical_json, digest
 
 # The parts of a base model's identity that say how precisely it is computed, not what it is.
 PRECISION = ("dtype", "attention")
@@ -61,6 +61,15 @@ def basis(provenance: Mapping[str, Any]) -> Basis:
         data_id=provenance.get("data_id"),
         training_version=None if version is None else int(version),
     )
+
+
+def base_trial_id(identity: Mapping[str, Any]) -> str | None:
+    """Return the id of the unchanged base model that the trial with this identity is compared with; None where it does not say enough."""
+    if not {"model", "data_id", "method"} <= set(identity):
+        return None
+    base = {"model": identity["model"], "data_id": identity["data_id"], "method": {**identity["method"], "name": "none"}}
+    # As persona_exp/config/trial_identity.py makes ids.
+    return digest(base)[:12]
 
 
 def protocol(split: str, settings: Mapping[str, Any]) -> dict[str, Any]:

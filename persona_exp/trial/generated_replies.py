@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.atomic_files import canonical_json
-from persona_exp.config.trial_identity import base_trial_id
 from persona_exp.damaged_records import Damaged
-from persona_exp.trial.comparability import basis, differences
+from persona_exp.trial.comparability import base_trial_id, basis, differences
 from persona_exp.trial.runs_reader import (
     Evaluation,
     SweepTrial,
@@ -210,10 +209,10 @@ def _add_bases(runs: Path, columns: list[ReplyColumn], left_out: list[str]) -> N
 
 
 def _base_of(runs: Path, column: ReplyColumn, left_out: list[str]) -> ReplyColumn | None:
-    identity = provenance_if_whole(runs, column.trial_id).get("identity") or {}
-    if not {"model", "data_id", "method"} <= set(identity):
+    trial_id = base_trial_id(provenance_if_whole(runs, column.trial_id).get("identity") or {})
+    if trial_id is None:
         return None
-    entry = SweepTrial(base_trial_id(identity), "base", {}, {})
+    entry = SweepTrial(trial_id, "base", {}, {})
     measured = [one for one in read_evaluations(runs, entry.trial_id) if one.condition == BASE]
     alike = next((one.eval_id for one in measured if one.protocol == column.evaluation.protocol), None)
     found = _columns(runs, replace(entry, evaluations={BASE: alike}), left_out) if alike else []

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.config.trial_identity import base_trial_id, trial_id
+from persona_exp.config.trial_identity import trial_id
 from persona_exp.damaged_records import Damaged
+from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.generated_replies import compare_replies, evenly_spaced, read_replies_of
 from persona_exp.trial.runs_reader import SweepTrial, read_evaluations, read_provenance
 
