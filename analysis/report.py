@@ -79,9 +79,7 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     compared = compare_replies(place.parent.parent, read_sweep(place.parent.parent, name).trials)
     page = {"replies.md": replies_markdown(compared, name)} if compared.comparisons else {}
     texts = {
-        "table.md": markdown(
-            rows, keys, name, results.notes, results.tuning, results.sweep.note, replies="replies.md" if page else None
-        ),
+        "table.md": markdown(rows, keys, name, results.notes, results.tuning, results.sweep.note, replies="replies.md" if page else None),
         "table.csv": csv_text(rows, keys),
         "table.tex": latex(rows, keys, name, results.tuning),
         **page,
