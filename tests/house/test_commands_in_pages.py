@@ -1,0 +1,63 @@
+"""Each command that README.md and docs/ give is one that its parser takes; each setting named in a command of run.py is there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from persona_exp.cli.main import command_parser
+from persona_exp.config.schema.composition import Composition
+from persona_exp.project_folders import CONF, SWEEPS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = set(
+    re.findall(r"^### persona-exp (.+)$", (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+)
+# What a command chooses from.
+GROUPS = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir()} | {"sweeps"}
+
+
+def commands(page, program):
+    """Yield the arguments of each line of code that begins with `program`, lines that end in a backslash joined; and those in backticks."""
+    text = page.read_text(encoding="utf-8")
+    joined = re.sub(r"\\\n\s*", "", text)
+    code = re.findall(rf"^    (?:\$ )?{re.escape(program)} (.+)$", joined, re.MULTILINE)
+    code += re.findall(rf"`{re.escape(program)} ([^`\n]+)`", joined)
+    for line in code:
+        line = re.sub(r"\s{2,}#.*$", "", line)
+        # Usage, with what may be left out in brackets, and commands that are cut short.
+        if not re.search(r"…|\s\[|\bCOMMAND\b|\bSETTINGS\b|--help|--cfg| \| ", line):
+            yield shlex.split(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_command_of_persona_exp_is_taken(page):
+    for arguments in commands(page, "persona-exp"):
+        # Named alone, a command is not given.
+        if " ".join(arguments) in COMMANDS:
+            continue
+        try:
+            command_parser().parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"persona-exp {shlex.join(arguments)}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_setting_in_a_command_of_run_py_is_there(page):
+    schema = OmegaConf.structured(Composition)
+    for arguments in commands(page, "python run.py"):
+        given = [one for one in arguments if not one.startswith("-")]
+        for override in OverridesParser.create().parse_overrides(given):
+            key = (override.key_or_group or "").partition("@")[0]
+            if key == "sweeps":
+                assert override.value() in ("mine", *(path.stem for path in SWEEPS.glob("*.yaml"))), arguments
+            elif key not in GROUPS and not key.startswith(("hydra.", "data.mix.", "search.")):
+                node = schema
+                for name in key.split("."):
+                    # A setting without a default is a key, though `in` denies it.
+                    assert name in list(map(str, node.keys())), f"{key} in {shlex.join(arguments)}"
+                    node = node._get_node(name)
