@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from persona_exp.cli.runs_folder import trial_ids
+from persona_exp.config.close_name import did_you_mean
 from persona_exp.errors import UserError
 from persona_exp.trial.folder_ids import is_id
 from persona_exp.trial.runs_reader import sweep_names
@@ -14,7 +15,7 @@ FEW = 4
 
 def find_sweep(runs: Path, named: str) -> str:
     """Return the one sweep that `named` stands for. Raise UserError where there is none, or several."""
-    return _one(named, _sweeps(runs, named), "sweep", "`persona-exp status` lists them", runs)
+    return _one(named, _sweeps(runs, named), "sweep", "`persona-exp status` lists them", runs, sweep_names(runs))
 
 
 def find_trial(runs: Path, named: str) -> str:
@@ -23,13 +24,13 @@ def find_trial(runs: Path, named: str) -> str:
     sweeps = [] if found else _sweeps(runs, named)
     if sweeps:
         raise UserError(f"{named} is a sweep, and a trial is asked for: `persona-exp status {shlex.quote(sweeps[0])}` shows its trials.")
-    return _one(named, found, "trial", "`persona-exp status SWEEP` lists them", runs)
+    return _one(named, found, "trial", "`persona-exp status SWEEP` lists them", runs, ())
 
 
 def find_sweep_or_trial(runs: Path, named: str) -> tuple[str | None, str | None]:
     """Return (sweep, None) or (None, trial): the one that `named` stands for. Raise UserError where there is none, or several."""
     sweeps, trials = _sweeps(runs, named), _trials(runs, named)
-    name = _one(named, [*sweeps, *trials], "sweep or trial", "`persona-exp status` lists them", runs)
+    name = _one(named, [*sweeps, *trials], "sweep or trial", "`persona-exp status` lists them", runs, sweep_names(runs))
     return (name, None) if name in sweeps else (None, name)
 
 
@@ -53,9 +54,11 @@ def _last_part(named: str) -> str:
     return named.rstrip("/").rpartition("/")[2]
 
 
-def _one(named: str, found: Sequence[str], what: str, where: str, runs: Path) -> str:
+def _one(named: str, found: Sequence[str], what: str, where: str, runs: Path, known: Sequence[str]) -> str:
     if not found:
-        raise UserError(f"There is no {what} {named} under {runs}; {where}, and $PERSONA_EXP_RUNS names another folder.")
+        # A sweep is called by its settings as well, without the digits at its end.
+        meant = did_you_mean(named, [*known, *(one.rpartition("-")[0] for one in known)])
+        raise UserError(f"There is no {what} {named} under {runs}; {where}, and $PERSONA_EXP_RUNS names another folder{meant}")
     if len(found) > 1:
         shown = ", ".join(found[:FEW]) + (", …" if len(found) > FEW else "")
         raise UserError(f"{named} could be any of {len(found)} ({shown}); give more of the name.")

@@ -14,6 +14,7 @@ def compose_config(overrides: Sequence[str]) -> "Config":
     """Return the checked config that `overrides` give, as `run.py` would have it. Raise UserError."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
+    from yaml import YAMLError
 
     from persona_exp.config.compose import compose_trial, error_sentence, register_schema
     from persona_exp.config.secret_values import refuse_secrets
@@ -25,5 +26,5 @@ def compose_config(overrides: Sequence[str]) -> "Config":
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return compose_trial(hydra.compose("config", as_typed(overrides)))
-    except hydra.errors.HydraException as error:
+    except (hydra.errors.HydraException, YAMLError) as error:
         raise UserError(error_sentence(error)) from error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from persona_exp.cli.argument_parser import SentenceParser
 from persona_exp.cli.commands import (
     cancel,
     clean,
@@ -62,7 +63,7 @@ COMMANDS = (
 
 def command_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments.")
+    parser = SentenceParser(prog="persona-exp", description="Sweeps, trials, datasets and books of persona experiments.")
     nouns = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_commands(nouns)

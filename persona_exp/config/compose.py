@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from persona_exp.config.close_name import did_you_mean
 from persona_exp.config.full_finetuning_dtype import with_training_dtype
@@ -89,6 +90,8 @@ def _plain(node: DictConfig, key: str) -> Any:
 
 def error_sentence(error: BaseException) -> str:
     """Return what Hydra or OmegaConf has against an override, as one sentence that names the key and the fix."""
+    if isinstance(error, YAMLError):
+        return yaml_sentence(error)
     text = str(error).strip()
     cause: BaseException | None = error
     while cause is not None:
@@ -98,6 +101,9 @@ def error_sentence(error: BaseException) -> str:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return _omegaconf_sentence(cause)
         cause = cause.__cause__ or cause.__context__
+    misfit = re.match(r"In '([^']+)': \w+ raised while composing config:\s*([^\n]*)", text)
+    if misfit:
+        return f"The config file {misfit[1]}.yaml does not fit its group ({misfit[2].rstrip('.')}): it holds lines of KEY: VALUE."
     several = re.match(r"Ambiguous value for argument '([^']+)'", text)
     if several:
         key, _, value = several[1].partition("=")
@@ -126,6 +132,14 @@ def error_sentence(error: BaseException) -> str:
     if folder:
         return f"The config folder {folder[1]} does not exist: name one that does, with --config-dir."
     return " ".join(text.partition("See https://hydra.cc")[0].split())
+
+
+def yaml_sentence(error: YAMLError) -> str:
+    """Return where a file is no YAML, and why, as one sentence."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"{mark.name}, line {mark.line + 1}," if mark else "A config file"
+    why = problem or getattr(error, "reason", None) or str(error).splitlines()[0]
+    return f"{where} is no YAML ({why}): check its quotation marks, colons and brackets, and indent with spaces."
 
 
 def _omegaconf_sentence(error: OmegaConfBaseException) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -270,3 +271,22 @@ def test_a_note_is_read_as_it_is_typed(typed, read):
     config = OmegaConf.create({"sweep": {}})
     apply_overrides([override], config)
     assert sweep_label(config).note == read
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('name: "Emma\n', "line 2, is no YAML (found unexpected end of stream)"),
+        ("name: Emma\n\taliases: []\n", "line 2, is no YAML (found character '\\t'"),
+        ("name: Emma: Woodhouse\n", "line 1, is no YAML (mapping values are not allowed here)"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_no_yaml_is_named_with_its_line(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with path.open() as file, pytest.raises(yaml.YAMLError) as broken:
+        yaml.safe_load(file)
+    sentence = error_sentence(broken.value)
+    assert sentence.startswith(str(path))
+    assert says in sentence
+    assert "\n" not in sentence

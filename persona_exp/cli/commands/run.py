@@ -41,6 +41,7 @@ def main() -> int:
     try:
         import hydra
         from hydra.core.hydra_config import HydraConfig
+        from yaml import YAMLError
     except ModuleNotFoundError as missing:
         print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
         return 2
@@ -79,7 +80,7 @@ def main() -> int:
         from persona_exp.launch.launch_trial import launch_trial
 
         return launch_trial(composed[0], command=command)
-    except (UserError, hydra.errors.HydraException) as error:
+    except (UserError, hydra.errors.HydraException, YAMLError) as error:
         if wants_traceback:
             raise
         print(f"error: {error if isinstance(error, UserError) else error_sentence(error)}", file=sys.stderr)
