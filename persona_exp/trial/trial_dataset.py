@@ -1,11 +1,15 @@
 """A trial's dataset: built once under `runs/data/<data_id>/`, shared by all trials that read it."""
 
+import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from persona_exp.atomic_files import file_digest
 from persona_exp.config import schema
+from persona_exp.config.close_name import did_you_mean
 from persona_exp.config.schema import MIX_KINDS, Config
 from persona_exp.corpus.book_locations import file_beside_books, locate_books
 from persona_exp.dataset.build import build_dataset
@@ -21,6 +25,9 @@ from persona_exp.teacher.local_teacher import LocalTeacher
 from persona_exp.teacher.openai_teacher import OpenAITeacher
 from persona_exp.teacher.rules import RULES_IDENTITY
 from persona_exp.teacher.token_and_money_budget import Budget
+
+# One to three words with capitals, as names of people are.
+_NAME = re.compile(r"\b[A-Z][\w’'-]+(?: [A-Z][\w’'-]+){0,2}\b")
 
 
 def prepare(config: Config, workers: int | None = None) -> str:
@@ -165,7 +172,15 @@ def _check_mix(examples: Sequence[Example], config: Config, folder: Path) -> Non
                 raise UserError(
                     f"The rules write no {kind} example for {config.persona.name}{why}; set data.mix.{kind}=0, or teacher=openai or local."
                 )
-            raise UserError(f"There is no example of the kind {kind} for {config.persona.name}; set data.mix.{kind}=0.")
+            meant = name_in_books(folder, config.persona.name) if kind == "dialogue" else "."
+            raise UserError(f"There is no example of the kind {kind} for {config.persona.name}; set data.mix.{kind}=0{meant}")
+
+
+def name_in_books(folder: Path, name: str) -> str:
+    """Return the end of a sentence with the name in a dataset's books that is most like `name`; a full stop where none is, or it is there."""
+    lines = (folder / "passages.jsonl").read_text(encoding="utf-8").splitlines()
+    found = Counter(_NAME.findall(" ".join(json.loads(line)["text"].replace("\n", " ") for line in lines)))
+    return "." if name in found else did_you_mean(name, [one for one, times in found.items() if times > 1])
 
 
 def _check_use(config: Config, data_id: str) -> None:
