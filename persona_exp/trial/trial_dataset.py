@@ -177,7 +177,7 @@ def _check_mix(examples: Sequence[Example], config: Config, folder: Path) -> Non
 
 
 def name_in_books(folder: Path, name: str) -> str:
-    """Return the end of a sentence with the name in a dataset's books that is most like `name`; a full stop where none is, or it is there."""
+    """Return a sentence's end with the name in a dataset's books that is most like `name`; a full stop where none is, or it is there."""
     lines = (folder / "passages.jsonl").read_text(encoding="utf-8").splitlines()
     found = Counter(_NAME.findall(" ".join(json.loads(line)["text"].replace("\n", " ") for line in lines)))
     return "." if name in found else did_you_mean(name, [one for one, times in found.items() if times > 1])
