@@ -16,3 +16,5 @@ HOME = PACKAGE if is_installed(ROOT) else ROOT
 CONF = HOME / "conf"
 SWEEPS = HOME / "sweeps"
 SLURM = HOME / "slurm"
+# Under runs/, the link to the newest sweep's folder.
+LATEST = "latest"

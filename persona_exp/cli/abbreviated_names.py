@@ -7,7 +7,9 @@ from pathlib import Path
 from persona_exp.cli.runs_folder import trial_ids
 from persona_exp.config.close_name import did_you_mean
 from persona_exp.errors import UserError
+from persona_exp.project_folders import LATEST
 from persona_exp.trial.folder_ids import is_id
+from persona_exp.trial.forgotten_sweep import known_and_forgotten
 from persona_exp.trial.runs_reader import sweep_names
 
 FEW = 4
@@ -35,9 +37,18 @@ def find_sweep_or_trial(runs: Path, named: str) -> tuple[str | None, str | None]
 
 
 def _sweeps(runs: Path, named: str) -> list[str]:
-    names, prefix = sweep_names(runs), _last_part(named)
-    if prefix in names:
+    prefix = _last_part(named)
+    known, forgotten = known_and_forgotten(runs)
+    if prefix == LATEST and (runs / LATEST).is_symlink():
+        prefix = (runs / LATEST).readlink().name
+    if prefix in (*known, *forgotten):
         return [prefix]
+    # What a person has forgotten stands in the way of nothing.
+    return _beginning(known, prefix) or _beginning(forgotten, prefix)
+
+
+def _beginning(names: Sequence[str], prefix: str) -> list[str]:
+    """Return the names that begin with `prefix`, else those whose hash does."""
     beginning = [name for name in names if prefix and name.startswith(prefix)]
     return beginning or [name for name in names if prefix and name.rpartition("-")[2].startswith(prefix)]
 

@@ -14,6 +14,7 @@ from persona_exp.errors import UserError
 from persona_exp.process_identity import process_started
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.folder_ids import is_data_id, is_id, without_links
+from persona_exp.trial.forgotten_sweep import is_forgotten
 from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
 
@@ -21,6 +22,8 @@ DAY_SECONDS = 86400.0
 ELSEWHERE = "left by a writer on another machine"
 GIVEN_UP = "checkpoints of trials that an ended search gave up, the worst first"
 SEALED_ONLY = "sealed for no sweep, and never run"
+FORGOTTEN = "sweeps that were forgotten"
+OF_FORGOTTEN = "trials that forgotten sweeps alone ask for"
 
 # The files of a sweep that name trials.
 NAMED_IN = ("*.yaml", "*.json", "submissions/*.json", "asks/*.json", "added/*.json")
@@ -128,6 +131,24 @@ class References:
             self._named[sweep_folder] = {found for path in paths for found in _TRIAL_ID.findall(_text(path))}
         return self._named[sweep_folder]
 
+    @cached_property
+    def of_forgotten(self) -> set[str]:
+        """The trials that forgotten sweeps alone ask for: of no other sweep or job, begun by no command of its own, no other's parent."""
+        if self.unreadable or self.unreadable_sweeps:
+            return set()
+        folders = _folders(self._runs / "sweeps")
+        gone = {found for folder in folders if is_forgotten(folder) for found in self._named_by(folder)}
+        kept = {found for folder in folders if not is_forgotten(folder) for found in self._named_by(folder)}
+        kept |= {found for path in (self._runs / "jobs").glob("*") if path.is_file() for found in _TRIAL_ID.findall(_text(path))}
+        for path, one in self._seals.items():
+            if path.name == "provenance.json" and one:
+                words = str(one.get("command")).split()
+                kept |= {path.parent.name} if not {"-m", "--multirun"} & set(words) else set()
+                identity = one.get("identity")
+                lora = identity.get("lora") if isinstance(identity, dict) else None
+                kept |= {str(lora.get("init_from"))} if isinstance(lora, dict) else set()
+        return {one for one in gone - kept if one in self.states}
+
     def never_run(self, trial_id: str) -> bool:
         """Return whether a trial was sealed and never run (a dry run, a sweep over its budget), and no sweep asks for it."""
         state = self.states.get(trial_id)
@@ -159,7 +180,11 @@ def still_garbage(runs: Path, one: Garbage, known: References) -> bool:
         return one.path.name not in known.data and not known.unreadable
     if one.path.parent == runs / "code":
         return one.path.name not in known.code and not known.unreadable
+    if one.kind == FORGOTTEN:
+        return is_forgotten(one.path)
     trials = runs / "trials"
+    if one.kind == OF_FORGOTTEN:
+        return one.path.name in known.of_forgotten and known.states[one.path.name].status != "running"
     if one.kind == SEALED_ONLY:
         # A command that asks for it anew touches it before anything names it.
         return known.never_run(one.path.name) and _garbage(one.path, one.kind, time.time()).seconds > DAY_SECONDS
@@ -172,7 +197,9 @@ def still_garbage(runs: Path, one: Garbage, known: References) -> bool:
 
 def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
     for trial_id, state in known.states.items():
-        if known.never_run(trial_id):
+        if trial_id in known.of_forgotten and state.status != "running":
+            yield runs / "trials" / trial_id, OF_FORGOTTEN
+        elif known.never_run(trial_id):
             yield runs / "trials" / trial_id, SEALED_ONLY
         elif state.status != "running":
             yield from _of_trial(runs / "trials" / trial_id, state, given_up=trial_id in known.given_up)
@@ -181,6 +208,8 @@ def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
         yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
     for place in (runs / "trials", runs / "sweeps", runs / "data", runs / "code"):
         yield from _staged(place)
+    # Behind their trials, which nothing would name any more.
+    yield from ((path, FORGOTTEN) for path in _folders(runs / "sweeps") if is_forgotten(path))
 
 
 def _of_trial(folder: Path, state: TrialStatus, *, given_up: bool) -> Iterator[tuple[Path, str]]:

@@ -165,6 +165,11 @@ def sweep_statuses(runs: Path, names: Sequence[str], *, only: str | None = None)
     return [_with_queue(status, queue, job_names) for status in found]
 
 
+def trials_asked_for(runs: Path, names: Sequence[str]) -> set[str]:
+    """Return the ids of all trials of the sweeps `names`."""
+    return {trial.trial_id for name in names for trial in _read(runs, name)[0].trials}
+
+
 def _with_only(sweep: Sweep, trial_id: str) -> Sweep:
     return replace(sweep, trials=[one for one in sweep.trials if one.trial_id == trial_id])
 

@@ -22,10 +22,11 @@ from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import Decision, allow_after_site_faults, decide, undo_cancellations
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweep_forecast import Forecast, forecast
-from persona_exp.launch.sweeps import trial_set
+from persona_exp.launch.sweeps import latest_sweep, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, fewer_trials, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
+from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_sweep
@@ -208,8 +209,11 @@ def describe(
     head |= {role: list(keys) for role, keys in (roles or {}).items() if keys}
     if note := before["note"] if before and note is None else note:
         head["note"] = note
+    if forgotten_sweep.take_back(folder):
+        print(f"{folder.name} was forgotten: the command takes that back.", flush=True)
     if before is None:
-        atomic_files.create_text(path, _description({**head, "created": utc_now()}, rows))
+        if atomic_files.create_text(path, _description({**head, "created": utc_now()}, rows)) or latest_sweep.is_missing(folder.parents[1]):
+            latest_sweep.lead_to(folder)
     elif before["command"] != command or before["note"] != (note or ""):
         atomic_files.write_text(path, _description({**head, "created": before["created"]}, rows))
 

@@ -13,7 +13,8 @@ from persona_exp.cli.text.causes_and_remedies import CAUSES
 from persona_exp.cli.text.units import plural
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import attempt_files
-from persona_exp.trial.runs_reader import read_hold, read_trial, sweep_names
+from persona_exp.trial.forgotten_sweep import known_and_forgotten
+from persona_exp.trial.runs_reader import read_hold, read_trial
 from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
 
@@ -40,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     if not arguments.names and not (arguments.failed or arguments.cause):
         raise UserError("Say what to retry: sweeps or trials, or --failed or --cause for those of every sweep.")
     named = [find_sweep_or_trial(runs, name) for name in arguments.names]
-    sweeps = list(dict.fromkeys(sweep for sweep, _ in named if sweep)) if named else sweep_names(runs)
+    sweeps = list(dict.fromkeys(sweep for sweep, _ in named if sweep)) if named else known_and_forgotten(runs)[0]
     trials = list(dict.fromkeys(trial for _, trial in named if trial))
     cause = SHORT_CAUSES.get(arguments.cause, arguments.cause)
     answer = retry(runs, sweeps, trials, failed_alone=arguments.failed, cause=cause, from_scratch=arguments.from_scratch)

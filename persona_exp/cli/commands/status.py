@@ -9,10 +9,11 @@ from typing import Any
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.runs_folder import runs_folder, trial_ids
 from persona_exp.cli.status_json import sweep_json, sweeps_json
-from persona_exp.cli.sweep_status import SweepStatus, readable_status, sweep_statuses
+from persona_exp.cli.sweep_status import SweepStatus, readable_status, sweep_statuses, trials_asked_for
 from persona_exp.cli.text.escaped_output import own_sequence
+from persona_exp.cli.text.units import plural
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import sweep_names
+from persona_exp.trial.forgotten_sweep import known_and_forgotten
 from persona_exp.trial.trial_status import TrialStatus
 
 # A queue is asked no more often than this, however often the table is drawn.
@@ -55,7 +56,7 @@ def _answer(runs: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.sweep:
         (sweep,) = sweep_statuses(runs, [find_sweep(runs, arguments.sweep)])
         return sweep_json(sweep)
-    return {"runs": str(runs), **sweeps_json(*_everything(runs))}
+    return {"runs": str(runs), **sweeps_json(*_everything(runs)), "forgotten": known_and_forgotten(runs)[1]}
 
 
 def _text(runs: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
@@ -66,13 +67,17 @@ def _text(runs: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
         (sweep,) = sweep_statuses(runs, [find_sweep(runs, arguments.sweep)])
         return sweep_text(sweep, every=arguments.all), sweep.unfinished
     sweeps, singles = _everything(runs)
-    return sweeps_text(sweeps, singles, runs), any(sweep.unfinished for sweep in sweeps)
+    text, forgotten = sweeps_text(sweeps, singles, runs), known_and_forgotten(runs)[1]
+    if forgotten:
+        text += f"\n\n{plural(len(forgotten), 'sweep')} forgotten: `persona-exp forget` lists what is not shown."
+    return text, any(sweep.unfinished for sweep in sweeps)
 
 
 def _everything(runs: Path) -> tuple[list[SweepStatus], list[TrialStatus]]:
     """Return all sweeps, the newest first, and the trials that none of them asks for."""
-    sweeps = sorted(sweep_statuses(runs, sweep_names(runs)), key=lambda sweep: sweep.created, reverse=True)
-    asked = {trial.trial_id for sweep in sweeps for trial in sweep.trials}
+    known, forgotten = known_and_forgotten(runs)
+    sweeps = sorted(sweep_statuses(runs, known), key=lambda sweep: sweep.created, reverse=True)
+    asked = {trial.trial_id for sweep in sweeps for trial in sweep.trials} | trials_asked_for(runs, forgotten)
     return sweeps, [readable_status(runs, one) for one in trial_ids(runs) if one not in asked]
 
 

@@ -14,6 +14,7 @@ from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.units import asked_of, duration, parse_time, plural, time_and_age
 from persona_exp.trial.comparability import all_outdated
+from persona_exp.trial.forgotten_sweep import is_forgotten
 from persona_exp.trial.runs_reader import SweepTrial, read_traceback
 from persona_exp.trial.trial_status import TrialStatus
 
@@ -145,6 +146,8 @@ def sweep_head(one: SweepStatus) -> list[str]:
     """Return name, command and summary of a sweep; and that it is held, where it is."""
     note = [f"  {one_line(one.sweep.note)}"] if one.sweep.note else []
     lines = [painted(one_line(one.name), "1"), *note, f"  {one_line(one.command)}", f"  {_summary(one)}", *_submission(one)]
+    if is_forgotten(one.folder):
+        lines.append(f"  forgotten: `persona-exp forget --undo {shlex.quote(one.name)}` shows it among the others again")
     lines += [f"  a search: `persona-exp search {shlex.quote(one.name)}` has the best, and what is asked next"] if one.asks else []
     if one.hold:
         lines.append(

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 
 from persona_exp.errors import UserError
+from persona_exp.project_folders import LATEST
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,79}")
-# runs/latest leads to the newest sweep.
-LATEST = "latest"
 
 
 @dataclass

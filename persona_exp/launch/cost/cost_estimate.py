@@ -132,8 +132,10 @@ def lines(estimate: Estimate) -> list[str]:
 
 def _runs(estimate: Estimate, hours: Interval) -> str:
     runs = f"{estimate.records} earlier run{'' if estimate.records == 1 else 's'} on {estimate.device}"
-    if hours.low is not None:
+    if hours.tells:
         return f"{runs}, 95 % interval"
+    if hours.low is not None:
+        return f"{runs}, which differ too much for an interval"
     few = "too few" if estimate.records < FEWEST else "too few of one model and method"
     return f"{runs}: {few} for an interval"
 

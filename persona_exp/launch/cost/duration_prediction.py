@@ -17,6 +17,8 @@ T_975 = (
 
 # With one degree of freedom an interval spans orders of magnitude, and helps nobody.
 FEWEST = 3
+# An interval whose ends are further apart than this says no more than that nothing is known.
+WIDEST = 30.0
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,26 @@ class Interval:
     mean: float
     high: float | None
 
+    @property
+    def tells(self) -> bool:
+        """Whether there is an interval, and one that is narrow enough to go by."""
+        return self.low is not None and self.high is not None and self.high <= WIDEST * self.low
+
     def times(self, factor: float) -> "Interval":
         """Return the same amount in another unit."""
         return Interval(*(None if value is None else value * factor for value in (self.low, self.mean, self.high)))  # type: ignore[arg-type]
 
     def text(self) -> str:
-        """Return `3.2 [2.1, 4.9]`, or the mean alone."""
-        if self.low is None or self.high is None:
+        """Return `3.2 [2.1, 4.9]`, or the mean alone where no interval tells anything."""
+        if not self.tells:
             return rounded(self.mean)
-        return f"{rounded(self.mean)} [{rounded(self.low)}, {rounded(self.high)}]"
+        return f"{rounded(self.mean)} [{rounded(self.low or 0)}, {rounded(self.high or 0)}]"
 
 
 def rounded(value: float) -> str:
-    """Return two figures below ten, whole numbers above."""
+    """Return two figures below ten, whole numbers above; `under 0.01` of less."""
+    if 0 < value < 0.01:
+        return "under 0.01"
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 

@@ -153,7 +153,23 @@ def test_several_records_give_students_prediction_interval(tmp_path: Path, tried
     assert found.gpu_hours.mean == pytest.approx(1.01)
     assert found.gpu_hours.low == pytest.approx(math.exp(-half) + 0.01)
     assert found.gpu_hours.high == pytest.approx(math.exp(half) + 0.01)
+    assert found.gpu_hours.text() == "1"
+    assert "3 earlier runs on NVIDIA A100-SXM4-80GB, which differ too much for an interval" in "\n".join(cost_estimate.lines(found))
+
+
+def test_an_interval_is_shown_where_it_tells_something(tmp_path: Path, tried: Callable[..., cost_estimate.Estimate]) -> None:
+    for name, seconds in (("x", 3000), ("y", 3600), ("z", 4300)):
+        attempt(tmp_path, seal(tmp_path, name), training=seconds, around=36)
+    found = tried(tmp_path, [seal(tmp_path, "a")])
+    assert found.gpu_hours is not None
+    assert found.gpu_hours.text() == "1 [0.42, 2.5]"
     assert "3 earlier runs on NVIDIA A100-SXM4-80GB, 95 % interval" in "\n".join(cost_estimate.lines(found))
+
+
+def test_an_interval_over_orders_of_magnitude_is_none() -> None:
+    assert Interval(5e-05, 0.023, 12).text() == "0.023"
+    assert Interval(None, 5e-05, None).text() == "under 0.01"
+    assert Interval(0.5, 1, 2).text() == "1 [0.5, 2]"
 
 
 def test_only_records_of_the_same_model_method_and_device_count(tmp_path: Path, tried: Callable[..., cost_estimate.Estimate]) -> None:
