@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.test_pipeline import TINY
-from tests.training.curves import hyperparameters_of_tensorboard, of_tensorboard, of_wandb
+from tests.training.curves import hyperparameters_of_tensorboard, of_tensorboard, of_wandb, summary_of_wandb
 
 pytestmark = pytest.mark.long
 
@@ -32,7 +32,13 @@ def test_a_sweep_is_a_group_of_wandb_recorded_offline_without_a_key(run_py, tmp_
     for folder in found:
         assert f"`persona-exp sync {folder.name}` uploads them." in done.stdout
         run, lines = of_wandb(folder / "attempts" / "0001", "offline-run")
-        assert (run.run_id, run.display_name, run.run_group, run.project) == (folder.name, folder.name, sweep.name, "persona-exp")
+        assert (run.run_id, run.run_group, run.project) == (folder.name, sweep.name, "persona-exp")
+        assert run.display_name in (f"lora.r=2 ({folder.name})", f"lora.r=4 ({folder.name})")
+        (evaluation,) = (folder / "evaluations").iterdir()
+        measured = json.loads((evaluation / "metrics.json").read_text())["metrics"]
+        figures = summary_of_wandb(folder / "attempts" / "0001")
+        assert figures["test/perplexity"] == pytest.approx(measured["perplexity"]["value"])
+        assert "final/loss" in figures
         assert sorted(run.tags) == sorted(["Tobias Wrexham", "tiny", "lora", engine])
         config = {one.key: json.loads(one.value_json) for one in run.config.update}
         assert (config["engine"]["name"], config["trial_id"]) == (engine, folder.name)
@@ -40,6 +46,33 @@ def test_a_sweep_is_a_group_of_wandb_recorded_offline_without_a_key(run_py, tmp_
         curve = [(line["train/global_step"], line["train/loss"]) for line in lines if set(line) >= SENT]
         assert curve == [(line["step"], pytest.approx(line["loss"])) for line in logged]
     assert len({json.loads((folder / "attempts" / "0001.json").read_text())["tracker_group"] for folder in found}) == 1
+
+
+@ENGINES
+def test_curves_of_a_sweep_have_readable_names(run_py, tmp_path, engine):
+    done = run_py("-m", "lora.r=2,4", f"engine={engine}", "tracker=tensorboard", "method=lora", "train.max_steps=2", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    shown = {path.name: of_tensorboard(path) for path in (sweep / "curves").iterdir()}
+    assert set(shown) == {"base model", "lora.r=2", "lora.r=4"}
+    assert [step for step, _ in shown["lora.r=2"]["train/loss"]] == [1, 2]
+    assert "test/base+system/perplexity" in shown["base model"]
+
+
+def test_a_mode_that_wandb_does_not_have_is_refused_before_anything_is_sealed(run_py, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    done = run_py("tracker=wandb", *TINY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: WANDB_MODE=onlin is no mode of Weights & Biases: set WANDB_MODE to one of online, ")
+    assert not (tmp_path / "runs" / "trials").exists()
+
+
+def test_wandb_online_without_a_key_is_refused_before_anything_is_sealed(run_py, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    done = run_py("-m", "seed=1,2", "tracker=wandb", *TINY)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs a key: run `wandb login`, or set WANDB_MODE=offline." in done.stderr
+    assert not (tmp_path / "runs" / "trials").exists()
 
 
 @ENGINES
@@ -55,7 +88,10 @@ def test_a_single_trial_is_in_the_group_of_its_persona_and_data(run_py, tmp_path
     assert shown.name == trial.name
     assert shown.resolve() == (trial / "tensorboard").resolve()
     curves = of_tensorboard(shown)
-    assert set(curves) == SENT
+    assert set(curves) >= {*SENT, "test/perplexity", "test/bits_per_byte", "final/loss"}
+    (evaluation,) = (trial / "evaluations").iterdir()
+    measured = json.loads((evaluation / "metrics.json").read_text())["metrics"]
+    assert curves["test/perplexity"] == [(3, pytest.approx(measured["perplexity"]["value"]))]
     assert [step for step, _ in curves["train/loss"]] == [1, 2, 3]
     values = hyperparameters_of_tensorboard(shown)
     assert (values["group"], values["engine.name"], values["train.max_steps"]) == (group.name, engine, 3)

@@ -27,6 +27,7 @@ from persona_exp.search.search_space import Setting, widened
 from persona_exp.search.study_request import StudyRequest, name_digest
 from persona_exp.search.study_settings import StudySettings, WarmStart, is_search, read_settings, to_ask, write_settings
 from persona_exp.trial.seal import seal
+from persona_exp.trial.tracked_run import refuse_unusable_trackers
 
 
 def launch_search(request: StudyRequest, *, command: str, options: LocalOptions | SlurmOptions | None = None) -> int:
@@ -34,6 +35,7 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     trials extends it. Raise UserError before anything is run or submitted."""
     options, config = options or LocalOptions(), request.first
     runs = Path(config.runs).absolute()
+    refuse_unusable_trackers([config.tracker.name])
     folder = runs / "sweeps" / (request.label.name or _name(request))
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.exported_options import with_exported_options

@@ -31,6 +31,7 @@ from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.sweep_file import sweep_text
+from persona_exp.trial.tracked_run import refuse_unusable_trackers
 from persona_exp.trial.trial_base_model import download_model, pinned_model
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def launch_sweep(
             raise UserError(f"{key} is said of the whole sweep, and takes one value: leave out the others.")
     label, options = label or SweepLabel(), options or LocalOptions()
     cluster, runs = requests[0].config.cluster, Path(requests[0].config.runs).absolute()
+    refuse_unusable_trackers(one.config.tracker.name for one in requests)
     # Settings that a row of hydra.sweeper.pairs gives have a name and no one value.
     named = list(dict.fromkeys(argument for argument in arguments if argument.split("=")[0].lstrip("+~") in (*swept, "sweeps")))
     if isinstance(options, SlurmOptions):

@@ -29,6 +29,7 @@ from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_trial
 from persona_exp.trial.seal import Sealed, SealedInputs, read_seal, trial_id_of
 from persona_exp.trial.seal_facts import all_published, read_seal_facts
+from persona_exp.trial.tracked_run import refuse_unusable_trackers
 from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_pipeline import seal_trial
 
@@ -40,6 +41,7 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
     """Seal and run the trial that Hydra composed, print its metrics, and return the exit code."""
     if warning := warning_if_run_here(composed.cluster):
         print(warning, file=sys.stderr, flush=True)
+    refuse_unusable_trackers([composed.tracker.name])
     trial, config = seal_trial(composed, command=command)
     if not all_published(trial.path):
         alone = device_of(LocalOptions(), config.cluster, None)

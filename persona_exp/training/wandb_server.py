@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from persona_exp.errors import UserError
+
 # So long an answer is waited for.
 SECONDS = 10
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 
 
 def server_url() -> str:
@@ -35,6 +38,19 @@ def server_refusal() -> str | None:
     except wandb.Error as error:
         return first_line(error)
     return None
+
+
+def refuse_unusable() -> None:
+    """Raise UserError where WANDB_MODE asks for what cannot be had here: a mode that there is not, or online without key or server."""
+    mode = os.environ.get("WANDB_MODE") or ""
+    if mode and mode not in MODES:
+        raise UserError(f"WANDB_MODE={mode} is no mode of Weights & Biases: set WANDB_MODE to one of {', '.join(MODES)}.")
+    if mode != "online":
+        return
+    if not key_at_hand():
+        raise UserError("tracker=wandb with WANDB_MODE=online needs a key: run `wandb login`, or set WANDB_MODE=offline.")
+    if refusal := server_refusal():
+        raise UserError(f"tracker=wandb cannot be online ({refusal}): run `wandb login`, or set WANDB_MODE=offline.")
 
 
 def first_line(error: Exception) -> str:

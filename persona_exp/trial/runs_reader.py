@@ -241,7 +241,7 @@ def read_trial(runs: Path, trial_id: str) -> Trial:
         config=config,
         provenance=read_provenance(runs, trial_id),
         attempts=[read_record(path) for path in files],
-        log=_log([path.with_suffix("") for path in files]),
+        log=read_log([path.with_suffix("") for path in files]),
         evaluations=read_evaluations(runs, trial_id, items=True),
         traceback=read_traceback(folder, state.attempt) if state.status == "failed" else None,
         trained_weights=_weights(folder / "adapter"),
@@ -395,7 +395,7 @@ def _sweep_trial(path: Path, entry: Any) -> SweepTrial:
     return SweepTrial(entry["trial_id"], str(entry.get("role", "adapter")), dict(entry.get("overrides") or {}), dict(evaluations))
 
 
-def _log(attempts: list[Path]) -> list[dict[str, Any]]:
+def read_log(attempts: list[Path]) -> list[dict[str, Any]]:
     """Return logged steps of all attempts; of a step that several attempts did, the highest attempt's record."""
     trained, validated = ([path / name for path in attempts if (path / name).is_file()] for name in ("train.jsonl", "validation.jsonl"))
     try:

@@ -20,12 +20,15 @@ from persona_exp.trial.trial_base_model import load_base
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
     from persona_exp.modeling.tokenised_dataset import TokenisedDataset
+    from persona_exp.training.experiment_trackers import Tracker
 
 
 def train_trial(
     trial: ClaimedTrial, encoded: "TokenisedDataset", model_folder: Path, interruption: Interruption, micro_batch_size: int | None
-) -> Any:
-    """Train on `encoded` from the trial's newest checkpoint on; return the trained model. Raise Interrupted when asked to leave.
+) -> "tuple[Any, Tracker]":
+    """Train on `encoded` from the trial's newest checkpoint on; return the model and the open tracker.
+
+    Raise Interrupted when asked to leave.
 
     `micro_batch_size` takes the place of the config's, for a trial that ran out of memory with that.
     """
@@ -82,7 +85,6 @@ def train_trial(
     except BaseException:
         close_tracker(trial, tracker, 1)
         raise
-    close_tracker(trial, tracker, 0)
     attempt.note(
         training=training_record(
             TrainingTotals(**asdict(summary)),
@@ -92,7 +94,7 @@ def train_trial(
             energy_joules=energy.joules(),
         )
     )
-    return model
+    return model, tracker
 
 
 def _trainable(config: "Config", model_folder: Path) -> Any:

@@ -22,7 +22,7 @@ from persona_exp.trial.resource_accounting import DeviceMeter, ResourceAccount
 from persona_exp.trial.resume_checkpoint import CHECKPOINTS, SavedBundleStep, adopt, step_at
 from persona_exp.trial.runs_reader import read_provenance
 from persona_exp.trial.stopped_trial import stop_at
-from persona_exp.trial.tracked_run import close_tracker, open_trial_tracker
+from persona_exp.trial.tracked_run import close_tracker, last_step, open_trial_tracker
 from persona_exp.trial.trial_base_model import base_reference
 
 if TYPE_CHECKING:
@@ -251,6 +251,8 @@ class TrialInBundle:
         """Return what an owed evaluation measures: the base model, or that with the published adapter in the slot of this number."""
         self.attempt.progress("evaluating")
         self.attempt.raise_if_superseded()
+        # Of what was trained before, or is not trained, the figures are sent all the same.
+        self._tracker = self._tracker or open_trial_tracker(self.trial, last_step(self.trial))
         if self.config.method.name != "none":
             shared.join(self.number, self._published(shared))
         return evaluation_target(self.trial, one, self.number)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from persona_exp.config.schema import Config
+    from persona_exp.training.experiment_trackers import Tracker
     from persona_exp.trial.seal import Sealed
 
 
@@ -36,6 +37,7 @@ def run_trial(trial: ClaimedTrial, interruption: Interruption, micro_batch_size:
     from persona_exp.trial.encoded_examples import encode_examples
     from persona_exp.trial.evaluate_trial import evaluate_trial, missing_evaluations
     from persona_exp.trial.publish_results import publish_evaluation, publish_model
+    from persona_exp.trial.tracked_run import close_tracker
     from persona_exp.trial.train_trial import train_trial
     from persona_exp.trial.trial_base_model import fetch_model
 
@@ -44,13 +46,19 @@ def run_trial(trial: ClaimedTrial, interruption: Interruption, micro_batch_size:
     with interruption.at_once():
         trial.attempt.progress("loading")
         model_folder = fetch_model(trial.config)
-    if trial.trains:
+    tracker: Tracker | None = None
+    try:
+        if trial.trains:
+            with interruption.at_once():
+                data = encode_examples(trial, model_folder)
+            model, tracker = train_trial(trial, data, model_folder, interruption, micro_batch_size)
+            publish_model(trial, model)
+            # The evaluation needs their memory.
+            del model, data
         with interruption.at_once():
-            data = encode_examples(trial, model_folder)
-        model = train_trial(trial, data, model_folder, interruption, micro_batch_size)
-        publish_model(trial, model)
-        # The evaluation needs their memory.
-        del model, data
-    with interruption.at_once():
-        for evaluation in evaluate_trial(trial, model_folder):
-            publish_evaluation(trial, evaluation)
+            for evaluation in evaluate_trial(trial, model_folder):
+                publish_evaluation(trial, evaluation)
+    except BaseException:
+        close_tracker(trial, tracker, 1)
+        raise
+    close_tracker(trial, tracker, 0)

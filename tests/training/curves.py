@@ -47,6 +47,16 @@ def of_wandb(folder: Path, kind: str = "*run") -> tuple[Any, list[dict[str, Any]
     return run, [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in line.item} for line in lines]
 
 
+def summary_of_wandb(folder: Path) -> dict[str, Any]:
+    """The summary of the one run that is described below `folder`, which has ended."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    files = folder.glob("wandb/*run-*-*/*.wandb")
+    records = [Record.FromString(one) for path in files for one in _records(path.read_bytes())]
+    summaries = [one.summary for one in records if one.WhichOneof("record_type") == "summary"]
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for one in summaries for item in one.update}
+
+
 def _records(data: bytes) -> Iterator[bytes]:
     at, record = HEADER, b""
     while at + PIECE <= len(data):

@@ -17,6 +17,7 @@ from persona_exp.launch.sweeps.submission_record import worker_jobs
 from persona_exp.launch.sweeps.trial_set import SweepTrial
 from persona_exp.project_folders import ROOT
 from persona_exp.search.study_settings import is_search
+from persona_exp.trial.curve_links import link_curves
 from persona_exp.trial.trial_status import read_status, stopped_as
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def finish_sweep(sweep_folder: Path) -> int:
     # Of one that a person stopped another has what it had learnt.
     missing = [one for one in left if stopped_as(one.directory(sweep_folder).path) is None]
     _print_missing(sweep_folder, missing, len(trials))
+    link_curves(sweep_folder)
     rehearsal = all(one.engine == "noop" for one in trials)
     if search and not rehearsal:
         write_search(sweep_folder)
