@@ -5,7 +5,7 @@ from setuptools import find_namespace_packages, setup
 PACKAGES = find_namespace_packages(include=["persona_exp*", "analysis*", "hydra_plugins*"])
 # By the name of the package that each becomes.
 FOLDERS = {f"persona_exp.{name}": name for name in ("conf", "sweeps", "slurm")}
-TEXTS = ("json", "txt", "csv", "tsv", "jsonl", "md", "jinja")
+TEXTS = ("json", "txt", "csv", "tsv", "jsonl", "md", "jinja", "yaml")
 
 setup(
     packages=[*PACKAGES, *FOLDERS],

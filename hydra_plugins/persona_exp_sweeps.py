@@ -10,6 +10,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from persona_exp.project_folders import SWEEPS
+from persona_exp.study_folder import study_conf
 
 GROUP = "sweeps"
 
@@ -51,8 +52,10 @@ class SweepsSource(ConfigSource):
 
 
 class SweepsSearchPath(SearchPathPlugin):
-    """Puts the sweeps beside conf/, wherever this code lies: the working tree, a copy of the code, or where it is installed."""
+    """Puts the sweeps beside conf/, wherever this code lies, and behind them the conf/ of the study that a person is in."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if SWEEPS.is_dir():
             search_path.append("persona_exp", f"{GROUP}://{SWEEPS.parent}")
+        if conf := study_conf():
+            search_path.append("study", f"file://{conf}")

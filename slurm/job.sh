@@ -11,9 +11,9 @@ find_python() {
   if [ -x .venv/bin/python ]; then
     echo .venv/bin/python
   elif python -c 'import persona_exp' 2>/dev/null; then
-    command -v python # An active conda environment, as sbatch passes it on.
+    command -v python # An active environment, as sbatch passes it on.
   else
-    echo "error: no environment was found: run 'make setup' in $PWD, or submit with the conda environment active." >&2
+    echo "error: no environment was found: run 'make setup' in $PWD, or submit with the environment active." >&2
     return 1
   fi
 }
@@ -72,7 +72,10 @@ run_py() {
   restarts=$((${SLURM_RESTART_COUNT:-0} + ${PERSONA_EXP_RESTARTS_BEFORE:-0})) before=${PERSONA_EXP_JOB_BEFORE:-}
   unset PERSONA_EXP_RESTARTS_BEFORE PERSONA_EXP_JOB_BEFORE # They are not meant for what is submitted from within the job.
   cd "${SLURM_SUBMIT_DIR:-.}" || exit 2
-  [ -f run.py ] || { echo "error: submit from the repository's folder, where run.py is." >&2; exit 2; }
+  [ -f run.py ] || [ -f persona-exp.yaml ] || {
+    echo "error: submit from the repository's folder, where run.py is, or from a study's, where persona-exp.yaml is." >&2
+    exit 2
+  }
   python=$(find_python) || exit 2
   # Since Slurm 22.05, srun does not take the number of cores from its job; and torch would take all that it sees.
   export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1} OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
@@ -88,8 +91,10 @@ run_py() {
     # None of the copied code runs before the whole of it was found to be what was sealed.
     check=$("$python" -c 'from persona_exp.launch.slurm.verified_start import CHECK; print(CHECK)') || exit 1
     PYTHONDONTWRITEBYTECODE=1 srun --ntasks=1 --open-mode=append "$python" -I -B -c "$check" "${again[@]}"
-  else
+  elif [ -f run.py ]; then
     srun --ntasks=1 --open-mode=append "$python" run.py "$@"
+  else
+    srun --ntasks=1 --open-mode=append "$python" -P -m persona_exp.cli.main run "$@"
   fi
   status=$?
   case $status in

@@ -18,6 +18,7 @@ from persona_exp.cli.commands import (
     doctor,
     export,
     forget,
+    init,
     logs,
     model,
     replies,
@@ -34,12 +35,14 @@ from persona_exp.cli.text.escaped_output import EscapedOutput, one_line
 from persona_exp.errors import UserError
 from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.indented_json import indented_json
+from persona_exp.study_folder import asked_study, in_study, split_config_dir
 
 # What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
 Command = Callable[[argparse.Namespace], Any]
 
-# In the order in which --help lists them: training, reading, steering, keeping, then models, books and datasets.
+# In the order in which --help lists them: beginning, training, reading, steering, keeping, then models, books and datasets.
 COMMANDS = (
+    init,
     run,
     status,
     show,
@@ -69,18 +72,29 @@ def command_parser() -> argparse.ArgumentParser:
     nouns = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_commands(nouns)
+    parser.add_argument("--config-dir", metavar="DIR/conf", help="the study to work in, from outside of it")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["run"]:
-        return run.run_as("persona-exp", given[1:])
+    typed = sys.argv[1:] if arguments is None else arguments
+    if typed[:1] == ["run"]:
+        return run.run_as("persona-exp", typed[1:])
+    try:
+        # Hydra's flag may stand anywhere on its command line; so may ours.
+        conf, given = split_config_dir(typed)
+        study = asked_study(conf)
+        if conf and study != conf.parent:
+            raise UserError(f"--config-dir={conf} is of no study: name the conf/ of one (`persona-exp init DIR` makes it).")
+    except UserError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
     parsed = command_parser().parse_args(given)
     plain, sys.stdout = sys.stdout, cast(TextIO, EscapedOutput(sys.stdout))
     try:
-        code, answer = parsed.run(parsed)
+        with in_study(study):
+            code, answer = parsed.run(parsed)
         if parsed.json:
             print(indented_json(answer))
         sys.stdout.flush()

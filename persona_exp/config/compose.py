@@ -184,7 +184,7 @@ def _unknown(key: str) -> str:
         return f"{key} is a setting of {choice}: add {choice}."
     if group.startswith("hydra"):
         hint = did_you_mean(key, _hydra_names(group))
-        return f"There is no setting {key}: `python run.py --cfg hydra -p {group}` lists those that there are{hint}"
+        return f"There is no setting {key}: `persona-exp run --cfg hydra -p {group}` lists those that there are{hint}"
     if group and not _known_keys(group):
         # A mapping whose keys are the user's own.
         return f"{key} is not there yet: write +{key}=VALUE to add it."

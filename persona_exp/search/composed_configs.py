@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from persona_exp.errors import UserError
 from persona_exp.search.grid import Point
 from persona_exp.search.resolve_points import SharedConfig
 from persona_exp.search.search_space import Setting
+from persona_exp.study_folder import STUDY
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
@@ -96,7 +98,11 @@ class ComposedConfigs:
             {"choices": one.choices, "composed": OmegaConf.to_container(one.composed, resolve=False), "inputs": one.inputs}
             for one in self._entries.values()
         ]
-        atomic_files.write_text(sweep_folder / NAME, json.dumps(entries, ensure_ascii=False) + "\n")
+        text = json.dumps(entries, ensure_ascii=False)
+        # Workers elsewhere, and a later clone, stand in no study.
+        if study := os.environ.get(STUDY):
+            text = text.replace(f"${{oc.env:{STUDY}}}", json.dumps(study, ensure_ascii=False)[1:-1])
+        atomic_files.write_text(sweep_folder / NAME, f"{text}\n")
 
 
 def read_composed(sweep_folder: Path) -> ComposedConfigs:

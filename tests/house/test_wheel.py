@@ -14,8 +14,9 @@ from tests.conftest import ROOT, environment
 INSIDE = ("conf", "sweeps", "slurm")
 
 
-def tracked(*folders):
-    listed = subprocess.run(["git", "ls-files", "-z", "--", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def sources(*folders):
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -23,7 +24,7 @@ def tracked(*folders):
 def installed(tmp_path_factory):
     """A folder with what the wheel holds, as pip lays it out. It is built from a copy, for setuptools writes beside the sources."""
     source, wheels, packages = (tmp_path_factory.mktemp(name) for name in ("source", "wheels", "site-packages"))
-    for name in tracked():
+    for name in sources():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
@@ -47,7 +48,7 @@ def persona_exp(installed, tmp_path):
 
 @pytest.mark.long
 def test_the_wheel_holds_the_packages_and_the_three_folders(installed):
-    expected = {*tracked("persona_exp", "analysis", "hydra_plugins"), *(f"persona_exp/{name}" for name in tracked(*INSIDE))}
+    expected = {*sources("persona_exp", "analysis", "hydra_plugins"), *(f"persona_exp/{name}" for name in sources(*INSIDE))}
     found = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
     assert {name for name in found if ".dist-info/" not in name} == expected
 

@@ -11,7 +11,8 @@ from persona_exp.cli.config_from_overrides import compose_config
 from persona_exp.cli.text.check_lines import print_checks
 from persona_exp.errors import UserError
 from persona_exp.launch.check_result import Check
-from persona_exp.project_folders import CONF
+from persona_exp.project_folders import CONF, ROOT, is_installed
+from persona_exp.study_folder import study_conf
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,7 +82,7 @@ def named_model(asked: str, revision: str | None) -> NamedModel:
     folder = Path(asked).expanduser()
     if (folder / "config.json").is_file():
         return NamedModel(_plain_name(folder.resolve().name), "path", str(folder.resolve()))
-    names = sorted(path.stem for path in MODELS.glob("*.yaml"))
+    names = sorted(path.stem for configs in (MODELS, *_of_study()) for path in configs.glob("*.yaml"))
     if asked in names:
         model = compose_config([f"model={asked}"]).model
         stated = {"system_role": model.system_role, "end_of_turn": model.end_of_turn, "target_modules": model.target_modules}
@@ -142,10 +143,19 @@ def config_text(name: str, config: dict[str, Any], checks: list[Check]) -> str:
 def _save(name: str, text: str) -> Path:
     from persona_exp.atomic_files import create_text
 
-    path = MODELS / f"{name}.yaml"
-    if not create_text(path, text):
-        raise UserError(f"{path} exists: give --save another name, or remove it.")
+    conf = study_conf()
+    if conf is None and is_installed(ROOT):
+        raise UserError("--save writes to the conf/ of a study: make one with `persona-exp init DIR`, and give this command in it.")
+    path = (conf / "model" if conf else MODELS) / f"{name}.yaml"
+    taken = MODELS / path.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if taken.exists() or not create_text(path, text):
+        raise UserError(f"{taken if taken.exists() else path} exists: give --save another name, or remove it.")
     return path
+
+
+def _of_study() -> list[Path]:
+    return [conf / "model"] if (conf := study_conf()) else []
 
 
 def _plain_name(text: str) -> str:

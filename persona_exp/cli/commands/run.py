@@ -10,6 +10,7 @@ from persona_exp.errors import UserError
 from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
+from persona_exp.study_folder import asked_study, in_study, split_config_dir
 from persona_exp.typed_command import typed_command
 
 if TYPE_CHECKING:
@@ -66,20 +67,22 @@ def main() -> int:
 
     try:
         refuse_secrets(sys.argv[1:], "The command")
-        sys.argv[1:] = _own_flags(sys.argv[1:])
-        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(note)()
-        # Empty after -m, --help and --cfg, which have done their work by now.
-        if not composed:
-            return 0
-        if sweeps[0]:
-            raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
-        if launchers[0] == "slurm":
-            raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
-        if sweep_label(composed[0]).given:
-            raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
-        from persona_exp.launch.launch_trial import launch_trial
+        conf, others = split_config_dir(sys.argv[1:])
+        sys.argv[1:] = [*([f"--config-dir={conf}"] if conf else []), *_own_flags(others)]
+        with in_study(asked_study(conf)):
+            hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(note)()
+            # Empty after -m, --help and --cfg, which have done their work by now.
+            if not composed:
+                return 0
+            if sweeps[0]:
+                raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
+            if launchers[0] == "slurm":
+                raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
+            if sweep_label(composed[0]).given:
+                raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
+            from persona_exp.launch.launch_trial import launch_trial
 
-        return launch_trial(composed[0], command=command)
+            return launch_trial(composed[0], command=command)
     except (UserError, hydra.errors.HydraException, YAMLError) as error:
         if wants_traceback:
             raise

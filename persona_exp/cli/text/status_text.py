@@ -31,7 +31,7 @@ def sweeps_text(found: Sequence[SweepStatus], singles: Sequence[TrialStatus], ru
     """Return a line a sweep, in the order given, then the trials that no sweep asks for."""
     if not found and not singles:
         return (
-            f"There is nothing under {runs} yet: `python run.py -m lora.r=8,16,32` makes a sweep; $PERSONA_EXP_RUNS names another folder."
+            f"There is nothing under {runs} yet: `persona-exp run -m lora.r=8,16,32` makes a sweep; $PERSONA_EXP_RUNS names another folder."
         )
     parts = []
     if found:
