@@ -213,6 +213,7 @@ def describe(
         head["note"] = note
     if forgotten_sweep.take_back(folder):
         print(f"{folder.name} was forgotten: the command takes that back.", flush=True)
+        latest_sweep.lead_to_newest(folder.parents[1])
     if before is None:
         if atomic_files.create_text(path, _description({**head, "created": utc_now()}, rows)) or latest_sweep.is_missing(folder.parents[1]):
             latest_sweep.lead_to(folder)

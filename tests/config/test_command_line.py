@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.runs_reader import read_sweep
 from tests.conftest import ROOT
 
@@ -110,14 +111,18 @@ def test_a_sweep_has_the_name_and_the_note_that_it_was_given(run_py, tmp_path):
     asked = ("-m", "seed=1,2", "engine=noop", "model=tiny", "sweep.name=ranks")
     assert run_py(*asked, f"sweep.note={note}").returncode == 0
     assert read_sweep(tmp_path / "runs", "ranks").note == note
+    assert (tmp_path / "runs" / "latest").readlink().name == "ranks"
     again = run_py(*asked)
     assert "Sweep ranks: 2 trials, 2 finished, 0 to run." in again.stdout
     assert read_sweep(tmp_path / "runs", "ranks").note == note
-    other = run_py(*asked, "seed=1,3")
+    other = run_py("-m", "seed=1,3", *asked[2:])
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "sweep.name=ranks is taken by another sweep" in other.stderr
     assert run_py(*asked, "sweep.note=").returncode == 0
     assert read_sweep(tmp_path / "runs", "ranks").note == ""
+    forgotten_sweep.forget(tmp_path / "runs" / "sweeps" / "ranks")
+    assert "ranks was forgotten: the command takes that back." in run_py(*asked).stdout
+    assert not forgotten_sweep.is_forgotten(tmp_path / "runs" / "sweeps" / "ranks")
     plain = run_py(*asked[:-1])
     assert "2 trials, 2 finished, 0 to run." in plain.stdout
 
