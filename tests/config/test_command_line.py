@@ -33,7 +33,7 @@ def test_help_into_a_pipe_that_closes():
         (["hydra/launcher=slurm"], "hydra/launcher=slurm submits sweeps: add -m"),
         (["sweep.name=ranks"], "sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out."),
         (["-m", "seed=1,2", "sweep.name=a,b"], "sweep.name=a,b is no name for a folder: give 1 to 80 of the characters"),
-        (["-m", "seed=1,2", "sweep.nam=a"], "There is no setting sweep.nam: sweep has name, note."),
+        (["-m", "seed=1,2", "sweep.nam=a"], "There is no setting sweep.nam: sweep has name, note; did you mean sweep.name?"),
         (["-m", "hydra/sweeper=optuna", "lora.r=4,8", "sweep.name=a", "hydra.sweeper.study_name=b"], "are two names of one search"),
         (["-m", "seed=1,2", "hydra/launcher=slurm", "hydra.launcher.partiton=x"], "There is no setting hydra.launcher.partiton"),
         (
