@@ -1,6 +1,6 @@
 """Hydra's door to our sweeper and launchers: Hydra loads plugins from this namespace alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -97,9 +97,8 @@ class OptunaSweeper(Sweeper):
         )
         if chosen := self.config.hydra.runtime.choices.get("sweeps"):
             request = replace(request, slug=(f"+sweeps={chosen}",))
-        if code := launch_search(request, command=command, options=self.launcher.parse_options()):
-            # Hydra drops what a sweeper returns.
-            raise SystemExit(code)
+        given = self.launcher.parse_options()
+        self.launcher.run(lambda: launch_search(request, command=command, options=given))
 
 
 class SweepLauncher(Launcher):
@@ -119,6 +118,14 @@ class SweepLauncher(Launcher):
         """Let so many trials run at once, unless its own settings say otherwise."""
         raise NotImplementedError
 
+    def run(self, launch: Callable[[], int]) -> None:
+        """Do what `launch` does, and tell its end if the command asks for that. Raises SystemExit with its exit code unless all is well."""
+        from persona_exp.launch.notification import notified
+
+        # Hydra drops what a sweeper returns.
+        if code := notified(self.config.get("notify"), launch):
+            raise SystemExit(code)
+
     def launch_sweep(
         self, arguments: Sequence[str], swept: Sequence[str], requests: Sequence[Any], roles: Mapping[str, Sequence[str]], label: Any
     ) -> None:
@@ -131,10 +138,11 @@ class SweepLauncher(Launcher):
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
         command = typed_command()
         options = self.parse_options()
-        code = launch_sweep(command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles, label=label)
-        if code:
-            # Hydra drops what a sweeper returns.
-            raise SystemExit(code)
+        self.run(
+            lambda: launch_sweep(
+                command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles, label=label
+            )
+        )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Called by other sweepers, which know nothing of sealing or of base rows. Raises UserError."""
@@ -158,6 +166,12 @@ class SlurmLauncher(SweepLauncher):
 
     def set_jobs(self, jobs: int) -> None:
         self.options["array_parallelism"] = jobs
+
+    def run(self, launch: Callable[[], int]) -> None:
+        from persona_exp.launch.notification import refuse_on_slurm
+
+        refuse_on_slurm(self.config.get("notify"))
+        super().run(launch)
 
     def parse_options(self) -> Any:
         from persona_exp.launch.launcher_options import SlurmOptions, parse_options

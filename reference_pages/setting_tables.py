@@ -152,6 +152,7 @@ def _of_sweeps() -> str:
     assert [row[0] for row in rows] == [f"`search.{key}`" for key in SEARCH_DEFAULTS]
     rows += [(f"`{name}`", "`[]`", described(Composition)[name]) for name in ("arms", "tuned")]
     rows += [(f"`sweep.{name}`", "`null`", said) for name, said in described(SweepLabel).items()]
+    rows += [("`notify`", "`null`", described(Composition)["notify"])]
     return markdown_table(("setting", "default", "what it does"), rows)
 
 

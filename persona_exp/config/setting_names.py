@@ -30,7 +30,7 @@ def _names(group: type, prefix: str) -> Iterator[str]:
     for name, kind in get_type_hints(group).items():
         if isinstance(kind, type) and is_dataclass(kind):
             yield from _names(kind, f"{prefix}{name}.")
-        elif name not in OF_SWEEP or prefix:
+        elif name not in OF_SWEEP or name == "notify" or prefix:
             yield f"{prefix}{name}"
 
 

@@ -53,8 +53,8 @@ IDLE = {
 # What the config holds, and of that the groups that no trial is without.
 TOP = (*(one.name for one in fields(Composition)), "hydra", "experiment", "sweeps")
 NEEDED = tuple(one.name for one in fields(Config) if one.name not in ("others", "seed", "runs"))
-# What a sweep is called is one text, whatever commas and brackets are in it.
-ONE_TEXT = ("sweep.name", "sweep.note")
+# What a sweep is called, and what tells its end, is one text, whatever commas and brackets are in it.
+ONE_TEXT = ("sweep.name", "sweep.note", "notify")
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 _PATH = re.compile(r"~?/|~$|\.\.?/|~[\w-]+/")
 

@@ -59,7 +59,7 @@ def launch_sweep(
     if not requests:
         raise UserError("The sweep holds no trial: give at least one value for each swept setting.")
     for key in swept:
-        if key.split(".")[0] == "sweep":
+        if key.split(".")[0] in ("sweep", "notify"):
             raise UserError(f"{key} is said of the whole sweep, and takes one value: leave out the others.")
     label, options = label or SweepLabel(), options or LocalOptions()
     cluster, runs = requests[0].config.cluster, Path(requests[0].config.runs).absolute()

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from persona_exp.cli.main import command_parser
 from persona_exp.config.schema.composition import Composition
 from persona_exp.project_folders import CONF, SWEEPS
+from persona_exp.study_folder import split_config_dir
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,11 +38,11 @@ def commands(page, program):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_command_of_persona_exp_is_taken(page):
     for arguments in commands(page, "persona-exp"):
-        # Named alone, a command is not given.
-        if " ".join(arguments) in COMMANDS:
+        # Named alone, a command is not given; and what follows `run` are Hydra's words.
+        if " ".join(arguments) in COMMANDS or arguments[0] == "run":
             continue
         try:
-            command_parser().parse_args(arguments)
+            command_parser().parse_args(split_config_dir(arguments)[1])
         except SystemExit:
             pytest.fail(f"persona-exp {shlex.join(arguments)}")
 
@@ -49,12 +50,12 @@ def test_each_command_of_persona_exp_is_taken(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_setting_in_a_command_of_run_py_is_there(page):
     schema = OmegaConf.structured(Composition)
-    for arguments in commands(page, "python run.py"):
+    for arguments in (*commands(page, "python run.py"), *commands(page, "persona-exp run")):
         given = [one for one in arguments if not one.startswith("-")]
         for override in OverridesParser.create().parse_overrides(given):
             key = (override.key_or_group or "").partition("@")[0]
             if key == "sweeps":
-                assert override.value() in ("mine", *(path.stem for path in SWEEPS.glob("*.yaml"))), arguments
+                assert override.value() in ("mine", "my_sweep", *(path.stem for path in SWEEPS.glob("*.yaml"))), arguments
             elif key not in GROUPS and not key.startswith(("hydra.", "data.mix.", "search.")):
                 node = schema
                 for name in key.split("."):

@@ -81,8 +81,9 @@ def main() -> int:
             if sweep_label(composed[0]).given:
                 raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
             from persona_exp.launch.launch_trial import launch_trial
+            from persona_exp.launch.notification import notified
 
-            return launch_trial(composed[0], command=command)
+            return notified(composed[0].notify, lambda: launch_trial(composed[0], command=command))
     except (UserError, hydra.errors.HydraException, YAMLError) as error:
         if wants_traceback:
             raise

@@ -7,7 +7,7 @@ from persona_exp.config.schema import Config
 from persona_exp.config.schema.sweep_label import SweepLabel
 
 # The keys that are no trial's.
-OF_SWEEP = ("search", "arms", "tuned", "sweep")
+OF_SWEEP = ("search", "arms", "tuned", "sweep", "notify")
 # conf/search/default.yaml, which a trial or a grid must leave as it is.
 SEARCH_DEFAULTS: dict[str, Any] = {"objective": "bits_per_byte", "seeds": 1, "from": []}
 
@@ -25,3 +25,5 @@ class Composition(Config):
     """The settings that a sweep tunes for each arm."""
     sweep: SweepLabel = field(default_factory=SweepLabel)
     """What a person calls the sweep."""
+    notify: str | None = None
+    """A command that is run in a shell when a trial or sweep on this machine is over, if that took over a minute; `bell` rings instead."""
