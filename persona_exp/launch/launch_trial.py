@@ -109,17 +109,7 @@ def _print_with_base(trial: Sealed, config: Config) -> None:
     """Print the trial's row and the base model's, as far as that is measured on these data, with intervals: in a process of its own, for
     analysis imports nothing of ours."""
     facts = read_seal_facts(trial.path)
-    asked = [
-        {"trial_id": trial.trial_id, "role": "adapter" if config.method.name != "none" else "base", "evaluations": facts["evaluations"]}
-    ]
-    if config.method.name != "none":
-        base = replace(config, method=replace(config.method, name="none"))
-        inputs = SealedInputs(config.model.location, config.model.revision, facts["model_digest"], facts["data_id"], facts["data_sha256"])
-        base_id = trial_id_of(base, inputs)
-        owed = {one.condition: one.eval_id for one in owed_evaluations(base, base_id, facts["data_id"])}
-        measured = trial_directory(trial.directory.runs, base_id).evaluations
-        if all((measured / eval_id).is_dir() for eval_id in owed.values()):
-            role = "adapter" if config.method.name != "none" else "base"
+    role = "adapter" if config.method.name != "none" else "base"
     asked = [{"trial_id": trial.trial_id, "role": role, "evaluations": facts["evaluations"]}]
     if config.method.name != "none":
         base = replace(config, method=replace(config.method, name="none"))
