@@ -168,8 +168,10 @@ class SlurmLauncher(SweepLauncher):
         self.options["array_parallelism"] = jobs
 
     def run(self, launch: Callable[[], int]) -> None:
+        from persona_exp.launch.detached_process import refuse_detached
         from persona_exp.launch.notification import refuse_on_slurm
 
+        refuse_detached()
         refuse_on_slurm(self.config.get("notify"))
         super().run(launch)
 

@@ -104,7 +104,7 @@ def _flag(words: Sequence[str], place: int) -> int:
     if equals or name in setting_names() or name in group_names():
         after = words[place + 1] if place + 1 < len(words) and "=" not in words[place + 1] else "VALUE"
         raise UserError(f"{words[place]} is no flag: settings have no dashes, write {_paste(f'{name}={value if equals else after}')}.")
-    flags = [one for one in (*FLAGS, *TAKE_A_WORD, "--dry-run") if one.startswith("--")]
+    flags = [one for one in (*FLAGS, *TAKE_A_WORD, "--dry-run", "--detach") if one.startswith("--")]
     raise UserError(f"There is no flag {flag}: settings are KEY=VALUE without dashes{did_you_mean(flag, flags)}")
 
 

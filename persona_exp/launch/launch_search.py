@@ -61,8 +61,10 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
         from persona_exp.launch.sweeps.submit_search import submit_search
 
         return submit_search(folder, options, config.cluster, workers)
+    from persona_exp.launch.detached_process import say_begun
     from persona_exp.launch.workers.local_sweep import run_rounds
 
+    say_begun(f"persona-exp search {folder.name}, status {folder.name}, cancel {folder.name}")
     return run_rounds(folder, config, Terms(size=config.bundle.size, tasks_at_once=workers, share=True))
 
 

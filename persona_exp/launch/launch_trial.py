@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from persona_exp.config.schema import Config
 from persona_exp.counted_noun import of_number
 from persona_exp.errors import UserError
+from persona_exp.launch.detached_process import say_begun
 from persona_exp.launch.host_room import refuse_too_large
 from persona_exp.launch.job_resume_command import write_resume_command
 from persona_exp.launch.launcher_options import LocalOptions, environment_scratch, warning_if_run_here
@@ -55,6 +56,7 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
     for kept in mend_attempts([trial.directory]):
         print(f"A damaged record was written anew; what it said is kept in {kept}.", flush=True)
     allow_after_site_faults([trial.directory], [trial.path.name])
+    say_begun(f"persona-exp logs -f {trial.trial_id}, show {trial.trial_id}, cancel {trial.trial_id}")
     return _run(trial, config)
 
 

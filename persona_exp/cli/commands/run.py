@@ -16,8 +16,8 @@ from persona_exp.typed_command import typed_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Our own flag; Hydra's command line knows its own only.
-DRY_RUN = "--dry-run"
+# Our own flags; Hydra's command line knows its own only.
+DRY_RUN, DETACH = "--dry-run", "--detach"
 
 # Hydra takes one of these, and answers two with a traceback.
 MODES = ("-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
@@ -50,6 +50,12 @@ def main() -> int:
     from persona_exp.config.secret_values import refuse_secrets
     from persona_exp.project_folders import CONF
 
+    if DETACH in sys.argv[1:]:
+        try:
+            return _detach(sys.argv[1:])
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     register_schema()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print its own errors over several lines; raised, they become one sentence here.
@@ -100,6 +106,23 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.", file=sys.stderr)
         return 75
+
+
+def _detach(arguments: list[str]) -> int:
+    """Run the command that the other arguments make without this terminal. Raises UserError where they run nothing."""
+    from persona_exp.launch.detached_process import detach
+
+    others = [one for one in arguments if one != DETACH]
+    shown = [one for one in others if one.split("=")[0] in (*MODES[4:], DRY_RUN, "-h", "--help", "--hydra-help", "--version")]
+    if shown:
+        raise UserError(f"--detach is for what runs, and {shown[0]} runs nothing: leave one of them out.")
+    conf, settings = split_config_dir(others)
+    script = Path(sys.argv[0])
+    program = [str(script.absolute())] if script.name == "run.py" else ["-m", "persona_exp.cli.main", "run"]
+    with in_study(asked_study(conf)):
+        named = next((one.removeprefix("runs=") for one in settings if one.startswith("runs=")), None)
+        runs = named or os.environ.get("PERSONA_EXP_RUNS") or "runs"
+        return detach([sys.executable, *program, *others], Path(runs).expanduser())
 
 
 def _own_flags(arguments: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from persona_exp.config.schema import Config
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate
+from persona_exp.launch.detached_process import say_begun
 from persona_exp.launch.job_resume_command import write_resume_command
 from persona_exp.launch.launcher_options import environment_scratch
 from persona_exp.launch.planning import plan_file
@@ -44,6 +45,7 @@ ROUNDS = 3
 def run_here(folder: Path, rows: Sequence[Row], terms: Terms, estimate: "Estimate") -> int:
     """Run what is left with as many workers as tasks may run at once, wait for what runs elsewhere, then report; return the exit code."""
     write_resume_command(rows[0].trial.path, "persona_exp.launch.workers.local_sweep", str(folder.absolute()), str(terms.tasks_at_once))
+    say_begun(f"persona-exp status {folder.name}, logs -f TRIAL, cancel {folder.name}")
     return run_rounds(folder, rows[0].config, terms, estimate)
 
 
