@@ -120,10 +120,10 @@ class SweepLauncher(Launcher):
 
     def run(self, launch: Callable[[], int]) -> None:
         """Do what `launch` does, and tell its end if the command asks for that. Raises SystemExit with its exit code unless all is well."""
-        from persona_exp.launch.notification import notified
+        from persona_exp.launch.notification import as_given, notified
 
         # Hydra drops what a sweeper returns.
-        if code := notified(self.config.get("notify"), launch):
+        if code := notified(as_given(self.config), launch):
             raise SystemExit(code)
 
     def launch_sweep(
@@ -169,10 +169,10 @@ class SlurmLauncher(SweepLauncher):
 
     def run(self, launch: Callable[[], int]) -> None:
         from persona_exp.launch.detached_process import refuse_detached
-        from persona_exp.launch.notification import refuse_on_slurm
+        from persona_exp.launch.notification import as_given, refuse_on_slurm
 
         refuse_detached()
-        refuse_on_slurm(self.config.get("notify"))
+        refuse_on_slurm(as_given(self.config))
         super().run(launch)
 
     def parse_options(self) -> Any:

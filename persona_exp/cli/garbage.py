@@ -131,6 +131,10 @@ class References:
             self._named[sweep_folder] = {found for path in paths for found in _TRIAL_ID.findall(_text(path))}
         return self._named[sweep_folder]
 
+    def runs_of(self, sweep_folder: Path) -> bool:
+        """Return whether a trial that the sweep names is running, whatever became of the wish to forget it."""
+        return any(one in self.states and self.states[one].status == "running" for one in self._named_by(sweep_folder))
+
     @cached_property
     def of_forgotten(self) -> set[str]:
         """The trials that forgotten sweeps alone ask for: of no other sweep or job, begun by no command of its own, no other's parent."""
@@ -181,7 +185,7 @@ def still_garbage(runs: Path, one: Garbage, known: References) -> bool:
     if one.path.parent == runs / "code":
         return one.path.name not in known.code and not known.unreadable
     if one.kind == FORGOTTEN:
-        return is_forgotten(one.path)
+        return is_forgotten(one.path) and not known.runs_of(one.path)
     trials = runs / "trials"
     if one.kind == OF_FORGOTTEN:
         return one.path.name in known.of_forgotten and known.states[one.path.name].status != "running"
@@ -209,7 +213,7 @@ def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
     for place in (runs / "trials", runs / "sweeps", runs / "data", runs / "code"):
         yield from _staged(place)
     # Behind their trials, which nothing would name any more.
-    yield from ((path, FORGOTTEN) for path in _folders(runs / "sweeps") if is_forgotten(path))
+    yield from ((path, FORGOTTEN) for path in _folders(runs / "sweeps") if is_forgotten(path) and not known.runs_of(path))
 
 
 def _of_trial(folder: Path, state: TrialStatus, *, given_up: bool) -> Iterator[tuple[Path, str]]:

@@ -79,11 +79,11 @@ def command_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 the answer is no (an audit that found leaks), 2 usage, 75 stopped."""
     typed = sys.argv[1:] if arguments is None else arguments
-    if typed[:1] == ["run"]:
-        return run.run_as("persona-exp", typed[1:])
     try:
         # Hydra's flag may stand anywhere on its command line; so may ours.
         conf, given = split_config_dir(typed)
+        if given[:1] == ["run"]:
+            return run.run_as("persona-exp", [*([f"--config-dir={conf}"] if conf else []), *given[1:]])
         study = asked_study(conf)
         if conf and study != conf.parent:
             raise UserError(f"--config-dir={conf} is of no study: name the conf/ of one (`persona-exp init DIR` makes it).")

@@ -61,6 +61,9 @@ _PATH = re.compile(r"~?/|~$|\.\.?/|~[\w-]+/")
 
 def as_typed(words: Sequence[str]) -> list[str]:
     """Return a command's words, overrides and flags, as Hydra reads them. Raise UserError for what it cannot read, or reads in two ways."""
+    if {"-sc", "--shell-completion"} & set(words):
+        # What stands behind it is for the shell.
+        return list(words)
     sweep = any(word in SWEEP for word in words)
     flags: list[str] = []
     read: list[str] = []
@@ -79,7 +82,7 @@ def as_typed(words: Sequence[str]) -> list[str]:
         place += 1
     _refuse_two_values(read)
     # A main config of one's own has what it has.
-    if not {"-cn", "--config-name"} & set(flags):
+    if not {"-cn", "--config-name"} & {one.partition("=")[0] for one in flags}:
         _refuse_unknown(read)
     # Hydra knows no override on both sides of a flag.
     return [*flags, *read]
@@ -112,7 +115,7 @@ def _without_equals(words: Sequence[str]) -> list[str]:
     """Return the words up to the next override or flag: what a shell took off a value with spaces."""
     found: list[str] = []
     for word in words:
-        if "=" in word.lstrip("=") or word.startswith("-"):
+        if "=" in word.lstrip("=") or word.startswith("-") or re.match(r"~[A-Za-z_]", word):
             break
         found.append(word)
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.errors import UserError
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.process_identity import this_process
+from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.added_trials import AddedTrial, add_trial
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.runs_reader import sweep_names
@@ -48,6 +49,7 @@ def clone_trial(runs: Path, trial_id: str, lines: Sequence[str], *, warm: bool =
     by = {**this_process(), "at": utc_now()}
     added = AddedTrial(sealed.trial_id, sealed.path.name, trial_id, written, facts["engine"], facts["evaluations"], by)
     add_trial(folder, added)
+    forgotten_sweep.take_back(folder)
     return name, added
 
 

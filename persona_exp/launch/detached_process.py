@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from persona_exp import atomic_files
 from persona_exp.errors import UserError
 
 # The descriptor on which the detached process says that it has begun.
@@ -19,7 +21,7 @@ def detach(command: Sequence[str], runs: Path) -> int:
     Where it ends before, return its exit code. What it writes is kept in a file under `runs`/detached.
     """
     log = runs / "detached" / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    atomic_files.make_folder(log.parent)
     print("Composing and sealing; then it goes on by itself.", flush=True)
     begun, says = os.pipe()
     environment = {**os.environ, BEGUN: str(says), "PYTHONUNBUFFERED": "1"}
@@ -48,7 +50,8 @@ def detach(command: Sequence[str], runs: Path) -> int:
 def say_begun(found_by: str) -> None:
     """Say, in a detached process, that all is sealed, and by which commands it is found; do nothing in another."""
     if descriptor := os.environ.pop(BEGUN, None):
-        with os.fdopen(int(descriptor), "w", encoding="utf-8") as pipe:
+        # The terminal may have gone while all was sealed.
+        with suppress(BrokenPipeError), os.fdopen(int(descriptor), "w", encoding="utf-8") as pipe:
             pipe.write(f"{found_by}\n")
 
 

@@ -121,7 +121,11 @@ def _print_with_base(trial: Sealed, config: Config) -> None:
         measured = trial_directory(trial.directory.runs, base_id).evaluations
         if all((measured / eval_id).is_dir() for eval_id in owed.values()):
             asked = [{"trial_id": base_id, "role": "base", "evaluations": owed}, *asked]
-    command = [sys.executable, "-m", "analysis.trial_table", str(trial.directory.runs), json.dumps(asked)]
+    # The base model of the trial's own precision, which method=none alone would not be.
+    own = [f"method.quantisation={config.method.quantisation}"] if config.method.quantisation != "none" else []
+    own += [f"model.dtype={config.model.dtype}"] if config.method.name == "full" else []
+    settings = " ".join(["method=none", *own])
+    command = [sys.executable, "-m", "analysis.trial_table", str(trial.directory.runs), json.dumps(asked), settings]
     subprocess.run(command, cwd=ROOT, check=False)
 
 

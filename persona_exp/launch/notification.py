@@ -5,15 +5,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from persona_exp.errors import UserError
 from persona_exp.process_signals import RESUMABLE
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 BELL = "bell"
 # A person who waited no longer than this is still there.
 LEAST_SECONDS = 60.0
 # A command that waits for somebody must not keep the sweep's own from ending.
 MOST_SECONDS = 30.0
+
+
+def as_given(composed: "DictConfig") -> str | None:
+    """Return the command as it was given: ${…} in it are the shell's variables, not settings."""
+    from omegaconf import OmegaConf
+
+    given = OmegaConf.to_container(composed, resolve=False)
+    command = given.get("notify") if isinstance(given, dict) else None
+    return None if command is None else str(command)
 
 
 def refuse_on_slurm(command: str | None) -> None:
@@ -33,6 +46,12 @@ def notified(command: str | None, launch: Callable[[], int]) -> int:
     started, code = time.monotonic(), 1
     try:
         code = launch()
+    except KeyboardInterrupt:
+        code = RESUMABLE
+        raise
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else code
+        raise
     finally:
         if command and time.monotonic() - started >= LEAST_SECONDS:
             _notify(command, code)

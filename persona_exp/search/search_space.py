@@ -21,12 +21,13 @@ from optuna.distributions import (
 )
 
 from persona_exp.config.schema import Config
+from persona_exp.config.schema.composition import OF_SWEEP
 from persona_exp.errors import UserError
 from persona_exp.search.hydra_internals import unresolved_node
 
 LOG, ORDERED = "log", "ordered"
 # Groups of which nothing is any trial's own: searched, each of their values would be the same trial again.
-OUTSIDE = ("evaluation", "tracker", "cluster", "bundle", "runs", "search", "arms", "tuned", "sweep", "engine")
+OUTSIDE = ("evaluation", "tracker", "cluster", "bundle", "runs", *OF_SWEEP, "engine")
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,8 @@ def name_digest(settings: StudySettings) -> str:
 
 def _label(label: SweepLabel, study_name: str | None) -> SweepLabel:
     """Return what the search is called: hydra.sweeper.study_name is sweep.name by another word. Raise UserError where they differ."""
+    # hydra.sweeper.study_name=2024 is a number to Hydra.
+    study_name = None if study_name is None else str(study_name)
     if study_name is None or study_name == label.name:
         return label
     if label.name is not None:

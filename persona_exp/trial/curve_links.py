@@ -3,11 +3,12 @@
 from contextlib import suppress
 from pathlib import Path
 
+from persona_exp.atomic_files import make_folder
 from persona_exp.errors import UserError
 from persona_exp.trial.runs_reader import SweepTrial, read_sweep
 
 # Of a file system's 255 bytes, with room for an id.
-LONGEST = 100
+LONGEST = 200
 
 
 def link_curves(sweep_folder: Path) -> None:
@@ -23,7 +24,7 @@ def link_curve(sweep_folder: Path, trial: SweepTrial) -> None:
     curves = sweep_folder / "curves"
     if not (curves.parent.parent.parent / "trials" / trial.trial_id / "tensorboard").is_dir():
         return
-    curves.mkdir(exist_ok=True)
+    make_folder(curves)
     link = curves / link_name(trial.title)
     with suppress(FileExistsError):
         link.symlink_to(target, target_is_directory=True)
@@ -35,7 +36,8 @@ def link_curve(sweep_folder: Path, trial: SweepTrial) -> None:
 
 def link_name(title: str) -> str:
     """Return a trial's title as a file name: `lora.r=8 seed=1`."""
-    return "".join(one if one.isprintable() and one != "/" else "_" for one in title)[:LONGEST].strip(" .") or "trial"
+    plain = "".join(one if one.isprintable() and one != "/" else "_" for one in title)
+    return plain.encode()[:LONGEST].decode(errors="ignore").strip(" .") or "trial"
 
 
 def sweep_entry(runs: Path, sweep: str, trial_id: str) -> SweepTrial | None:

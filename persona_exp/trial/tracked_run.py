@@ -106,7 +106,8 @@ def last_step(trial: ClaimedTrial) -> int:
 
 def refuse_unusable_trackers(names: Iterable[str]) -> None:
     """Raise UserError where one of these trackers is not installed or, asked to be online, cannot be: before anything is run."""
-    for name in set(names) - {"none"}:
+    # A name that is none of ours is refused where the config is checked.
+    for name in {"tensorboard", "wandb"} & set(names):
         if find_spec(name) is None:
             raise UserError(f"tracker={name} is not installed here: run `pip install {name}`, or leave tracker={name} out.")
         if name == "wandb":

@@ -290,3 +290,16 @@ def test_a_file_of_ones_own_that_is_no_yaml_is_named_with_its_line(tmp_path, tex
     assert sentence.startswith(str(path))
     assert says in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (["model=tiny", "~experiment"], ["model=tiny", "~experiment"]),
+        (["-m", "lora.r=8,16", "~experiment"], ["-m", "lora.r=8,16", "~experiment"]),
+        (["-sc", "install=bash"], ["-sc", "install=bash"]),
+        (["--config-name=mine", "foo=1"], ["--config-name=mine", "foo=1"]),
+    ],
+)
+def test_what_hydra_has_beside_settings_stays(words, read):
+    assert as_typed(words) == read

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from persona_exp.errors import UserError
 from persona_exp.launch import notification
-from persona_exp.launch.notification import notified
+from persona_exp.launch.notification import as_given, notified
 
 
 @pytest.fixture
@@ -52,3 +53,18 @@ def test_a_command_that_does_not_end_is_left(told: Path, monkeypatch: pytest.Mon
 def test_the_bell_is_rung(told: Path, capfd: pytest.CaptureFixture[str]) -> None:
     notified("bell", lambda: 0)
     assert capfd.readouterr().err == "\a"
+
+
+@pytest.mark.parametrize("stop", [SystemExit(75), KeyboardInterrupt()])
+def test_a_stop_is_no_failure(told: Path, stop: BaseException) -> None:
+    def stopped() -> int:
+        raise stop
+
+    with pytest.raises(type(stop)):
+        notified('echo "$PERSONA_EXP_OUTCOME" >> "$TOLD"', stopped)
+    assert told.read_text() == "interrupted\n"
+
+
+def test_variables_are_the_shells() -> None:
+    assert as_given(OmegaConf.create({"notify": "echo ${PERSONA_EXP_OUTCOME}", "seed": "${nothing}"})) == "echo ${PERSONA_EXP_OUTCOME}"
+    assert as_given(OmegaConf.create({"notify": None})) is None

@@ -44,6 +44,8 @@ def _forgotten(runs: Path, names: list[str]) -> str:
 
     for sweep in sweep_statuses(runs, names):
         going = sum(sweep.counts.get(status, 0) for status in ("running", "queued"))
+        if sweep.unfinished and sweep.queue is None and any(one.launcher == "slurm" for one in sweep.submissions):
+            raise UserError(f"Slurm does not say here whether jobs of {sweep.name} wait: forget it where squeue answers.")
         if going:
             quoted = shlex.quote(sweep.name)
             raise UserError(f"{sweep.name} has {plural(going, 'trial')} running or queued: `persona-exp cancel {quoted}` first.")

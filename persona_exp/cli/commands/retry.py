@@ -12,6 +12,7 @@ from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses, sweeps_of_
 from persona_exp.cli.text.causes_and_remedies import CAUSES
 from persona_exp.cli.text.units import plural
 from persona_exp.errors import UserError
+from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_records import attempt_files
 from persona_exp.trial.forgotten_sweep import known_and_forgotten
 from persona_exp.trial.runs_reader import read_hold, read_trial
@@ -79,6 +80,9 @@ def retry(
     for name in lifted:
         sweep_hold.remove(runs / "sweeps" / name)
     going_on = list(dict.fromkeys([*concerned, *lifted]))
+    for name in {*going_on, *sweeps}:
+        # What goes on is wanted again, and `clean` must not offer it.
+        forgotten_sweep.take_back(runs / "sweeps" / name)
     commands = [sweep.command for sweep in sweep_statuses(runs, going_on)]
     singles = [one for one in chosen if not sweeps_of_trial(runs, one)] if trials else []
     commands += [str(read_trial(runs, one).provenance.get("command")) for one in singles]

@@ -50,16 +50,8 @@ def main() -> int:
     from persona_exp.config.secret_values import refuse_secrets
     from persona_exp.project_folders import CONF
 
-    if DETACH in sys.argv[1:]:
-        try:
-            return _detach(sys.argv[1:])
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
     register_schema()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # Hydra would print its own errors over several lines; raised, they become one sentence here.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     command = typed_command()
     composed: list[DictConfig] = []
     launchers: list[str] = []
@@ -73,6 +65,10 @@ def main() -> int:
 
     try:
         refuse_secrets(sys.argv[1:], "The command")
+        if DETACH in sys.argv[1:]:
+            return _detach(sys.argv[1:])
+        # Hydra would print its own errors over several lines; raised, they become one sentence here.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
         conf, others = split_config_dir(sys.argv[1:])
         sys.argv[1:] = [*([f"--config-dir={conf}"] if conf else []), *_own_flags(others)]
         with in_study(asked_study(conf)):
@@ -87,9 +83,9 @@ def main() -> int:
             if sweep_label(composed[0]).given:
                 raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
             from persona_exp.launch.launch_trial import launch_trial
-            from persona_exp.launch.notification import notified
+            from persona_exp.launch.notification import as_given, notified
 
-            return notified(composed[0].notify, lambda: launch_trial(composed[0], command=command))
+            return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command))
     except (UserError, hydra.errors.HydraException, YAMLError) as error:
         if wants_traceback:
             raise
@@ -118,7 +114,8 @@ def _detach(arguments: list[str]) -> int:
         raise UserError(f"--detach is for what runs, and {shown[0]} runs nothing: leave one of them out.")
     conf, settings = split_config_dir(others)
     script = Path(sys.argv[0])
-    program = [str(script.absolute())] if script.name == "run.py" else ["-m", "persona_exp.cli.main", "run"]
+    # `-P`: a module in the folder where this is typed is none of ours.
+    program = [str(script.absolute())] if script.name == "run.py" else ["-P", "-m", "persona_exp.cli.main", "run"]
     with in_study(asked_study(conf)):
         named = next((one.removeprefix("runs=") for one in settings if one.startswith("runs=")), None)
         runs = named or os.environ.get("PERSONA_EXP_RUNS") or "runs"

@@ -42,7 +42,15 @@ def finish_sweep(sweep_folder: Path) -> int:
     # Of one that a person stopped another has what it had learnt.
     missing = [one for one in left if stopped_as(one.directory(sweep_folder).path) is None]
     _print_missing(sweep_folder, missing, len(trials))
-    link_curves(sweep_folder)
+    try:
+        link_curves(sweep_folder)
+    except OSError as error:
+        # The report does not need them.
+        print(
+            f"{error.filename} cannot be made ({error.strerror}): the curves of the trials lie in their own folders.",
+            file=sys.stderr,
+            flush=True,
+        )
     rehearsal = all(one.engine == "noop" for one in trials)
     if search and not rehearsal:
         write_search(sweep_folder)

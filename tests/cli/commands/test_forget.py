@@ -100,3 +100,20 @@ def test_unknown_or_undone_without_a_name(two_sweeps, persona_exp):
     assert persona_exp("forget", "nothing")[0] == 2
     assert persona_exp("forget", "--undo")[0] == 2
     assert persona_exp("forget")[1].startswith("No sweep under")
+
+
+def test_what_is_retried_is_wanted_again(desk, persona_exp):
+    desk.trial(ONE, [{"status": "failed", "cause": "ValueError", "message": "not finite"}])
+    desk.sweep({ONE: 8}, "ranks")
+    persona_exp("forget", "ranks")
+    assert persona_exp("retry", "ranks")[0] == 0
+    assert json.loads(persona_exp("status", "--json")[1])["forgotten"] == []
+
+
+def test_clean_spares_a_forgotten_sweep_of_which_a_trial_runs(desk, persona_exp):
+    desk.trial(ONE)
+    folder = desk.sweep({ONE: 8}, "ranks")
+    persona_exp("forget", "ranks")
+    desk.attempt(desk.path / "trials" / ONE, 1, status="running")
+    assert not [one for one in find_garbage(desk.path, younger=True) if one.kind in (FORGOTTEN, OF_FORGOTTEN)]
+    assert folder.is_dir()
