@@ -18,6 +18,7 @@ from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
 from persona_exp.launch.sweep_forecast import device_of
+from persona_exp.launch.sweep_note import note_sweep
 from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
 from persona_exp.launch.sweeps.sweep_name import sweep_name
@@ -37,6 +38,7 @@ def launch_search(request: StudyRequest, *, command: str, options: LocalOptions 
     runs = Path(config.runs).absolute()
     refuse_unusable_trackers([config.tracker.name])
     folder = runs / "sweeps" / (request.label.name or _name(request))
+    note_sweep(folder)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options

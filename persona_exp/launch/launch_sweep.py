@@ -22,6 +22,7 @@ from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import Decision, allow_after_site_faults, decide, undo_cancellations
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
 from persona_exp.launch.sweep_forecast import Forecast, forecast
+from persona_exp.launch.sweep_note import note_sweep
 from persona_exp.launch.sweeps import latest_sweep, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, fewer_trials, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
@@ -83,6 +84,7 @@ def launch_sweep(
     folder = runs / "sweeps" / (label.name or sweep_name(named, ids))
     if label.name:
         refuse_taken(folder, asked_digest(ids))
+    note_sweep(folder)
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
     ahead = forecast(rows, options, limits)
     refuse_too_large([row.config for row in unfinished(rows)], ahead.device.memory_gb, gpu=bool(ahead.device.gpus))

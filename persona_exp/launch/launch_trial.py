@@ -50,14 +50,18 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
     if reason := alone_reason(config):
         print(f"The trial runs alone ({reason}).", flush=True)
     write_resume_command(trial.path, "persona_exp.launch.launch_trial", str(trial.path.absolute()))
-    # A person who asks again takes back what was cancelled, and vouches for the site.
+    take_back(trial)
+    say_begun(f"persona-exp logs -f {trial.trial_id}, show {trial.trial_id}, cancel {trial.trial_id}")
+    return _run(trial, config)
+
+
+def take_back(trial: Sealed) -> None:
+    """A person who asks for a trial again takes back what was cancelled, and vouches for the site."""
     if undo_cancellations([trial.directory]):
         print(f"Trial {trial.trial_id} was cancelled; this takes that back.", flush=True)
     for kept in mend_attempts([trial.directory]):
         print(f"A damaged record was written anew; what it said is kept in {kept}.", flush=True)
     allow_after_site_faults([trial.directory], [trial.path.name])
-    say_begun(f"persona-exp logs -f {trial.trial_id}, show {trial.trial_id}, cancel {trial.trial_id}")
-    return _run(trial, config)
 
 
 def main(path: Path) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.atomic_files import file_digest
 from persona_exp.modeling.model_card import README, BaseModelReference, adapter_readme
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def write_adapter(
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
     save_file(dict(tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / README).write_text(adapter_readme(base), encoding="utf-8")
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 (64 hex digits) of each file of `folder` that a model is loaded from, by name."""
+    return {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".json")}
 
 
 def refuse_not_finite(folder: Path) -> None:

@@ -11,6 +11,9 @@ from persona_exp.trial.trial_base_model import base_reference
 if TYPE_CHECKING:
     from persona_exp.evaluation.evaluation_target import EvaluationTarget
 
+# In an attempt's record: the SHA-256 of each file that it published as adapter (of method=full as model).
+PUBLISHED = "published"
+
 
 def publish_model(trial: ClaimedTrial, model: Any) -> None:
     """Save what was trained in `model` and publish it."""
@@ -33,9 +36,11 @@ def publish_adapter(trial: ClaimedTrial, staged: Path) -> None:
 
     Raise FloatingPointError where it is not finite: no loss has seen what the last step made.
     """
-    from persona_exp.modeling.adapter_files import refuse_not_finite
+    from persona_exp.modeling.adapter_files import file_digests, refuse_not_finite
 
     refuse_not_finite(staged)
+    # Beforehand: what is published is then known by its digests, wherever this process ends.
+    trial.attempt.note(**{PUBLISHED: file_digests(staged)})
     trial.attempt.publish(staged, trial.directory.adapter)
     for folder in trial.directory.attempts.glob(f"*/{CHECKPOINTS}"):
         shutil.rmtree(folder, ignore_errors=True)
