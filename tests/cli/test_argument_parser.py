@@ -8,7 +8,7 @@ from persona_exp.cli.main import main
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["stauts"], "There is no command stauts: choose one of run, status,"),
+        (["stauts"], "There is no command stauts: choose one of init, run, status,"),
         (["stauts"], "; did you mean status?"),
         (["data", "bild"], "There is no command bild: choose one of build,"),
         (["data", "bild"], "; did you mean build?"),

@@ -88,7 +88,20 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_an_older_folder_is_read(runs, name):
-    assert persona_exp(runs, *READ[name]) == (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
+    found, expected = persona_exp(runs, *READ[name]), (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
+    if name.endswith("_json"):
+        assert as_then(json.loads(found), json.loads(expected)) == json.loads(expected)
+    else:
+        assert found == expected
+
+
+def as_then(found, expected):
+    """`found` without the keys that have come since: what a script of then reads."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return {key: as_then(value, expected[key]) for key, value in found.items() if key in expected}
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [as_then(*pair) for pair in zip(found, expected, strict=True)]
+    return found
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tensorboard.summary.writer import event_file_writer
 
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
 from persona_exp.trial.attempt_records import read_record
@@ -15,8 +16,11 @@ TRIAL, DATA = "aaaaaaaaaaaa", "dadadadadada"
 
 
 @pytest.fixture
-def attempted(config, runs):
+def attempted(config, runs, monkeypatch):
     """`attempted("tensorboard")`: an attempt that has sent one step; its number is that of the step."""
+
+    # Files of one second are read in the order of their names, and .10 comes before .9; attempts of one trial lie seconds apart.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
     def attempted(tracker, name="Ada Lovelace, Countess"):
         directory = trial_directory(runs, TRIAL)

@@ -337,7 +337,7 @@ def test_predicted_against_accounting_leaves_out_jobs_that_had_the_id_before(
         return [ended(submission.job_name, 900), ended(submission.job_name, 900), ended("another", 9999)]
 
     monkeypatch.setattr(slurm_accounting, "history", history)
-    assert hours_used.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trials, used 1 (sacct)."
+    assert hours_used.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trial, used 1 (sacct)."
     assert asked == ["7"]
 
 
@@ -345,9 +345,7 @@ def test_without_accounting_the_attempts_clocks_tell(sweep: Path, tmp_path: Path
     from persona_exp.launch.slurm import slurm_accounting
 
     monkeypatch.setattr(slurm_accounting, "history", lambda _, **__: None)
-    assert (
-        hours_used.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trials, used 0.4 (the attempts' clocks)."
-    )
+    assert hours_used.compare(sweep, tmp_path, worker_jobs(sweep)) == "GPU-hours: predicted 1 for 1 trial, used 0.4 (the attempts' clocks)."
 
 
 def test_a_killed_attempt_lasted_as_long_as_its_heart_beat() -> None:

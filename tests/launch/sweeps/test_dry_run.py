@@ -162,7 +162,7 @@ def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypat
     done = run_py("-m", "seed=range(3)", "engine=noop", "model=tiny", "hydra/launcher=slurm", "cluster=testbed", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("#!/bin/bash") == 2
-    assert "3 trials in 1 tasks; nothing was submitted" in done.stderr
+    assert "3 trials in 1 task; nothing was submitted" in done.stderr
     assert "`persona-exp clean` offers those" in done.stderr
     assert not (tmp_path / "runs" / "sweeps").exists()
 
