@@ -232,7 +232,7 @@ COMMANDS = [
     ("-m hydra/launcher=slurm lora.r=4,8 hydra.launcher.mem_gb=64G", "hydra.launcher.mem_gb=64G must be a number."),
     ("-m hydra/launcher=slurm lora.r=4,8 +hydra.launcher.partion=x", "did you mean partition?"),
     ("-m lora.r=4,8 hydra.launcher.n_jobs=two", "hydra.launcher.n_jobs=two must be a whole number."),
-    ("--config-dir /nonexistent", "The config folder /nonexistent does not exist"),
+    ("--config-dir /nonexistent", "--config-dir=/nonexistent is no folder"),
     ("-cn mine", "There is no config mine"),
 ]
 
