@@ -116,8 +116,9 @@ def test_an_older_sweep_is_reported_as_it_was(runs, sweep):
     assert {name: after[name].decode() for name in ("table.csv", "table.tex")} == {
         name: before[name].decode() for name in ("table.csv", "table.tex")
     }
-    # What training took came to the page later, between what was there.
-    text, sections = re.subn(r"\n## Training\n.*?(?=\n## |\Z)", "", after["table.md"].decode(), flags=re.DOTALL)
+    # What training took, and where the replies are, came to the page later, between what was there.
+    page = re.sub(r"\n## Replies\n.*?(?=\n## |\Z)", "", after["table.md"].decode(), flags=re.DOTALL)
+    text, sections = re.subn(r"\n## Training\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
     assert (text, sections) == (before["table.md"].decode(), 1)
 
 
