@@ -36,7 +36,7 @@ from persona_exp.trial.attempt_records import attempt_files  # noqa: E402
 OBJECTIVE = "bits_per_byte"
 SPACE = ("optim.lr=tag(log,interval(1e-4,1e-1))", "lora.r=choice(2,4,8)")
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
-ASHA = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "pauses": True, "reduction_factor": 3, "bootstrap_count": 0}
+ASHA = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "pauses": True, "bootstrap_count": 0}
 TOGETHER = 4
 WITHIN_SDS = 2.0
 
@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=16, help="of a study")
     parser.add_argument("--steps", type=int, default=27, help="of a whole trial")
     parser.add_argument("--min-resource", type=int, default=3, help="steps before the first rung, and between validations")
+    parser.add_argument("--reduction-factor", type=int, default=2, help="the part that goes on at a rung is one over it")
     parser.add_argument("--seeds", type=int, default=5, help="over which the standard deviation is measured")
     parser.add_argument("--data-size", type=int, default=64)
     parser.add_argument("--json", action="store_true", help="one line instead of an indented object")
@@ -75,9 +76,8 @@ def main() -> int:
     with progress("studies", arguments.studies) as meter:
         for seed in range(arguments.first, arguments.first + arguments.studies):
             whole = searched(folder / f"{seed}-whole", folder, arguments, SPACE, seed=seed)
-            pruned = searched(
-                folder / f"{seed}-asha", folder, arguments, SPACE, seed=seed, pruner={**ASHA, "min_resource": arguments.min_resource}
-            )
+            pruner = {**ASHA, "min_resource": arguments.min_resource, "reduction_factor": arguments.reduction_factor}
+            pruned = searched(folder / f"{seed}-asha", folder, arguments, SPACE, seed=seed, pruner=pruner)
             if whole.overrides != pruned.overrides:
                 print(f"error: study {seed} was suggested different points: look into {folder}.", file=sys.stderr)
                 return 1
@@ -168,7 +168,7 @@ def summary(arguments: argparse.Namespace, studies: Sequence[dict[str, Any]], de
     import optuna
     import torch
 
-    names = ("studies", "points", "steps", "min_resource", "seeds", "data_size")
+    names = ("studies", "points", "steps", "min_resource", "reduction_factor", "seeds", "data_size")
     setting = {**{name: getattr(arguments, name) for name in names}, "model": "tiny", "together": TOGETHER, "space": SPACE}
     part = statistics.median(one["steps"] for one in studies)
     seconds = [statistics.median(one["seconds"][side] for one in studies) for side in (0, 1)]
