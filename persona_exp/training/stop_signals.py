@@ -35,11 +35,18 @@ class Interruption:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Have a signal raise Interrupted on the spot in this block."""
+        """Have a signal raise Interrupted on the spot in this block, or at its end where a library caught it."""
         self._at_once = True
         try:
             self.raise_if_requested()
             yield
+            if not self._at_once:
+                self.raise_if_requested()
+        except Exception as error:
+            # Cut short halfway through a change of its own, a library's cleanup may raise what follows from that.
+            if self.requested and not self._at_once:
+                raise Interrupted(f"stopped by {self.requested}") from error
+            raise
         finally:
             self._at_once = False
 
