@@ -21,9 +21,17 @@ TINY = ("model=tiny", "evaluation.likelihood_items=4", "evaluation.generated_ite
 # Some 0.3 s a step on one core.
 TRAINING = ("train.max_steps=48", "train.checkpoint_steps=4", "optim.effective_batch_size=8", "lora.dropout=0.1")
 ONE = ("-m", "method=qlora", "lora.r=8", *TRAINING, *TINY)
-# Long enough for Slurm to notice a dead node, and for a time limit of a minute.
-LONG = (*ONE, "train.max_steps=240")
 TWO = ("-m", "method=qlora", "lora.r=4,8", *TRAINING, *TINY)
+
+
+def changed(arguments: tuple[str, ...], *others: str) -> tuple[str, ...]:
+    """Return `arguments` with the settings of `others` in place of those of the same names."""
+    names = {one.split("=")[0] for one in others}
+    return (*(one for one in arguments if one.split("=")[0] not in names), *others)
+
+
+# Long enough for Slurm to notice a dead node, and for a time limit of a minute.
+LONG = changed(ONE, "train.max_steps=240")
 # A lease of some seconds, so that a dead worker's trial is not waited for through most of a test.
 SLURM = ("hydra/launcher=slurm", "cluster=testbed", "cluster.heartbeat_seconds=1", "cluster.lease_seconds=8")
 LEFT_BEHIND = ("interrupted", "running")

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from tests.faults.sweep import TWO
+from tests.faults.sweep import TWO, changed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.faults]
 
-SHORT = (*TWO, "train.max_steps=4", "evaluation.generated_items=0")
+SHORT = changed(TWO, "train.max_steps=4", "evaluation.generated_items=0")
 BROKEN = 'hydra.launcher.setup=["conda activate nope || exit 3"]'
 # Several tasks, with a canary; and one, without.
 APART, TOGETHER = ("hydra.launcher.trials_per_task=1",), ()

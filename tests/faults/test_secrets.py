@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.sweep import ONE
+from tests.faults.sweep import ONE, changed
 from tests.faults.test_signals import STEP
 
 pytestmark = [pytest.mark.slurm, pytest.mark.faults]
@@ -38,7 +38,7 @@ class Watch(threading.Thread):
 @pytest.mark.parametrize("tracker", ["none", "wandb"])
 def test_no_secret_in_any_file_log_or_command_line(cluster, sweep, tracker):
     variables = {**dict.fromkeys(NAMES, SECRET), "WANDB_MODE": "offline"}
-    arguments = (*ONE, f"tracker={tracker}", "train.max_steps=24")
+    arguments = changed(ONE, f"tracker={tracker}", "train.max_steps=24")
     one = sweep(arguments, variables=variables)
     watch = Watch()
     watch.start()
