@@ -27,7 +27,7 @@ def told(name, *arguments):
     return json.loads(line)
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 @pytest.mark.timeout(1800)
 def test_against_both_others():
     found = told("fusion", *SMALL, "--against", "packed", "published", "--baseline-trials", "1")

@@ -54,7 +54,7 @@ def test_company_changes_no_more_than_rounding_in_float64(alone):
     assert weights <= ROUNDING
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.thorough)])
 def test_in_company_a_trial_is_as_near_to_the_truth_as_alone(alone, dtype):
     # Of weights alone: how near a single loss comes is a matter of chance, the norm over millions of weights is not.
     _, in_company = far(trained(dtype, [0, 1, 2]), alone)
