@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,21 @@ def set_aside(path: Path, *, stays: bool = False) -> Path | None:
     except FileNotFoundError:
         return None
     return kept
+
+
+def set_aside_if_damaged(path: Path, read: Callable[[], object]) -> Path | None:
+    """Set a file aside that `read` finds damaged, and return its new path; None where it is whole or missing.
+
+    Raise UserError where `read` refuses it for another reason.
+    """
+    try:
+        read()
+    except Damaged:
+        return set_aside(path)
+    except UserError:
+        if path.exists():
+            raise
+    return None
 
 
 def _may_be_deep(text: str) -> bool:

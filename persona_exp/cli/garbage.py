@@ -91,6 +91,7 @@ class References:
             except Damaged:
                 found.append(folder / "sweep.yaml")
             except UserError:
+                # The folder has no sweep.yaml.
                 continue
         return found
 

@@ -12,7 +12,7 @@ from persona_exp.config.schema import Config
 from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
-from persona_exp.launch.launch_sweep import describe, print_host_warnings
+from persona_exp.launch.launch_sweep import describe, print_host_warnings, print_kept
 from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, warning_if_run_here
 from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
@@ -114,8 +114,8 @@ def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: S
     names = [Setting.from_json(one).name for one in settings.space]
     make_folder(folder)
     request.composed.write(folder)
-    trial_set.write(folder, [row.sweep_trial for row in rows])
-    write_settings(folder, settings)
+    kept = [trial_set.write(folder, [row.sweep_trial for row in rows]), write_settings(folder, settings)]
+    print_kept([str(path) for path in kept if path])
     describe(folder, command, names, rows, note=request.label.note)
     trials = trial_set.read(folder)
     directories = [one.directory(folder) for one in trials]

@@ -139,9 +139,9 @@ def write(
     rows = ahead.rows
     describe(folder, command, swept, rows, roles, note)
     plan_file.write(folder, ahead.costs)
-    trial_set.write(folder, [row.sweep_trial for row in rows])
+    kept = trial_set.write(folder, [row.sweep_trial for row in rows])
     directories = [row.trial.directory for row in rows]
-    print_kept([*mend_attempts(directories), *map(str, set_damaged_aside(folder))])
+    print_kept([*([str(kept)] if kept else []), *mend_attempts(directories), *map(str, set_damaged_aside(folder))])
     taken_back = undo_cancellations(directories)
     if taken_back:
         print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
@@ -225,15 +225,15 @@ def describe(
 
 def _described(path: Path, rows: Sequence[Row]) -> dict[str, Any] | None:
     """Return command, time and note of what sweep.yaml has; None without it, and where it is damaged, which is then kept beside it."""
+    if not path.exists():
+        return None
     try:
         sweep = read_sweep(path.parents[2], path.parent.name)
-        # Cut short between two of its trials it is YAML all the same.
-        if {row.trial.trial_id for row in rows} <= {one.trial_id for one in sweep.trials}:
-            return {"command": sweep.command, "created": sweep.created, "note": sweep.note}
     except Damaged:
-        pass
-    except UserError:
-        return None
+        sweep = None
+    # Cut short between two of its trials it is YAML all the same.
+    if sweep and {row.trial.trial_id for row in rows} <= {one.trial_id for one in sweep.trials}:
+        return {"command": sweep.command, "created": sweep.created, "note": sweep.note}
     if (kept := set_aside(path)) is not None:
         print_kept([str(kept)])
     return None

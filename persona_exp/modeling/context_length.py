@@ -16,6 +16,7 @@ def context_length(folder: Path) -> int | None:
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        # Loading the model refuses it.
         return None
     # Checkpoints that also see pictures keep the language part below a key of its own.
     text = config.get("text_config") or config

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.search.ask_files import Ask, AskedTrial
 from persona_exp.search.study_settings import COSTS
 from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.runs_reader import read_jsonl
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as
 
@@ -59,17 +59,19 @@ def read_result(runs: Path, search: str, ask: Ask, measures: Sequence[str], *, l
 
 
 def trial_losses(directory: TrialDirectory) -> dict[int, float]:
-    """Return the validation losses of a trial by optimiser step, of all its attempts."""
+    """Return the validation losses of a trial by optimiser step, of all its attempts. Raise Damaged where a file of them cannot be read.
+
+    A last line that a crash cut short is left out.
+    """
+    files = [path.with_suffix("") / VALIDATIONS for path in attempt_files(directory.path)]
     found: dict[int, float] = {}
-    for path in attempt_files(directory.path):
-        with suppress(FileNotFoundError):
-            for line in (path.with_suffix("") / VALIDATIONS).read_text(encoding="utf-8").splitlines():
-                # The last line may have been cut short by a crash.
-                with suppress(ValueError, KeyError, TypeError):
-                    record = parsed_json(line)
-                    # JSON has no word for what is not finite.
-                    loss = record["eval_loss"]
-                    found[int(record["step"])] = math.inf if loss is None else float(loss)
+    for file in (one for one in files if one.is_file()):
+        try:
+            # JSON has no word for what is not finite.
+            losses = {int(one["step"]): math.inf if (loss := one["eval_loss"]) is None else float(loss) for one in read_jsonl(file)}
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise Damaged(f"{file} has a line without step or loss; remove the file and give the search's command again.") from None
+        found |= losses
     return dict(sorted(found.items()))
 
 

@@ -133,6 +133,7 @@ class RebuiltStudy:
         except UserError as error:
             return AskResult("failed", why=str(error))
         except OSError:
+            # It is read again at the next look.
             return before
 
     def _read_result(self, ask: Ask) -> AskResult:

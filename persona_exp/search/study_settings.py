@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside_if_damaged
 from persona_exp.errors import UserError
 from persona_exp.trial.folder_ids import is_id
 
@@ -73,15 +73,11 @@ def is_search(sweep_folder: Path) -> bool:
     return search_file(sweep_folder).is_file()
 
 
-def write_settings(sweep_folder: Path, settings: StudySettings) -> None:
-    """Replace what a search is: a person's command may ask for more trials. A damaged file is kept beside it."""
-    try:
-        read_settings(sweep_folder)
-    except Damaged:
-        set_aside(search_file(sweep_folder))
-    except UserError:
-        pass
+def write_settings(sweep_folder: Path, settings: StudySettings) -> Path | None:
+    """Replace what a search is: a person's command may ask for more trials. Return where a damaged file is kept, None where it was not."""
+    kept = set_aside_if_damaged(search_file(sweep_folder), lambda: read_settings(sweep_folder))
     atomic_files.write_json(search_file(sweep_folder), asdict(settings))
+    return kept
 
 
 def read_settings(sweep_folder: Path) -> StudySettings:

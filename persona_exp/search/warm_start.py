@@ -1,7 +1,6 @@
 """Warm starts: finished trials of earlier sweeps that this search might have asked for itself, known to its sampler from the start."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +38,7 @@ def warm_starts(
     """Return the trials of `sweeps` that are known from the start, and by sweep how many others are not, by the reason.
 
     A trial counts where all that is not searched is equal, by its id, and its objectives were measured as this search does. Raise
-    UserError where there is no such sweep, or with several seeds, of which none is one objective.
+    UserError where there is no such sweep or a measurement is damaged, or with several seeds, of which none is one objective.
     """
     if sweeps and settings.seeds > 1:
         raise UserError(f"search.from takes single trials, and search.seeds={settings.seeds} makes an objective of several: leave one out.")
@@ -122,9 +121,6 @@ def _values(settings: StudySettings, runs: Path, config: "Config", trial_id: str
         return None
     ask = Ask(0, {}, {}, (AskedTrial(trial_id, "", owed[0].eval_id),))
     constraints = [parse_constraint(one) for one in settings.constraints]
-    try:
-        found = read_result(runs, "", ask, settings.objectives, losses=False, others=[one.measure for one in constraints])
-    except json.JSONDecodeError:
-        return None
+    found = read_result(runs, "", ask, settings.objectives, losses=False, others=[one.measure for one in constraints])
     kept = all(one.measure in found.others and one.excess(found.others[one.measure]) <= 0 for one in constraints)
     return found.values if kept else None

@@ -199,19 +199,24 @@ def has_trial(runs: Path, trial_id: str) -> bool:
 
 def read_hold(runs: Path, name: str) -> dict[str, Any] | None:
     """Return why nothing new of sweep `name` starts (`cause`, `message`, `trials`, `at`); None while it is not held."""
-    path = runs / "sweeps" / name / "hold.json"
-    return hold_record(path) if path.exists() else None
+    try:
+        return hold_record(runs / "sweeps" / name / "hold.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def hold_record(path: Path) -> dict[str, Any]:
-    """Return what a hold's file says. A damaged one holds all the same, with the cause `damaged` and what lets the sweep go on."""
+    """Return what a hold's file says. A damaged one holds all the same, with the cause `damaged` and what lets the sweep go on.
+
+    Raise FileNotFoundError where there is none.
+    """
     try:
         held = read_json(path)
-        texts = all(isinstance(held.get(key), str) for key in ("cause", "message"))
-        if texts and isinstance(held.get("at"), str | None) and isinstance(held.get("attempts", {}), dict):
-            return {**held, "trials": held.get("trials", []), "attempts": held.get("attempts", {})}
-    except (Damaged, FileNotFoundError):
-        pass
+    except Damaged:
+        held = {}
+    texts = all(isinstance(held.get(key), str) for key in ("cause", "message"))
+    if texts and isinstance(held.get("at"), str | None) and isinstance(held.get("attempts", {}), dict):
+        return {**held, "trials": held.get("trials", []), "attempts": held.get("attempts", {})}
     again = f"`persona-exp retry {path.parent.name}` lets the sweep go on and keeps that file in holds/"
     return {"cause": "damaged", "message": f"its {path.name} is damaged; {again}", "trials": [], "attempts": {}, "at": None}
 
@@ -339,6 +344,7 @@ def held_out_text(runs: Path, rests_on: Basis, split: str) -> str | None:
     try:
         files = read_json(manifest).get("files") if manifest.is_file() else None
     except Damaged:
+        # Then it compares with the same dataset alone.
         files = None
     return str(files[f"{split}.jsonl"]) if isinstance(files, dict) and f"{split}.jsonl" in files else rests_on.data_id
 
@@ -368,6 +374,7 @@ def _words(runs: Path, trial: SweepTrial) -> dict[str, str]:
     try:
         name = (read_yaml(config, AGAIN).get("model") or {}).get("name") if config.is_file() else None
     except (Damaged, AttributeError):
+        # Its digest tells it apart.
         name = None
     measured = read_requested_evaluations(runs, trial).values()
     settings = {key: f"{key}={value}" for one in measured for key, value in one.protocol.items()}

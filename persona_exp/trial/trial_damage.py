@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from persona_exp.damaged_records import Damaged
-from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
 from persona_exp.trial.seal_facts import check_config, read_seal_facts, seal_paths
+from persona_exp.trial.trial_directory import CONFIG
 
 
 def damaged_seals(runs: Path, trial_id: str) -> list[str]:
@@ -22,13 +22,12 @@ def damaged_seals(runs: Path, trial_id: str) -> list[str]:
             seals.append(read_seal_facts(path))
         except Damaged as error:
             found.append(str(error))
-    try:
-        check_config(folder, seals)
-    except Damaged as error:
-        found.append(str(error))
-    except UserError:
-        # Without a config it was never sealed, which is no damage.
-        pass
+    # Without a config it was never sealed, which is no damage.
+    if (folder / CONFIG).exists():
+        try:
+            check_config(folder, seals)
+        except Damaged as error:
+            found.append(str(error))
     return found
 
 

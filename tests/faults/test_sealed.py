@@ -55,8 +55,10 @@ def test_config_and_code_edited_after_submission(closed, cluster, sweep, expecte
     one.waits("the adapter is the same", lambda: one.adapters() == whole, 180)
     one.kill()
     one.drains(180)
-    one.finished_once(whole)
-    one.reported()
+    assert set(one.finished_once(whole)) == {*one.trials(), *one.trials("base")}
+    assert one.adapters() == whole
+    assert "no_such_key" not in "".join(path.read_text() for path in one.runs.glob("trials/*/config*.yaml"))
+    assert one.reported().is_file()
 
 
 def test_book_edited_after_submission(closed, cluster, sweep, tmp_path):
@@ -74,7 +76,12 @@ def test_book_edited_after_submission(closed, cluster, sweep, tmp_path):
     closed()
     one.ends()
     one.drains()
+    assert len(reference.adapters()) == 1
     one.finished_once(reference.adapters())
+    assert one.adapters() == reference.adapters()
+    built = "".join(path.read_text() for path in one.runs.glob("data/*/*.jsonl"))
+    assert built
+    assert "Nothing of this" not in built
 
 
 @pytest.mark.parametrize("what", ["config", "data", "code"])

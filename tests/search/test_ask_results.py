@@ -1,11 +1,14 @@
 """What has come of an ask, by its trial's files."""
 
 import json
+import math
 
 import pytest
 
+from persona_exp.damaged_records import Damaged
 from persona_exp.search.ask_files import Ask, AskedTrial
-from persona_exp.search.ask_results import read_result
+from persona_exp.search.ask_results import read_result, trial_losses
+from persona_exp.trial.trial_directory import TrialDirectory
 
 ASK = Ask(0, {}, {}, (AskedTrial("aaaaaaaaaaaa", "5ea15ea1.json", "eeeeeeeeeeee"),))
 
@@ -27,3 +30,19 @@ def test_one_that_a_person_stopped_is_pruned_and_one_that_was_cancelled_has_fail
     if cancelled:
         (trial / "cancel.json").write_text(json.dumps(cancelled))
     assert read_result(tmp_path, "a search", ASK, ["bits_per_byte"], losses=False).state == state
+
+
+def test_of_the_losses_a_last_line_cut_short_is_left_out_and_no_other(tmp_path):
+    for number, lines in (
+        (1, '{"step": 2, "eval_loss": 5.0}\n{"step": 4, "eval_loss": 4.0}\n{"step": 6, "ev'),
+        (2, '{"step": 4, "eval_loss": null}\n'),
+    ):
+        attempt = tmp_path / "attempts" / f"000{number}"
+        attempt.mkdir(parents=True)
+        attempt.with_suffix(".json").write_text("{}")
+        (attempt / "validation.jsonl").write_text(lines)
+    assert trial_losses(TrialDirectory(tmp_path)) == {2: 5.0, 4: math.inf}
+    for damaged in ('{"step": 2, "ev\n{"step": 4, "eval_loss": 4.0}\n', '{"step": 2}\n', '{"step": "two", "eval_loss": 1}\n'):
+        (tmp_path / "attempts" / "0001" / "validation.jsonl").write_text(damaged)
+        with pytest.raises(Damaged, match=r"0001/validation\.jsonl"):
+            trial_losses(TrialDirectory(tmp_path))

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from persona_exp.errors import UserError
+from persona_exp.modeling.context_length import context_length
 from persona_exp.modeling.supervised_token_mask import Encoded
 from persona_exp.modeling.tokenised_dataset import TokenisedConversation, gather
 from persona_exp.trial import encoded_examples, max_length_check, token_cache, trial_dataset
@@ -89,9 +90,17 @@ def test_a_length_beyond_the_models_context_is_refused(tiny, runs, overrides, se
     assert not (runs / "trials").exists()
 
 
-def test_what_is_not_read_is_not_refused(tiny):
-    seal(tiny("method=none", "train.max_length=4096"), command="")
-    seal(tiny("evaluation.max_length=2048", "evaluation.generated_items=0"), command="")
+@pytest.mark.parametrize(
+    ("overrides", "reads"),
+    [
+        (("method=none", "train.max_length=4096"), "method=lora"),
+        (("evaluation.max_length=2048", "evaluation.generated_items=0"), "evaluation.generated_items=1"),
+    ],
+)
+def test_what_is_not_read_is_not_refused(tiny, overrides, reads):
+    assert seal(tiny(*overrides), command="").path.is_file()
+    with pytest.raises(UserError, match="more than the 2048 positions"):
+        seal(tiny(*overrides, reads), command="")
 
 
 def test_a_model_that_names_no_length_is_taken_as_it_is(tiny, tmp_path):
@@ -100,5 +109,10 @@ def test_a_model_that_names_no_length_is_taken_as_it_is(tiny, tmp_path):
     shutil.copytree(fetch_model(config), folder)
     settings = json.loads((folder / "config.json").read_text())
     del settings["max_position_embeddings"]
+    with pytest.raises(UserError, match="more than the 2048 positions"):
+        check(config, data_id, folder)
     (folder / "config.json").write_text(json.dumps(settings))
+    assert context_length(folder) is None
     check(config, data_id, folder)
+    (what,) = max_length_check._checked
+    assert str(folder) in what

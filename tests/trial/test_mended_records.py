@@ -131,12 +131,12 @@ def test_the_sweep_is_described_anew(rows, runs, how):
 def test_the_trial_set_is_written_anew_and_stands_in_the_submissions_until_then(rows, runs, how):
     folder = runs / "sweeps" / "s"
     listed = [row.sweep_trial for row in rows]
-    trial_set.write(folder, listed)
+    assert trial_set.write(folder, listed) is None
     made = submission_record.draft(folder, launcher="local", tasks=[[one.seal for one in listed]], options={}, canary=False)
     assert submission_record.create(made)
     broken(folder / "seals.json", how)
     assert [one.seal for one in trial_set.read(folder)] == [one.seal for one in listed]
-    trial_set.write(folder, listed)
+    assert trial_set.write(folder, listed) == folder / "seals.json.damaged"
     assert trial_set.read(folder) == listed
     assert (folder / "seals.json.damaged").is_file()
 

@@ -146,6 +146,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_as_it_would_have_then(runs):
 def test_an_interrupted_trial_of_the_other_engine_goes_on(runs):
     command(runs, "run.py", "engine=sft", "lora.r=8", "optim.lr=1e-3", TARGETS, *SETTINGS)
     went_on(runs, ALONE)
+    assert [record(runs, ALONE, number)["status"] for number in (1, 2)] == ["interrupted", "finished"]
 
 
 @pytest.mark.long

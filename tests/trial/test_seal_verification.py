@@ -35,8 +35,11 @@ def edit(path):
     path.write_bytes(path.read_bytes() + b"\n")
 
 
-def test_what_was_sealed_may_run(sealed_noop):
-    verify(sealed_noop().path)
+def test_what_was_sealed_may_run(sealed_noop, capsys):
+    sealed = sealed_noop()
+    verify(sealed.path)
+    assert run([sealed.path], Interruption()) == 0
+    assert sealed.directory.noop.is_file()
 
 
 def test_an_edited_config(sealed_noop):
@@ -122,11 +125,17 @@ def test_an_edited_model(tiny, tmp_path):
 
 def test_everything_is_read_once_a_process(tiny, monkeypatch):
     paths = [seal(tiny(f"seed={seed}"), command="").path for seed in range(3)]
-    verify(paths[0])
-    monkeypatch.setattr(seal_verification, "code_digest", None)
-    monkeypatch.setattr(seal_verification, "data_digest", None)
+    read = []
+
+    def counted(name):
+        digest = getattr(seal_verification, name)
+        monkeypatch.setattr(seal_verification, name, lambda folder: read.append(name) or digest(folder))
+
+    counted("code_digest")
+    counted("data_digest")
     for path in paths:
         verify(path)
+    assert sorted(read) == ["code_digest", "data_digest"]
 
 
 @pytest.mark.parametrize("unreadable", [False, True])

@@ -51,12 +51,13 @@ def read_pdf(path: Path) -> ExtractedDocument:
     if len(document) > MAX_PAGES:
         raise UnreadableDocument(f"has {len(document)} pages, more than any novel; give one file a book")
     pages: list[list[PdfLine]] = []
-    characters = 0
+    characters, cuts = 0, Cuts()
     for index in range(len(document)):
         try:
             page = document[index]
         except pypdfium2.PdfiumError:
-            # One damaged page must not take the others with it.
+            # It must not take the others with it.
+            cuts.add("damaged page", f"page {index + 1}", 0)
             continue
         pages.append(_lines(page))
         page.close()
@@ -67,7 +68,6 @@ def read_pdf(path: Path) -> ExtractedDocument:
         raise UnreadableDocument(
             "holds no text, only pictures of pages; run text recognition (OCR) on it first" if pages else "holds no page"
         )
-    cuts = Cuts()
     title = str(document.get_metadata_dict().get("Title") or "").strip() or None
     return ExtractedDocument(_paragraphs(_without_furniture(pages, cuts)), title, cuts.all())
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside
+from persona_exp.damaged_records import Damaged, parsed_json, record_bytes, set_aside_if_damaged
 from persona_exp.errors import UserError
 from persona_exp.launch.sweeps.submission_record import all_submissions
 from persona_exp.search.ask_files import read_asks
@@ -39,15 +39,11 @@ class SweepTrial:
         return TrialDirectory(sweep_folder.parent.parent / "trials" / self.trial_id)
 
 
-def write(sweep_folder: Path, trials: Sequence[SweepTrial]) -> None:
-    """Replace the sweep's set of trials; a damaged one is kept beside it."""
-    try:
-        written(sweep_folder)
-    except Damaged:
-        set_aside(sweep_folder / NAME)
-    except UserError:
-        pass
+def write(sweep_folder: Path, trials: Sequence[SweepTrial]) -> Path | None:
+    """Replace the sweep's set of trials, and return where a damaged one is kept; None where it was whole or missing."""
+    kept = set_aside_if_damaged(sweep_folder / NAME, lambda: written(sweep_folder))
     atomic_files.write_text(sweep_folder / NAME, json.dumps([asdict(one) for one in trials], ensure_ascii=False, indent=0) + "\n")
+    return kept
 
 
 def read(sweep_folder: Path) -> list[SweepTrial]:

@@ -53,6 +53,13 @@ def test_running_titles_and_page_numbers_of_a_pdf_are_cut_and_counted(tmp_path: 
     assert cuts["page number"].samples[:2] == ("1", "2")
 
 
+def test_a_damaged_page_of_a_pdf_is_left_out_and_counted(tmp_path: Path) -> None:
+    data = documents.pdf([[(72.0, 700.0, 11.0, word)] for word in ("First.", "Second.", "Third.")])
+    book = book_of(data.replace(b"6 0 obj\n<< /Type /Page ", b"6 0 obj\n<< /Type /Pane "), tmp_path)
+    assert book.text.split() == ["First.", "Third."]
+    assert [(cut.kind, cut.number, cut.samples) for cut in book.cuts] == [("damaged page", 1, ("page 2",))]
+
+
 def test_hyphens_at_the_line_ends_of_a_pdf(tmp_path: Path) -> None:
     lines = ["The light-", "house keeper of the wicket-", "gate saw a wicket-gate.", "“The lighthouse,” he said, “is dark.”"]
     data = documents.pdf([[(72, 700 - 14 * place, 11, line) for place, line in enumerate(lines)]])

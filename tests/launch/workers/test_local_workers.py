@@ -13,6 +13,7 @@ import pytest
 
 from persona_exp.launch.workers.local_workers import _Titles, run_alone, run_locally
 from persona_exp.launch.workers.worker_tasks import tasks_of_seals
+from persona_exp.process_identity import process_started
 from tests.launch.rehearsed import attempts, running, sealed, submitted, until
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_copy_of_the_code")]
@@ -113,11 +114,12 @@ def test_interrupted_they_all_save_and_leave(trials, tmp_path):
 def test_when_the_launcher_is_killed_nothing_runs_on(trials, tmp_path):
     seals = trials(2)
     process = launcher(submitted(tmp_path, [[seal] for seal in seals]), 2, PERSONA_EXP_NOOP_SECONDS="20")
-    for seal in seals:
-        running(tmp_path, seal)
+    children = [running(tmp_path, seal) for seal in seals]
+    processes = [*children, *map(parent, children)]
     process.kill()
     process.communicate()
-    until(lambda: ends(tmp_path, seals) == [["interrupted"]] * 2)
+    until(lambda: not any(map(process_started, processes)))
+    assert ends(tmp_path, seals) == [["interrupted"]] * 2
 
 
 def test_a_single_trial_waits_for_itself_elsewhere_and_takes_over_the_dead(trials, tmp_path, capfd):

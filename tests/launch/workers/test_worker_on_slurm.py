@@ -109,11 +109,13 @@ def test_a_node_that_went_down_is_noted_without_accounting(site, sweep, tmp_path
 
 
 def test_what_a_person_cancels_does_not_come_back(site, sweep, tmp_path):
-    _, jobs, seals = sweep(1, seconds="30")
+    made, jobs, seals = sweep(1, seconds="30")
     running(tmp_path, seals[0])
     submit_and_cancel.cancel([jobs["arrays"][0]["id"]])
     until_over(site, tmp_path, seals, [[STOPPED]])
-    site.until(lambda: slurm_queue.queued([submission_record.latest_submission(tmp_path / "runs" / "sweeps" / "rehearsal").job_name]) == [])
+    site.until(lambda: slurm_queue.queued([made.job_name]) == [])
+    assert [one.by["who"] for one in submission_record.all_submissions(made.sweep_folder)] == ["person"]
+    assert [one["status"] for one in attempts(tmp_path, seals[0])] == ["interrupted"]
 
 
 def test_where_scontrol_is_missing_the_task_is_submitted_again(without_scontrol, sweep, tmp_path):
