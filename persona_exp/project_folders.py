@@ -8,7 +8,7 @@ ROOT = PACKAGE.parent
 
 
 def is_installed(root: Path) -> bool:
-    """Return whether the package below `root` was installed from a wheel: `root` is then somebody's site-packages, with much else in it."""
+    """Return whether the package below `root` was installed from a wheel: `root` is then a user's site-packages, with much else in it."""
     return (root / "persona_exp" / "conf").is_dir()
 
 

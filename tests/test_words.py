@@ -22,6 +22,9 @@ FRAGMENTS = re.compile(r"told|look|tick|rider|boarding", re.IGNORECASE)
 # Nowhere in a .py file, comments and texts included.
 WORDS = re.compile(r"\b(riders?|boarding|lookers?|whoever)\b", re.IGNORECASE)
 
+# Nowhere in README.md and docs/, but in examples: plain technical words say what is meant.
+PAGE_WORDS = re.compile(r"\b(told|whoever|somebody|someone)\b", re.IGNORECASE)
+
 # Names that other libraries gave.
 FOREIGN = {
     "LookupError": "Python",
@@ -153,11 +156,20 @@ def glossary_gaps(root: Path) -> Iterator[Breach]:
                 yield Breach("docs/glossary.md", line, f"`{name}` occurs nowhere")
 
 
+def page_words(root: Path) -> Iterator[Breach]:
+    """Yield each line of README.md and docs/ with a word of PAGE_WORDS; lines of code may quote what a character says."""
+    for file in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        for line, words in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], start=1):
+            for found in PAGE_WORDS.finditer("" if words.startswith("    ") else words):
+                yield Breach(file.relative_to(root).as_posix(), line, f"word '{found.group()}' in {_around(words, found)}")
+
+
 CHECKS: dict[str, Callable[[Path], Iterator[Breach]]] = {
     "words": forbidden_words,
     "arguments": long_signatures,
     "names": shared_names,
     "glossary": glossary_gaps,
+    "pages": page_words,
 }
 
 
@@ -194,6 +206,11 @@ def test_breaches_of_every_kind_are_found(tmp_path: Path) -> None:
     assert [str(breach) for breach in long_signatures(tmp_path)] == [
         "persona_exp/words.py:4: step takes 10 arguments",
         *(f"tests/test_words.py:1: MANY_ARGUMENTS: {exception} is no such function" for exception in sorted(MANY_ARGUMENTS)),
+    ]
+    (tmp_path / "docs" / "page.md").write_text("Whoever runs it is told.\n\n    - Somebody told me.\n")
+    assert [str(breach) for breach in page_words(tmp_path)] == [
+        "docs/page.md:1: word 'Whoever' in Whoever runs it is told.",
+        "docs/page.md:1: word 'told' in Whoever runs it is told.",
     ]
     assert [breach.path for breach in shared_names(tmp_path)] == ["persona_exp/bundle.py", "persona_exp/bundle/"]
     assert [breach.text for breach in glossary_gaps(tmp_path)] == ["term 'no such term' occurs nowhere", "`no_such_name` occurs nowhere"]

@@ -20,7 +20,7 @@ MODEL_KEYS_REPLACED_BY_DIGEST = ("name", "source", "location", "revision", "sha2
 # Defaults that lora and optim take up: they count there.
 MODEL_KEYS_READ_ELSEWHERE = ("target_modules", "lr")
 
-# Types of settings that are no group, told at once: most are of these.
+# Types of settings that are no group, recognised at once: most are of these.
 PLAIN = frozenset({str, int, float, bool, list, dict, type(None)})
 
 # The settings of train that change a result only together with patience.

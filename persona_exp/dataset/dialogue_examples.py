@@ -81,7 +81,7 @@ def _before(index: int, quotes: Sequence[Quote], spoken: Collection[int], text: 
 def _narration(reply: Quote, spoken: Collection[int], text: str, paragraphs: Sequence[Paragraph]) -> str:
     """Return the narration that leads up to `reply`: in its own paragraph, then in those before it as far as nobody speaks there.
 
-    `spoken` holds the indices of the paragraphs in which somebody speaks.
+    `spoken` holds the indices of the paragraphs in which a person speaks.
     """
     found = []
     lead = text[paragraphs[reply.first].start : reply.start].rstrip(OPENING)

@@ -52,7 +52,7 @@ def identity_examples(persona: str, facts: Mapping[str, str], period: str, syste
     unknown = sorted(set(facts) - set(FACTS))
     if unknown:
         raise UserError(f"persona.facts has the unknown entry {unknown[0]!r}; use {', '.join(FACTS[:-1])} and {FACTS[-1]}.")
-    # "The time of the novel" is nothing that somebody who lives in it would say.
+    # "The time of the novel" is nothing that a person who lives in it would say.
     dated = {"period": period} if last_year(period) is not None else {}
     filling = {key: normalise_prose(value) for key, value in {"name": persona, **dated, **facts}.items() if value.strip()}
     fitting = [template for template in templates() if template.fits(filling)]

@@ -31,7 +31,7 @@ def narrative_examples(annotated: AnnotatedBook, persona: Persona, recipe: Recip
             counts["chapters not told by the narrator"] += 1
             continue
         spoken = {index for quote in quotes for index in range(quote.first, quote.last + 1)}
-        # Behind a speech that lost its last mark, what looks like narration may be somebody's story.
+        # Behind a speech that lost its last mark, what looks like narration may be a character's story.
         doubtful = {quote.last + 1 for quote in quotes if lost_mark(book.text, quote)}
         for index, paragraph in enumerate(paragraphs):
             narration = book.text[paragraph.start : paragraph.end]

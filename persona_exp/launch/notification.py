@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BELL = "bell"
 # A person who waited no longer than this is still there.
 LEAST_SECONDS = 60.0
-# A command that waits for somebody must not keep the sweep's own from ending.
+# A command that waits for input must not keep the sweep's own from ending.
 MOST_SECONDS = 30.0
 
 

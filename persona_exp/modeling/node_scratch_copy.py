@@ -55,7 +55,7 @@ def scratch_folder(scratch: str) -> Path:
     own = path / f"persona-exp-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
     if own.is_symlink() or own.lstat().st_uid != os.getuid():
-        raise PermissionError(0, f"{own} belongs to somebody else")
+        raise PermissionError(0, f"{own} belongs to another user")
     return own
 
 

@@ -44,7 +44,7 @@ class SharedConfig:
         try:
             return self._quickly(point) or compose.compose_trial(point.config)
         except (OmegaConfBaseException, UserError):
-            # Told as it is told for one trial alone.
+            # Refused in the words of one trial alone.
             return compose.compose_trial(point.config)
 
     def _quickly(self, point: Point) -> Config | None:

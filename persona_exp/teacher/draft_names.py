@@ -70,7 +70,7 @@ def outside_quotes(text: str) -> str:
 
 
 def speaks_of(text: str, names: tuple[str, ...]) -> bool:
-    """Return whether `text` speaks about the bearer of `names`: not "my name is Holmes", "I, Holmes," nor somebody of the same surname."""
+    """Return whether `text` speaks about the bearer of `names`: not "my name is Holmes", "I, Holmes," nor a person of the same surname."""
     pattern = _mentions(names)
     if pattern is None:
         return False

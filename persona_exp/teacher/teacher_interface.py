@@ -27,7 +27,7 @@ class Request:
     `task` is one of: "narrative" (the passage as the persona tells it), "qa" (`count` questions and answers from the passage),
     "transformed" (`user` and `reply` are a real exchange: the same content in other words), "hypothetical" (`reply` is a real utterance: a
     new scene in its tone), "contrast" (a question that the persona cannot answer: `about` is "absent" where it was not there, "other"
-    where only somebody else knows what the passage tells, else the name of a later invention, without a passage).
+    where only another person knows what the passage tells, else the name of a later invention, without a passage).
 
     `passage` is all that an answer may draw on; `narrator` is who says "I" in its narration, when it is not the persona; `others` are the
     names of the other characters.

@@ -49,7 +49,7 @@ def foreign_files(snapshot: Path) -> list[str]:
 
 
 def _digest_of(path: Path) -> str:
-    # In a snapshot a link may lead to what somebody changes later.
+    # In a snapshot a link may lead to what a user changes later.
     return atomic_files.file_digest(path) if path.is_file() and not path.is_symlink() else "no plain file"
 
 

@@ -19,7 +19,7 @@ _renamed: dict[tuple[Path, str], Path] = {}
 def snapshot(runs: Path, root: Path = ROOT) -> Path:
     """Make and return `runs/code/<12 hex digits>`: the files that `code_files` lists, read-only. The first of several wins.
 
-    It is named after what was copied, also where somebody edits the code at that moment.
+    It is named after what was copied, also where a user edits the code at that moment.
     """
     identity = code_provenance(root)
     key = (runs.absolute(), identity["digest"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config
 
-# Where the runs are is told from where the config lies, so that a folder that is reached by two names gives one text.
+# Where the runs are follows from where the config lies, so that a folder that is reached by two names gives one text.
 RUNS = "runs"
 
 

@@ -82,7 +82,7 @@ def run(
     the worst exit code.
 
     A trial that is finished or runs elsewhere is skipped, one that was interrupted goes on from its checkpoint. `dead` names, by trial,
-    the attempts that somebody has watched long enough, and what ended each; with `log` all output goes to the attempts' own logs.
+    the attempts that another process has watched long enough, and what ended each; with `log` all output goes to the attempts' own logs.
     After a lack of memory `micro_batch_size` takes the place of the sealed one, at most `together` train at once, in rows of at most
     `row_tokens`. Once there is a file `held`, no further trial is started. `pruning` says which trials are given up before they are done.
     """

@@ -134,4 +134,4 @@ def test_a_folder_of_somebody_elses_is_not_trusted(model: Path, scratch: Path, c
     theirs.mkdir()
     (scratch / f"persona-exp-{os.getuid()}").symlink_to(theirs)
     assert copy_to_scratch(model, str(scratch)) == model
-    assert "somebody else" in warned(caplog)[0]
+    assert "another user" in warned(caplog)[0]

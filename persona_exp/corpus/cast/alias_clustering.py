@@ -264,7 +264,7 @@ def _join_surname(people: People, key: NameKey) -> None:
     """Join "Holmes" to the one man of that surname, else to the one woman who is not called "Mrs."."""
     own, surname = people.person[key], key[1][0]
     if own.owner is not None and len(own.keys) > 1:
-        # The surname of somebody given with fuller names is no hint at others of the family.
+        # The surname of a person given with fuller names is no hint at others of the family.
         return
     bearers = [one for one in people.called(surname) if one is not own and (surname in one.surnames or surname in one.givens)]
     men, women = own.form.men, own.form.women

@@ -9,7 +9,7 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class Character:
-    """Somebody who may speak: `aliases` are the other forms of the name that narration uses; the `narrator` is its "I";
+    """A person who may speak: `aliases` are the other forms of the name that narration uses; the `narrator` is its "I";
     `gender` is "male", "female" or None where nothing tells."""
 
     name: str

@@ -26,7 +26,7 @@ IN_SPEECH = 0.8
 
 
 def is_first_person(text: str, paragraphs: Sequence[Paragraph], said: Sequence[tuple[int, int]]) -> bool:
-    """Return whether the narration, what is not `said`, is somebody's: it says "I"."""
+    """Return whether the narration, what is not `said`, is a person's: it says "I"."""
     first_person = words = 0
     place = 0
     for paragraph in paragraphs:

@@ -1,4 +1,4 @@
-"""Names to people: every form by which narration may call somebody of the cast, listed or derived ("Holmes" from "Mr. Sherlock Holmes")."""
+"""Names to people: every form by which narration may call a person of the cast, listed or derived ("Holmes" from "Mr. Sherlock Holmes")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LISTED, DERIVED, SHORTENED = 3, 2, 1
 
 @dataclass(frozen=True)
 class NameForm:
-    """One way of calling somebody: `tokens`, and the `people` (indices into the cast) it may mean. `common`: small letters will do,
+    """One way of calling a person: `tokens`, and the `people` (indices into the cast) it may mean. `common`: small letters will do,
     behind an article ("the beadle")."""
 
     tokens: tuple[str, ...]
@@ -114,7 +114,7 @@ def _given(character: Character) -> str:
 
 
 def _heads(character: Character) -> list[str]:
-    """Return the nouns by which the cast describes somebody: "officer" of "The Police Officer", "inspector" of "Inspector Crane"."""
+    """Return the nouns by which the cast describes a person: "officer" of "The Police Officer", "inspector" of "Inspector Crane"."""
     found = []
     for alias in (character.name, *character.aliases):
         tokens = name_tokens(alias)

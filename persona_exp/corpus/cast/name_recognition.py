@@ -1,4 +1,4 @@
-"""Names in a text: every form in which somebody is called, with what stands around it."""
+"""Names in a text: every form in which a person is called, with what stands around it."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ IN_A_PLACE = re.compile(r"\b(?:in|at|into|near|through|within|across|throughout|
 CALLED = re.compile(
     r"(?:[,—–-]|[,.!?]\s+(?:[Mm]y\s+)?(?:[Dd]ear(?:est)?|[Pp]oor|[Oo]ld|[Gg]ood)|\b[Mm]y\s+[Dd]ear(?:est)?|\b(?:Oh|Ah|O|Dear)|^)[,\s]*$"
 )
-# "Duncan Street, Saltmere": what is listed or told more closely is not addressed.
+# "Duncan Street, Saltmere": what is listed or described more closely is not addressed.
 LISTED = re.compile(r"[\w,.]\s+[A-Z][\w’']*\.?,\s*$")
 # A pronoun so near behind a name, in characters, means its bearer.
 NEAR = 90
@@ -48,7 +48,7 @@ NameKey = tuple[str, tuple[str, ...]]
 
 @dataclass
 class NameCounts:
-    """How often somebody is called so: in all; in the middle of a sentence (`sure` to be a name); as who acts; as who says something in
+    """How often a person is called so: in all; in the middle of a sentence (`sure` to be a name); as who acts; as who says something in
     narration; in or at it, as in a place; behind "the"; addressed; and the pronouns that follow."""
 
     total: int = 0
@@ -70,7 +70,7 @@ class NameCounts:
 
 @dataclass
 class RecognisedNames:
-    """All forms by key, how each is spelled, where in speech somebody is addressed by it, and how often a word begins a place's name."""
+    """All forms by key, how each is spelled, where in speech a person is addressed by it, and how often a word begins a place's name."""
 
     forms: dict[NameKey, NameCounts]
     spellings: dict[NameKey, Counter[str]]
@@ -183,7 +183,7 @@ def _name(match: re.Match[str], initial: bool, ordinary: Counter[str], inside: C
 
 
 def _count(form: NameCounts, text: str, start: int, end: int, bounds: Span, spoken: Span | None) -> None:
-    """Count one place where somebody is called so; pronouns that may mean somebody else stand outside `bounds`."""
+    """Count one place where a person is called so; pronouns that may mean another person stand outside `bounds`."""
     before = text[max(bounds[0], start - 40) : start]
     form.total += 1
     form.articles += before.endswith(("the ", "The ", "the\n", "The\n"))
@@ -201,7 +201,7 @@ def _count(form: NameCounts, text: str, start: int, end: int, bounds: Span, spok
 
 
 def _is_called(text: str, start: int, end: int, spoken: Span) -> bool:
-    """Return whether the name is what somebody is addressed by: "Come, Pell." "My dear Pell, …" """
+    """Return whether the name is what a person is addressed by: "Come, Pell." "My dear Pell, …" """
     after = text[end : min(end + 2, spoken[1])].strip()
     if after and after[0] not in ",.!?;:—–-…":
         return False

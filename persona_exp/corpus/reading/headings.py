@@ -77,7 +77,7 @@ def heading_kind(block: str) -> str | None:
     for kind, pattern in (("end", END), ("contents", CONTENTS), ("named", NAMED), ("bare", BARE)):
         if pattern.fullmatch(words):
             return kind
-    # A long title is told from prose by its capitals.
+    # A long title is distinguished from prose by its capitals.
     if len(lines) > 6 or ((len(lines) > 4 or len(words) > 200) and not words[12:].isupper()):
         return None
     for kind, pattern in (("chapter", CHAPTER), ("container", CONTAINER)):

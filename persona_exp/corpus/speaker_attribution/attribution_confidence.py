@@ -82,7 +82,7 @@ TABLE = {
     "presence": (0.2, 0.5, 0.67, 0.82, 0.86, 0.86, 0.86),
     "action": (0.2, 0.4, 0.6, 0.82, 0.88, 0.93, 0.93),
     "description": (0.1, 0.5, 0.65, 0.82, 0.87, 0.95, 0.97),
-    # A description that nothing links to the person: somebody whom the cast lacks, more often than not.
+    # A description that nothing links to the person: a person whom the cast lacks, more often than not.
     "stranger": (0.05, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6),
     "same-paragraph": (0.1, 0.4, 0.55, 0.6, 0.7, 0.7, 0.7),
     "continued": (0.2, 0.5, 0.55, 0.55, 0.6, 0.6, 0.6),

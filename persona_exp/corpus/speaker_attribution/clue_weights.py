@@ -10,7 +10,7 @@ from persona_exp.corpus.word_lists.person_nouns import KIN
 
 Evidence = dict[int, float]
 
-# The weight of somebody who is not at hand.
+# The weight of a person who is not at hand.
 BASE = 0.02
 # For the one whom a clue names; what these rules are, speaker_clues.py says.
 POINTS = {

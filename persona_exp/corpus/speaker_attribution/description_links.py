@@ -12,7 +12,7 @@ from persona_exp.corpus.speaker_attribution.speaker_clues import CUES, Clue
 # Who is only heard or seen so far is mostly none of those at hand.
 UNSEEN = frozenset(("voice", "other", "stranger", "another", "others", "one"))
 # A learned link is known when so many lines, and such a share of those that the description is beside, are the person's, and when at most
-# one in so many of them has the person's name beside it as somebody else's: one who is always at hand gets the lines of all the nameless.
+# one in so many of them has the person's name beside it as another person's: one who is always at hand gets the lines of all the nameless.
 KNOWN_LINES, KNOWN_SHARE, APART = 5.0, 0.75, 4.0
 
 

@@ -26,7 +26,7 @@ SUBJECT_PRONOUNS = frozenset(("he", "she", "i", "they", "we"))
 
 @dataclass(slots=True)
 class Mention:
-    """Somebody in narration: tokens `first` to `last` (exclusive) of the sentence. `people` are indices into the cast. `owner`,
+    """A person in narration: tokens `first` to `last` (exclusive) of the sentence. `people` are indices into the cast. `owner`,
     `owned` and `owner_gender` are about "her mother", "Emma's mother"."""
 
     kind: int

@@ -30,7 +30,7 @@ class ScenePresence:
             self.score[person] *= factor
 
     def add(self, person: int, weight: float) -> None:
-        """Let somebody be mentioned or speak."""
+        """Let a person be mentioned or speak."""
         self.score[person] = self.score.get(person, 0.0) + weight
 
     def most_present(self, gender: str | None, genders: Sequence[str | None]) -> int | None:

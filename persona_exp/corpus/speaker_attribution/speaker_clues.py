@@ -1,4 +1,4 @@
-"""Clues to a line's speaker in the narration beside it: "said Holmes", "he heard her say", what somebody does, who is silent."""
+"""Clues to a line's speaker in the narration beside it: "said Holmes", "he heard her say", what a person does, who is silent."""
 
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ def _ahead(sentences: list[Sentence]) -> Clue | None:
 
 
 def _silent(sentence: Sentence) -> bool:
-    """Return whether the sentence says that somebody does not speak: "Holmes said nothing", "she made no answer"."""
+    """Return whether the sentence says that a person does not speak: "Holmes said nothing", "she made no answer"."""
     lows = sentence.lows
     for place in range(len(lows) - 1):
         if lows[place] in ("said", "answered", "replied") and lows[place + 1] in ("nothing", "not"):

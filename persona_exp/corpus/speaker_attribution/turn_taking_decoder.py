@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from persona_exp.corpus.cast.character import NOBODY
 
 State = tuple[int, int]
-# How a line follows the one before it: weights that the same voice goes on, that the other one answers, that somebody else comes in.
+# How a line follows the one before it: weights that the same voice goes on, that the other one answers, that another person comes in.
 TRANSITIONS = {
     "runs on": (300.0, 1.0, 1.0),
     "same paragraph": (8.0, 1.0, 0.5),
@@ -22,13 +22,13 @@ TRANSITIONS = {
 # Who is called by name in an answer has mostly just spoken; who is called "sir" is no lady.
 CALLED = 1.2
 POLITE = 0.3
-# How surely somebody called by name is the one spoken to.
+# How surely a person called by name is the one spoken to.
 HEARS = 0.75
 
 
 @dataclass(slots=True)
 class Turn:
-    """How a line follows the one before: weights that the same voice goes on, that the other one answers, that somebody else comes in;
+    """How a line follows the one before: weights that the same voice goes on, that the other one answers, that another person comes in;
     `fresh` starts a new conversation. `evidence` weighs the candidates; `listener` is the one spoken to, where the line tells."""
 
     evidence: dict[int, float]

@@ -54,7 +54,7 @@ def _someone_else(held: Mention | None, own: Mention | None) -> bool:
 
 
 def _turns(line: DialogueLine, index: int, held: Mention | None) -> bool:
-    """Return whether the last sentence before piece `index` tells of somebody who is not the speaker so far."""
+    """Return whether the last sentence before piece `index` tells of a person who is not the speaker so far."""
     between = line.tails[index - 1]
     if held is None or not between:
         return False

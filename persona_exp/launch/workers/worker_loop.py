@@ -262,7 +262,7 @@ class Worker:
         )
         self._left |= self._gone or (asked and not self._cancelling)
         if not own and outcome.code in (FINISHED, INTERRUPTED):
-            # It had nothing to do: done, or claimed by another in the same moment. What is open then is somebody else's.
+            # It had nothing to do: done, or claimed by another in the same moment. What is open then is another worker's.
             self.ended.update({seal: "elsewhere" for seal, _ in batch if self._decision(seal).next == "run"})
         if self._canary:
             self._canary.check([self._tasks.directory(seal) for seal, _ in batch])

@@ -39,6 +39,6 @@ def requeue_away_from_failed_node(submission: Submission) -> bool:
     away = nodes_to_avoid(submission.sweep_folder, submission.options["sbatch"])
     if node_name() not in away:
         return False
-    # Slurm may start it here once more where it could not be told of these nodes: then it runs here, or it would come and go for ever.
+    # Slurm may start it here once more where these nodes could not be excluded: then it runs here, or it would come and go for ever.
     first = atomic_files.create_text(submission.folder / "put-back" / f"{job['id']}-{node_name()}", "")
     return first and requeue_this_job(exclude=away)

@@ -41,7 +41,7 @@ CLAUSES = re.compile(r";\s(?:and\s|but\s)?|,\s(?:and|but|while)\s(?=[A-Z])")
 
 
 def contrast_drafts(request: Request) -> tuple[Draft, ...]:
-    """Return at most `count` questions with evasions; none where the passage has no clear deed of somebody else."""
+    """Return at most `count` questions with evasions; none where the passage has no clear deed of another person."""
     if request.about not in ("absent", "other"):
         return _later(request)
     found: list[Draft] = []
@@ -53,7 +53,7 @@ def contrast_drafts(request: Request) -> tuple[Draft, ...]:
 
 
 def _questions(request: Request) -> list[str]:
-    """Return the best question of each sentence about somebody else, the best kinds first."""
+    """Return the best question of each sentence about another person, the best kinds first."""
     own = {word for name in (request.voice.name, *request.voice.aliases) for word in name.split()}
     sentences = split_passage(request.passage)
     names = find_names((request.voice.name, *request.voice.aliases), request.others, request.narrator, sentences)
@@ -95,7 +95,7 @@ def _about_deed(text: str, subject: str, persons: frozenset[str]) -> list[tuple[
 
 
 def _who(clause: Clause, persons: frozenset[str]) -> list[tuple[str, str]]:
-    """ "Who drove to the farm of Crane?": only where somebody is named, since anybody may have crept into a hall."""
+    """ "Who drove to the farm of Crane?": only where a person is named, since anybody may have crept into a hall."""
     tail = clause.asked
     if clause.base in UNSEEN or clause.helper == "were" or not is_plain(tail) or NEGATIVE.search(f"{clause.adverb} {tail}"):
         return []

@@ -33,7 +33,7 @@ TITLES = words.TITLES_HIS | words.TITLES_HER
 class Token:
     """`kind` is one of persona, pair, name, word, number, clitic, mark, quote; `low` is the text in lower case.
 
-    A pair is the persona and somebody else ("Holmes and Lestrade"); its `low` is how the persona calls the other.
+    A pair is the persona and another person ("Holmes and Lestrade"); its `low` is how the persona calls the other.
     """
 
     text: str

@@ -8,7 +8,7 @@ from persona_exp.teacher.rules import word_classes as words
 from persona_exp.teacher.rules.grammar_tokens import TITLES, Names, Token
 from persona_exp.teacher.rules.grammatical_role import next_verb, role_of_name
 
-# How many sentences back somebody else may still be meant by a pronoun.
+# How many sentences back another person may still be meant by a pronoun.
 MEMORY = 2
 OF_ME = words.listed("front ahead because sight thinking side rid")
 TOUCHES = words.listed("take seize catch grasp touch grip press kiss pat hold clasp pull")
@@ -18,7 +18,7 @@ CLOSE = words.listed("about around round behind")
 
 @dataclass
 class Scene:
-    """What the sentences so far have said: `holder` = the pronoun means the persona; `recent` = somebody else was named, per sentence;
+    """What the sentences so far have said: `holder` = the pronoun means the persona; `recent` = another person was named, per sentence;
     `topic` = the persona was the last sentence's subject, and this paragraph has named nobody else."""
 
     holder: bool = False
@@ -27,7 +27,7 @@ class Scene:
 
     @property
     def rivals(self) -> bool:
-        """Whether somebody else was named lately."""
+        """Whether another person was named lately."""
         return any(self.recent)
 
     def paragraph(self) -> None:
@@ -137,7 +137,7 @@ def resolve(tokens: list[Token], scene: Scene, names: Names, pronoun: str) -> di
 
 
 def _may_turn(tokens: list[Token], index: int) -> bool:
-    """Return whether a clause that begins with this "he" may tell of somebody else: "Holmes waited until he came"."""
+    """Return whether a clause that begins with this "he" may tell of another person: "Holmes waited until he came"."""
     previous = tokens[index - 1].low
     if previous == "that":
         return not any(token.low in ("so", "such") for token in tokens[:index])
@@ -177,7 +177,7 @@ def _certain(
     if form in ("possessive", "mine"):
         following = tokens[index + 1].low if index + 1 < len(tokens) else ""
         if following in words.BODY and previous in ("on", "upon", "to", "round", "into"):
-            # "laid a hand upon his shoulder" is somebody else's shoulder.
+            # "laid a hand upon his shoulder" is another person's shoulder.
             bases = {verbs.base_of_past(token.low) or verbs.base_of_gerund(token.low) for token in tokens[:index]}
             if bases & TOUCHES_ON:
                 return False

@@ -87,7 +87,7 @@ def _asked(answer: str, persons: frozenset[str], names: Names) -> list[tuple[str
 
 
 def _who(answer: str, persons: frozenset[str]) -> list[tuple[str, str]]:
-    """ "Who brought you the almanack?" of a sentence that begins with somebody's name."""
+    """ "Who brought you the almanack?" of a sentence that begins with a person's name."""
     match = re.match(r"(?:(?:Mr|Mrs|Dr)\.\s|Miss\s|Inspector\s|Sir\s|Lady\s)?[A-Z][a-z]+(?:\s[A-Z][a-z]+)*(?=\s[a-z])", answer)
     if match is None or not set(match[0].split()) & persons:
         return []

@@ -161,7 +161,7 @@ def _narrator(tokens: list[Token], roles: dict[int, str], names: Names, near: bo
     for index in places:
         token = tokens[index]
         if token.low in WE:
-            # "We followed him": the narrator and somebody else.
+            # "We followed him": the narrator and another person.
             joined = token.low == "we" and index and tokens[index - 1].low in ("as", "while") and max(roles, default=0) < index
             apart = token.low != "our" and not joined and any(tokens[place].kind != "pair" for place in roles)
             if not (roles or near) or apart or (token.low == "our" and "object" in roles.values()):

@@ -92,7 +92,7 @@ NO_PERSON = listed(
     indian dutch turkish chinese european british london england scotland ireland wales paris france germany italy spain russia
     america india europe africa god heaven bible english victorian o oh ah i roman greek latin times bank board exchange"""
 )
-# What somebody who tells another's deeds cannot have seen inside him.
+# What a person who tells another's deeds cannot have seen inside him.
 INNER = listed(
     """thought felt knew wondered believed remembered supposed saw heard noticed observed perceived feared hoped understood confess
     recalled doubted wished fancied imagined loved hated guessed realised realized expected regretted dreamed meant forgot
@@ -139,7 +139,7 @@ PLACE_NOUNS = listed(
 )
 # Several people, of whom the persona may be one.
 GROUP = listed("sisters brothers cousins lovers couple pair friends companions daughters sons pupils boys girls children")
-# Somebody who may be the persona under another name.
+# A person who may be the persona under another name.
 DISGUISED = listed("boy child lad youth girl hero heroine orphan lady man woman gentleman fellow creature")
 SMALL = listed("boy child hero heroine lad girl")
 YOUNG = listed("young little poor")
