@@ -1,6 +1,6 @@
 """What a trial is: the part of its config that can change its result, and the id made from it."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -84,6 +84,14 @@ def identity(config: Config, *, model_digest: str, template_digest: str | None, 
     if what["train"]["max_steps"] is not None:
         del what["train"]["epochs"]
     return what
+
+
+def base_config(config: Config) -> Config:
+    """Return the config of the unchanged base model that the trial of `config` is compared with: its own model, precision and data.
+
+    persona_exp/trial/comparability.py (`base_trial_id`) makes the id of that trial from an identity on disk.
+    """
+    return replace(config, method=replace(config.method, name="none"))
 
 
 def _only_what_is_read(what: dict[str, Any], config: Config) -> None:

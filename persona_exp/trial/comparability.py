@@ -68,7 +68,7 @@ def base_trial_id(identity: Mapping[str, Any]) -> str | None:
     if not {"model", "data_id", "method"} <= set(identity):
         return None
     base = {"model": identity["model"], "data_id": identity["data_id"], "method": {**identity["method"], "name": "none"}}
-    # As persona_exp/config/trial_identity.py makes ids.
+    # The identity of `base_config` of persona_exp/config/trial_identity.py, which analysis does not import.
     return digest(base)[:12]
 
 

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persona_exp.atomic_files import canonical_json, digest
-from persona_exp.config.trial_identity import identity, trial_id
+from persona_exp.config.trial_identity import base_config, identity, trial_id
 from persona_exp.errors import UserError
+from persona_exp.trial.comparability import base_trial_id
 
 GIVEN = {"model_digest": "m", "template_digest": None, "data_id": "d", "training_version": 1}
 
@@ -168,3 +169,9 @@ json_values = st.recursive(
 def test_digest_ignores_order_and_survives_json(value):
     shuffled = dict(reversed(list(value.items())))
     assert digest(value) == digest(shuffled) == digest(json.loads(canonical_json(value)))
+
+
+@pytest.mark.parametrize("overrides", ["", *INSIDE, "method=none", "method=qlora method.double_quantisation=false"])
+def test_the_base_model_of_a_trial_has_one_id_from_its_config_and_from_its_identity(config, overrides):
+    made = config(*overrides.split())
+    assert base_trial_id(identity(made, **GIVEN)) == trial_id(identity(base_config(made), **GIVEN))
