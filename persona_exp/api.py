@@ -57,12 +57,15 @@ def run(config: "Config") -> TrialResult:
     refused, or the trial does not finish.
     """
     from persona_exp.launch.launch_trial import take_back
+    from persona_exp.trial.asked_alone import note_asked_alone
     from persona_exp.trial.engine_selection import with_suitable_engine
     from persona_exp.trial.runs_reader import read_evaluations
     from persona_exp.trial.seal import seal
     from persona_exp.trial.seal_facts import read_seal_facts
 
-    sealed = seal(with_suitable_engine(config), command="persona_exp.run(config)")
+    command = "persona_exp.run(config)"
+    sealed = seal(with_suitable_engine(config), command=command)
+    note_asked_alone(sealed.directory, command)
     take_back(sealed)
     code = _relayed([sys.executable, "-m", "persona_exp.launch.launch_trial", str(sealed.path.absolute())])
     if code:

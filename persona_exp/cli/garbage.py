@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.process_identity import process_started
+from persona_exp.trial.asked_alone import is_asked_alone
 from persona_exp.trial.attempt_records import attempt_files, read_record
+from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.folder_ids import is_data_id, is_id, without_links
 from persona_exp.trial.forgotten_sweep import is_forgotten
 from persona_exp.trial.runs_reader import read_sweep
@@ -138,20 +141,25 @@ class References:
 
     @cached_property
     def of_forgotten(self) -> set[str]:
-        """The trials that forgotten sweeps alone ask for: of no other sweep or job, begun by no command of its own, no other's parent."""
+        """The trials that forgotten sweeps alone ask for: of no other sweep or job, asked for by no command of its own, and neither the
+        parent of another nor the base model of one that stays."""
         if self.unreadable or self.unreadable_sweeps:
             return set()
         folders = _folders(self._runs / "sweeps")
         gone = {found for folder in folders if is_forgotten(folder) for found in self._named_by(folder)}
         kept = {found for folder in folders if not is_forgotten(folder) for found in self._named_by(folder)}
         kept |= {found for path in (self._runs / "jobs").glob("*") if path.is_file() for found in _TRIAL_ID.findall(_text(path))}
+        identities: dict[str, dict[str, Any]] = {}
         for path, one in self._seals.items():
             if path.name == "provenance.json" and one:
                 words = str(one.get("command")).split()
-                kept |= {path.parent.name} if not {"-m", "--multirun"} & set(words) else set()
+                alone = not {"-m", "--multirun"} & set(words) or is_asked_alone(path.parent)
+                kept |= {path.parent.name} if alone else set()
                 identity = one.get("identity")
-                lora = identity.get("lora") if isinstance(identity, dict) else None
-                kept |= {str(lora.get("init_from"))} if isinstance(lora, dict) else set()
+                identities[path.parent.name] = identity if isinstance(identity, dict) else {}
+        kept |= {str(lora.get("init_from")) for one in identities.values() if isinstance(lora := one.get("lora"), dict)}
+        stays = [one for name, one in identities.items() if name in kept or name not in gone]
+        kept |= {base for one in stays if isinstance(one.get("method"), dict) and (base := base_trial_id(one))}
         return {one for one in gone - kept if one in self.states}
 
     def never_run(self, trial_id: str) -> bool:

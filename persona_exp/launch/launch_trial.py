@@ -24,6 +24,7 @@ from persona_exp.launch.workers.worker_tasks import tasks_of_seals
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.project_folders import ROOT
+from persona_exp.trial.asked_alone import note_asked_alone
 from persona_exp.trial.engine_selection import alone_reason
 from persona_exp.trial.evaluate_trial import owed_evaluations
 from persona_exp.trial.mended_records import mend_attempts
@@ -49,6 +50,7 @@ def launch_trial(composed: "DictConfig", *, command: str) -> int:
         refuse_too_large([config], alone.memory_gb, gpu=bool(alone.gpus))
     if reason := alone_reason(config):
         print(f"The trial runs alone ({reason}).", flush=True)
+    note_asked_alone(trial.directory, command)
     write_resume_command(trial.path, "persona_exp.launch.launch_trial", str(trial.path.absolute()))
     take_back(trial)
     say_begun(f"persona-exp logs -f {trial.trial_id}, show {trial.trial_id}, cancel {trial.trial_id}")
