@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_exp.atomic_files import finite
+from persona_exp.control_characters import escaped
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results, rows, paths = write(parsed.folder)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(escaped(f"error: {error}"), file=sys.stderr)
         return USAGE
     if parsed.json:
         from analysis.report_json import report_json
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout.isatty():
         print_narrow(results, rows)
     else:
-        print((parsed.folder / "report" / "table.md").read_text(encoding="utf-8"))
+        print(escaped((parsed.folder / "report" / "table.md").read_text(encoding="utf-8")))
     for path in paths:
         print(path)
     if not any(path.name == "loss.pdf" for path in paths):
@@ -102,7 +103,6 @@ def print_narrow(results: Results, rows: Sequence[Row]) -> None:
     """Print the main figures for a terminal of eighty columns."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from analysis.base_or_instruct import family_verdicts
     from analysis.markdown_report import problems
@@ -110,33 +110,34 @@ def print_narrow(results: Results, rows: Sequence[Row]) -> None:
     from analysis.table_caption import caption, warning
     from analysis.table_columns import narrow_columns
     from analysis.table_grid import grid
+    from persona_exp.control_characters import escaped_text
 
     console = Console()
     if (loud := warning(rows)) is not None:
-        console.print(Text(loud, style="bold red"))
+        console.print(escaped_text(loud, style="bold red"))
     found = grid(rows, setting_keys(results.sweep), [one for one in narrow_columns(rows) if one.header not in LEFT_OUT])
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for place, title in enumerate(found.header):
-        shown.add_column(Text(title.replace(" [", "\n[").replace("/", "/\n")), justify="right" if place else "left")
+        shown.add_column(escaped_text(title.replace(" [", "\n[").replace("/", "/\n")), justify="right" if place else "left")
     for row, line in zip(rows, found.lines, strict=True):
         cells = [row.short_name, *line.cells[1:]]
         if line.span is not None:
             cells[found.lead] = line.span.partition(" (")[0]
         # Intervals go under their value: eighty columns are enough then.
         texts = [text.replace(" [", "\n[") for text in cells]
-        shown.add_row(*(Text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
+        shown.add_row(*(escaped_text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
     console.print(shown)
     if results.sweep.note:
-        console.print(Text(results.sweep.note))
-    console.print(Text(" ".join(caption(rows, results.sweep.name, results.tuning))))
+        console.print(escaped_text(results.sweep.note))
+    console.print(escaped_text(" ".join(caption(rows, results.sweep.name, results.tuning))))
     for verdict in family_verdicts(rows):
-        console.print(Text(f"{verdict.family}: {verdict.winner}"))
+        console.print(escaped_text(f"{verdict.family}: {verdict.winner}"))
     for problem, excerpt in problems(rows):
-        console.print(Text(problem, style="yellow"))
+        console.print(escaped_text(problem, style="yellow"))
         for text in excerpt:
-            console.print(Text(f"    {text}", style="dim"))
+            console.print(escaped_text(f"    {text}", style="dim"))
     for note in results.notes:
-        console.print(Text(note))
+        console.print(escaped_text(note))
 
 
 if __name__ == "__main__":

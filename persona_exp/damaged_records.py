@@ -4,6 +4,8 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +70,26 @@ def set_aside(path: Path, *, stays: bool = False) -> Path | None:
 
     With `stays` it keeps its own name too, until it is replaced: for one that must be missing at no moment.
     """
-    number = 1
-    while True:
+    for number in count(1):
         kept = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
-        if not kept.exists():
-            break
-        number += 1
-    try:
-        os.link(path, kept) if stays else path.rename(kept)
-    except FileNotFoundError:
-        return None
-    return kept
+        try:
+            if path.is_dir():
+                # A folder has no links.
+                if os.path.lexists(kept):
+                    continue
+                return path.rename(kept)
+            # Unlike a rename, a link takes no name that another launcher has just given to what it found.
+            os.link(path, kept, follow_symlinks=False)
+            with suppress(FileNotFoundError):
+                # What another has put in its place meanwhile stays there.
+                if not stays and os.path.samestat(os.lstat(path), os.lstat(kept)):
+                    path.unlink()
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            return None
+        return kept
+    return None
 
 
 def set_aside_if_damaged(path: Path, read: Callable[[], object]) -> Path | None:

@@ -41,8 +41,9 @@ NOT_SEARCHED = ("checkpoints", CHECKPOINTS_ASIDE, "adapter", "books")
 _SEALING = re.compile(r"config(?:-[0-9a-f]+)?\.yaml|provenance\.json|seals|attempts")
 _TRIAL_ID = re.compile(r"\b[0-9a-f]{12}\b")
 
-# `.NAME.HOST.PID.tmp` (atomic_files.write_text), `.HOST.PID` (code snapshots), `.NAME.HOST.PID.staged` (tokens), with whatever ending.
-_STAGED = re.compile(r"\.(?:.*\.)?(?P<host>[^.]+(?:\.[^.]+)*?)\.(?P<pid>\d+)(?:\.(?:tmp|new|staging|staged))?$")
+# `.NAME.HOST.PID.THREAD.tmp` (atomic_files.write_text, runs/latest), `.HOST.PID` (code snapshots), `.NAME.HOST.PID.staged` (tokens), with
+# whatever ending. The name in front is part of `host` here, for both may have points.
+_STAGED = re.compile(r"\.(?P<host>.+?)\.(?P<pid>\d+)(?:\.\d+)?(?:\.(?:tmp|new|staging|staged))?$")
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def _candidates(runs: Path, known: References) -> Iterator[tuple[Path, str]]:
         yield from ((path, "code that no trial refers to") for path in _folders(runs / "code") if path.name not in known.code)
     for place in (runs / "trials", runs / "sweeps", runs / "data", runs / "code"):
         yield from _staged(place)
+    yield from _staged(runs, deep=False)
     # Behind their trials, which nothing would name any more.
     yield from ((path, FORGOTTEN) for path in _folders(runs / "sweeps") if is_forgotten(path) and not known.runs_of(path))
 
@@ -274,19 +276,19 @@ def _datasets(runs: Path) -> list[Path]:
     return [path for path in _folders(runs / "data") if (path / "manifest.json").is_file()]
 
 
-def _staged(place: Path) -> Iterator[tuple[Path, str]]:
-    """Yield files and folders that a process was writing: of this machine only those whose process is gone."""
+def _staged(place: Path, *, deep: bool = True) -> Iterator[tuple[Path, str]]:
+    """Yield files and folders that a process was writing: of this machine only those whose process is gone. `deep` goes into folders."""
     here = os.uname().nodename
     for current, names, found in os.walk(place):
         for name in [*(one for one in names if one.startswith(".")), *(one for one in found if one.startswith("."))]:
             staged = _STAGED.fullmatch(name)
             if name.startswith(".dropped-"):
                 yield Path(current) / name, "deleted half-way"
-            elif staged and not staged["host"].endswith(here):
+            elif staged and not f".{staged['host']}".endswith(f".{here}"):
                 yield Path(current) / name, ELSEWHERE
             elif staged and process_started(int(staged["pid"])) is None:
                 yield Path(current) / name, "left by a writer that died"
-        names[:] = [one for one in names if not one.startswith(".") and one not in NOT_SEARCHED]
+        names[:] = [one for one in names if deep and not one.startswith(".") and one not in NOT_SEARCHED]
 
 
 def _garbage(path: Path, kind: str, now: float) -> Garbage:

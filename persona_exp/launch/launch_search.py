@@ -27,6 +27,8 @@ from persona_exp.search.samplers import GRID
 from persona_exp.search.search_space import Setting, widened
 from persona_exp.search.study_request import StudyRequest, name_digest
 from persona_exp.search.study_settings import StudySettings, WarmStart, is_search, read_settings, to_ask, write_settings
+from persona_exp.trial.lost_attempts import begin_anew
+from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.seal import seal
 from persona_exp.trial.tracked_run import refuse_unusable_trackers
 
@@ -123,6 +125,9 @@ def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: S
         print(f"It was held: {held}. The command takes that back.", flush=True)
     if taken_back := undo_cancellations(directories):
         print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
+    for lost in begin_anew(one.path for one in directories):
+        print(lost, flush=True)
+    print_kept(mend_attempts(directories))
     allow_after_site_faults(directories, [one.seal_name for one in trials])
 
 

@@ -29,6 +29,7 @@ from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
+from persona_exp.trial.lost_attempts import begin_anew
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.sweep_file import sweep_text
@@ -141,6 +142,8 @@ def write(
     plan_file.write(folder, ahead.costs)
     kept = trial_set.write(folder, [row.sweep_trial for row in rows])
     directories = [row.trial.directory for row in rows]
+    for lost in begin_anew(one.path for one in directories):
+        print(lost, flush=True)
     print_kept([*([str(kept)] if kept else []), *mend_attempts(directories), *map(str, set_damaged_aside(folder))])
     taken_back = undo_cancellations(directories)
     if taken_back:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_exp.config.schema import Config
+from persona_exp.control_characters import escaped_text
 from persona_exp.counted_noun import of_number
 from persona_exp.errors import UserError
 from persona_exp.launch.detached_process import say_begun
@@ -27,6 +28,7 @@ from persona_exp.project_folders import ROOT
 from persona_exp.trial.asked_alone import note_asked_alone
 from persona_exp.trial.engine_selection import alone_reason
 from persona_exp.trial.evaluate_trial import owed_evaluations
+from persona_exp.trial.lost_attempts import begin_anew
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_trial
 from persona_exp.trial.seal import Sealed, SealedInputs, read_seal, trial_id_of
@@ -61,6 +63,8 @@ def take_back(trial: Sealed) -> None:
     """A person who asks for a trial again takes back what was cancelled, and vouches for the site."""
     if undo_cancellations([trial.directory]):
         print(f"Trial {trial.trial_id} was cancelled; this takes that back.", flush=True)
+    for lost in begin_anew([trial.directory.path]):
+        print(lost, flush=True)
     for kept in mend_attempts([trial.directory]):
         print(f"A damaged record was written anew; what it said is kept in {kept}.", flush=True)
     allow_after_site_faults([trial.directory], [trial.path.name])
@@ -98,7 +102,7 @@ def _show(trial: Sealed, config: Config) -> None:
 
     found = {one.eval_id: one for one in read_trial(trial.directory.runs, trial.trial_id).evaluations}
     evaluations = [found[eval_id] for eval_id in read_seal_facts(trial.path)["evaluations"].values()]
-    table = Table(title=f"{config.persona.name}, {config.evaluation.split} split")
+    table = Table(title=escaped_text(f"{config.persona.name}, {config.evaluation.split} split"))
     table.add_column("metric")
     for one in evaluations:
         table.add_column(one.condition, justify="right")

@@ -21,6 +21,7 @@ from persona_exp import atomic_files
 from persona_exp.full_disk import is_full
 from persona_exp.process_identity import process_gone, this_job, this_process
 from persona_exp.trial.attempt_records import DAMAGED, numbered, read_record
+from persona_exp.trial.lost_attempts import note_began
 
 HEARTBEAT_SECONDS = 10.0
 STAGING, FENCED = "staging", "fenced"
@@ -194,6 +195,7 @@ def claim(
     }
     if not atomic_files.create_text(path, json.dumps(atomic_files.finite(mine), indent=2, ensure_ascii=False, allow_nan=False) + "\n"):
         return None
+    note_began(attempts.parent)
     attempt = Attempt(path, mine, heartbeat_seconds)
     _fence(attempts, number)
     atomic_files.make_folder(attempt.staging, exist_ok=False)

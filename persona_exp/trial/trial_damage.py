@@ -4,6 +4,7 @@ from pathlib import Path
 
 from persona_exp.damaged_records import Damaged
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
+from persona_exp.trial.lost_attempts import attempts_lost
 from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
 from persona_exp.trial.seal_facts import check_config, read_seal_facts, seal_paths
 from persona_exp.trial.trial_directory import CONFIG
@@ -35,4 +36,6 @@ def trial_damage(runs: Path, trial_id: str) -> list[str]:
     """Return those of what sealing, attempts and evaluations wrote."""
     records = [read_record(path) for path in attempt_files(runs / "trials" / trial_id)]
     attempts = [f"{one['message'][0].upper()}{one['message'][1:]}." for one in records if one["status"] == DAMAGED]
+    if lost := attempts_lost(runs / "trials" / trial_id):
+        attempts.append(f"{lost[0].upper()}{lost[1:]}.")
     return [*damaged_seals(runs, trial_id), *attempts, *damaged_evaluations(runs, trial_id)]

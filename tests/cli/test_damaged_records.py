@@ -186,6 +186,18 @@ def test_a_published_trial_is_finished_without_its_record(damaged, persona_exp, 
     assert "0001.json" in persona_exp("why", WHOLE)[1]
 
 
+@pytest.mark.parametrize("trial", [HURT, WHOLE])
+def test_attempts_that_somebody_deleted_are_named(damaged, persona_exp, trial):
+    runs = damaged("hold", "empty")
+    folder = runs / "trials" / trial
+    shutil.rmtree(folder / "attempts")
+    (folder / "began").touch()
+    rows = {row["trial_id"]: row["status"] for row in json.loads(persona_exp("status", SWEEP, "--json")[1])["trials"]}
+    assert rows[trial] == ("finished" if trial == WHOLE else "damaged")
+    assert f"Attempts/ of trial {trial} is gone, though it began" in persona_exp("why", trial)[1] + persona_exp("show", trial)[1]
+    assert trial == WHOLE or f"ttempts/ of trial {trial} is gone" in persona_exp("status", SWEEP)[1]
+
+
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("kind", ["seal", "provenance"])
 def test_clean_deletes_nothing_that_a_damaged_seal_may_refer_to(damaged, persona_exp, kind, how):

@@ -6,16 +6,18 @@ exception fails at once and waits for a person.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from persona_exp import atomic_files
-from persona_exp.damaged_records import Damaged
+from persona_exp.damaged_records import Damaged, record_bytes
 from persona_exp.launch.recovery.failure_cause import killed_here
 from persona_exp.launch.recovery.memory_backoff import AS_SEALED, MemoryLimits, limits_of, next_limits
 from persona_exp.trial.attempt_claim_and_heartbeat import attempt_gone
 from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.lost_attempts import attempts_lost
 from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_status import stopped_as
@@ -56,13 +58,18 @@ def decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[s
     damaged seal would decide, it has failed of that, with the sentence: the sweep's other trials go on.
     """
     try:
-        return _decide(directory, seal_name, liveness, search)
+        found = _decide(directory, seal_name, liveness, search)
+        if found.next == "run":
+            _check_seal(directory.path / "seals" / seal_name)
+        return found
     except Damaged as error:
         return Decision("failed", str(error), cause=DAMAGED)
 
 
 def _decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[str, Any]], str], search: str | None) -> Decision:
     found = attempt_files(directory.path)
+    if not found and (lost := attempts_lost(directory.path)):
+        return _decide_damaged(directory, seal_name, lost)
     if not found:
         return _cancelled(directory) or Decision("run", "it has not been tried yet")
     number, last = int(found[-1].stem), read_record(found[-1])
@@ -86,6 +93,16 @@ def _decide(directory: TrialDirectory, seal_name: str, liveness: Callable[[dict[
     return _decide_from_attempts(
         directory, seal_name, _with_found_causes([*(read_record(path) for path in found[:-1]), last]), number, dead
     )
+
+
+def _check_seal(path: Path) -> None:
+    """Raise Damaged where the seal is: every job that got it would leave it to the next. A file server that is away raises OSError."""
+    try:
+        read_seal_facts(path)
+    except Damaged:
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            record_bytes(path)
+        raise
 
 
 def _decide_damaged(directory: TrialDirectory, seal_name: str, message: str) -> Decision:

@@ -1,11 +1,17 @@
 """The keeper as a job of Slurm: its time limit, its memory, its script."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from persona_exp.launch.sweeps.submission_record import Submission
 
 KEEPER_MINUTES, KEEPER_GB = 60, 4
+# Additional parameters that ask for what workers need: their cores, memory, GPUs, nodes, licences. A site may want the others of every job.
+OF_WORKERS = re.compile(
+    "(cpus?|mem|gpus?|gres|tres|tmp|cores?|threads?|sockets?|distribution|hint|prefer|constraint|cluster_constraint|batch|node|exclu|"
+    "contiguous|spread_job|use_min_nodes|switches|oversubscribe|overcommit|licenses|bb|network|reservation|time_min|begin|deadline)"
+)
 KEEPER_SETTINGS = "cluster.keeper_partition, keeper_qos, keeper_mem_gb, keeper_mem_per_cpu or keeper_timeout_min"
 
 
@@ -41,9 +47,9 @@ def keeper_options(given: Mapping[str, Any], launch: Mapping[str, Any]) -> dict[
     per_cpu = launch.get("keeper_mem_per_cpu") or (f"{KEEPER_GB}G" if "mem_per_cpu" in given else None)
     gb = launch.get("keeper_mem_gb")
     sbatch |= {"mem_per_cpu": per_cpu} if per_cpu and not gb else {"mem_gb": gb or KEEPER_GB}
-    wckey = {name: value for name, value in given.get("additional_parameters", {}).items() if name == "wckey"}
-    minutes = _minutes(given, launch)
-    return {**sbatch, "timeout_min": minutes, "cpus_per_task": 1, "use_srun": False, "comment": "keeper", "additional_parameters": wckey}
+    more = {name: value for name, value in given.get("additional_parameters", {}).items() if not OF_WORKERS.match(name.replace("-", "_"))}
+    sbatch |= {"comment": f"{given['comment']} keeper" if given.get("comment") else "keeper", "additional_parameters": more}
+    return {**sbatch, "timeout_min": _minutes(given, launch), "cpus_per_task": 1, "use_srun": False}
 
 
 def keeper_minutes(submission: Submission) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from persona_exp.control_characters import escaped, escaped_text
 from persona_exp.progress_bar import LINE_EVERY_SECONDS, clock
 from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus
 
@@ -65,17 +66,18 @@ def table(
 ) -> "Table":
     """Return a table of at most `rows` trials, those that run first; the others as a count below."""
     from rich.table import Table
-    from rich.text import Text
 
     has_gpu, over = any(state.gpus for state in states), all(state.status in ENDED_STATUSES for state in states)
     columns = [name for name in COLUMNS if name != "GPU-h" or has_gpu]
-    shown = Table(title=f"{name}: {counts(states, pending)}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(
+        title=escaped_text(f"{name}: {counts(states, pending)}"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for column in columns:
         shown.add_column(column, justify="right" if column in RIGHT else "left", no_wrap=column not in CUT, overflow="ellipsis")
     ordered = sorted(states, key=lambda state: ORDER.index(status_of(state, pending)))
     for state in ordered[:rows]:
         cells = _cells(state, titles, pending)
-        shown.add_row(*(Text(cells[column], no_wrap=column != "state", overflow="ellipsis") for column in columns))
+        shown.add_row(*(escaped_text(cells[column], no_wrap=column != "state", overflow="ellipsis") for column in columns))
     left_out, gpu_hours = ordered[rows:], sum(state.gpu_hours for state in states)
     totals = [f"and {len(left_out)} more: {counts(left_out, pending)}"] if left_out else []
     totals += [f"{gpu_hours:.2f} GPU-hours{'' if over else ' so far'}"] if has_gpu else []
@@ -144,7 +146,7 @@ class _Lines:
             if state.status == "failed" and (state.trial_id, state.attempt) not in self._failed:
                 self._failed.add((state.trial_id, state.attempt))
                 title = self._titles.get(state.trial_id, "")
-                print(f"trial {state.trial_id} ({title}) failed: {state.message or state.cause}", flush=True)
+                print(escaped(f"trial {state.trial_id} ({title}) failed: {state.message or state.cause}"), flush=True)
         counted, far, at = counts(states, pending or {}), progress_text(states), time.monotonic()
         pause = LINE_EVERY_SECONDS if counted != self._counted else max(LINE_EVERY_SECONDS, AGAIN * (at - self._began))
         ended = all(state.status in ENDED_STATUSES for state in states)

@@ -159,6 +159,18 @@ def test_clean_spares_what_is_young_or_at_work(desk, persona_exp):
     assert set(kinds(persona_exp)) == {f"trials/{ONE}/attempts/0001/checkpoints", "sweeps/.a.elsewhere.1.tmp"}
 
 
+def test_clean_takes_what_a_killed_command_was_making_of_latest(desk, persona_exp):
+    desk.sweep({}, "ranks")
+    dead, alive = (f".latest.{node_name()}.{pid}.{pid}.tmp" for pid in (4194304, os.getpid()))
+    for name in (dead, alive, f".latest.else{node_name()}.4194304.4194304.tmp"):
+        (desk.path / name).symlink_to("sweeps/ranks")
+    assert kinds(persona_exp, "--younger") == {dead: "left by a writer that died"}
+    assert persona_exp("clean", "--younger", "--yes", "--json")[0] == 0
+    assert not os.path.lexists(desk.path / dead)
+    assert os.path.lexists(desk.path / alive)
+    assert (desk.path / "sweeps" / "ranks" / "sweep.yaml").is_file()
+
+
 def test_clean_asks(desk, sweep, persona_exp, monkeypatch):
     aged(desk.path)
     code, out, error = persona_exp("clean")

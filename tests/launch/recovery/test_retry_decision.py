@@ -1,9 +1,14 @@
 """What becomes of a trial next."""
 
+import json
+import shutil
+
 import pytest
 
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, allow_retry, decide, decide_after_death
 from persona_exp.process_identity import node_name
+from persona_exp.trial.lost_attempts import begin_anew, note_began
+from persona_exp.trial.trial_status import read_status
 from tests.launch.rehearsed import SEAL, recorded_trial
 
 KILLED = {"status": "interrupted", "cause": "killed"}
@@ -97,6 +102,43 @@ def test_a_damaged_seal_is_its_trials_alone(tmp_path, record):
         assert decide_after_death(directory, SEAL, "out_of_memory").next == "failed"
 
 
+@pytest.mark.parametrize("record", [None, {"status": "interrupted", "cause": "preempted"}], ids=["new", "interrupted"])
+def test_a_damaged_seal_gets_no_job(tmp_path, record):
+    directory = recorded_trial(tmp_path, *([record] if record else []))
+    (directory.seals / SEAL).write_text('{"trial_id": ')
+    found = of(directory)
+    assert (found.next, found.cause) == ("failed", "damaged")
+    (directory.seals / SEAL).unlink()
+    assert of(directory).next == "failed"
+
+
+def test_a_trial_whose_attempts_are_gone_gets_no_job_until_a_person_asks_for_it(tmp_path):
+    directory = recorded_trial(tmp_path, {"status": "interrupted", "cause": "signal"})
+    note_began(directory.path)
+    assert of(directory).next == "run"
+    shutil.rmtree(directory.attempts)
+    found = of(directory)
+    assert (found.next, found.cause) == ("failed", "damaged")
+    assert f"attempts/ of trial {directory.trial_id} is gone, though it began" in found.why
+    (said,) = begin_anew([directory.path])
+    assert "trained anew" in said
+    assert of(directory).next == "run"
+    assert begin_anew([directory.path]) == []
+
+
+def test_a_trial_whose_attempts_are_gone_is_finished_where_all_is_published(tmp_path):
+    directory = recorded_trial(tmp_path, {"status": "finished"})
+    shutil.rmtree(directory.attempts)
+    assert of(directory).next == "run"
+    directory.adapter.mkdir()
+    assert of(directory).next == "failed"
+    directory.noop.write_text("{}")
+    facts = json.loads((directory.seals / SEAL).read_text())
+    (directory.seals / SEAL).write_text(json.dumps({**facts, "engine": "noop"}))
+    assert of(directory).next == "finished"
+    assert read_status(directory.path).status == "finished"
+
+
 def test_kills_with_new_checkpoints_in_between_do_not_add_up(tmp_path):
     records = [{**KILLED, "checkpoint_step": step} for step in (10, 20, 30, 40)]
     assert of(recorded_trial(tmp_path, *records)).next == "run"
@@ -146,6 +188,7 @@ def test_a_person_may_allow_another_try_of_a_failed_trial(tmp_path):
 
 def test_sealed_anew_a_failed_trial_runs_and_the_old_seal_stays_failed(tmp_path):
     directory = recorded_trial(tmp_path, FAILED, {**FAILED, "seal": "0743e000.json"})
+    (directory.seals / "74114d00.json").write_text((directory.seals / SEAL).read_text())
     assert of(directory, seal="74114d00.json").next == "run"
     assert of(directory, seal="0743e000.json").next == "failed"
     assert of(directory).next == "failed"

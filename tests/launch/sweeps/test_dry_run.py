@@ -88,6 +88,12 @@ def test_the_keeper_asks_for_no_gpu(tmp_path):
         ({"keeper_mem_gb": 1}, {"mem_per_cpu": "8G"}, ["--mem=1GB"]),
         ({"keeper_timeout_min": 600, "keeper_qos": "small"}, {"qos": "gpu"}, ["--time=600", "--qos=small"]),
         ({}, {"qos": "gpu", "additional_parameters": {"wckey": "lit", "licenses": "x"}}, ["--qos=gpu", "--account=me", "--wckey=lit"]),
+        # What a site may want of every job, in its own words too.
+        (
+            {},
+            {"comment": "grant 7", "additional_parameters": {"nice": 100, "site-project": "p7", "gpu-bind": "none", "licenses": "x"}},
+            ["--comment='grant 7 keeper'", "--nice=100", "--site-project=p7"],
+        ),
     ],
 )
 def test_the_keepers_own_settings(tmp_path, site, worker, expected):
@@ -96,7 +102,7 @@ def test_the_keepers_own_settings(tmp_path, site, worker, expected):
     lines = keeper_script(one, ["1"]).splitlines()
     assert {f"#SBATCH {line}" for line in expected} <= set(lines)
     assert sum(line.startswith("#SBATCH --mem") for line in lines) == 1
-    assert not any("licenses" in line for line in lines)
+    assert not any("licenses" in line or "gpu" in line for line in lines if line not in {f"#SBATCH {one}" for one in expected})
 
 
 def test_a_name_of_ones_own_is_a_prefix_and_a_cluster_the_ending(tmp_path):

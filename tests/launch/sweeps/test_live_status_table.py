@@ -54,6 +54,20 @@ def test_a_log_is_told_of_changes_now_and_then(capsys: pytest.CaptureFixture[str
     assert sum("trial failed-0 (lora.r=8) failed" in line for line in lines) == 1
 
 
+def test_what_a_record_says_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2Jb[red]\x07"
+    failed = TrialStatus("0123456789ab", "failed", host=evil, cause=evil, message=evil)
+    running = TrialStatus("0123456789ac", "running", host=evil, phase=evil)
+    lines = drawn([failed, running], {}, 12, title=evil, width=200)
+    assert not any("\x1b[2J" in line or "\x07" in line for line in lines)
+    assert any("\\u001b[2Jb[red]" in line for line in lines)
+    with live_status("sweep", {"0123456789ab": evil}) as shown:
+        shown.show([failed])
+    out = capsys.readouterr().out
+    assert "\\u001b[2J" in out
+    assert "\x1b" not in out
+
+
 def test_a_narrow_terminal_cuts_the_overrides_and_shows_how_far_trials_are() -> None:
     found = [
         TrialStatus(
