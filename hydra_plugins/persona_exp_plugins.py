@@ -1,7 +1,10 @@
 """Hydra's door to our sweeper and launchers: Hydra loads plugins from this namespace alone."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -75,6 +78,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         from persona_exp.launch.launch_search import launch_search
+        from persona_exp.launch.temporary_runs import temporary_runs
         from persona_exp.search.study_request import study_request
         from persona_exp.search.sweep_parameters import with_parameters
         from persona_exp.search.sweeper_options import parse_sweeper_options
@@ -86,19 +90,20 @@ class OptunaSweeper(Sweeper):
         options = parse_sweeper_options(self.options)
         if options.n_jobs is not None:
             self.launcher.set_jobs(options.n_jobs)
-        command = typed_command()
-        request = study_request(
-            with_parameters(options.params, arguments),
-            options,
-            command=command,
-            config_name=self.config.hydra.job.config_name,
-            hydra_overrides=[str(override) for override in hydra_overrides],
-            loader=self.context.config_loader,
-        )
-        if chosen := self.config.hydra.runtime.choices.get("sweeps"):
-            request = replace(request, slug=(f"+sweeps={chosen}",))
-        given = self.launcher.parse_options()
-        self.launcher.run(lambda: launch_search(request, command=command, options=given))
+        command, given, runs = typed_command(), self.launcher.parse_options(), Path(self.config.runs)
+        with temporary_runs(runs) if given.dry_run else nullcontext() as dry_runs:
+            request = study_request(
+                with_parameters(options.params, arguments),
+                options,
+                command=command,
+                config_name=self.config.hydra.job.config_name,
+                hydra_overrides=[str(override) for override in hydra_overrides],
+                loader=self.context.config_loader,
+                dry_runs=dry_runs,
+            )
+            if chosen := self.config.hydra.runtime.choices.get("sweeps"):
+                request = replace(request, slug=(f"+sweeps={chosen}",))
+            self.launcher.run(lambda: launch_search(request, command=command, options=given, runs=runs))
 
 
 class SweepLauncher(Launcher):
@@ -134,10 +139,13 @@ class SweepLauncher(Launcher):
         Raises SystemExit with its code unless all is well.
         """
         from persona_exp.launch.launch_sweep import launch_sweep
+        from persona_exp.launch.launcher_options import LocalOptions
 
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
         command = typed_command()
         options = self.parse_options()
+        if not swept and isinstance(options, LocalOptions):
+            print("Nothing is swept, so this is one trial: several values, as in lora.r=8,16, make a sweep.", file=sys.stderr, flush=True)
         self.run(
             lambda: launch_sweep(
                 command=command, arguments=arguments, swept=swept, requests=requests, options=options, roles=roles, label=label

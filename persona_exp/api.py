@@ -53,20 +53,18 @@ def compose(overrides: Sequence[str] = ()) -> "Config":
 def run(config: "Config") -> TrialResult:
     """Train and evaluate the trial of `config`, print what it prints, and return its figures. A finished trial is not run again.
 
+    As by a command, it is a sweep of one: its base rows are measured too, and there is a report.
+
     Change a config with `dataclasses.replace`. Interrupted, it saves and goes on at the next call. Raise UserError where a setting is
     refused, or the trial does not finish.
     """
-    from persona_exp.launch.launch_trial import take_back
-    from persona_exp.trial.asked_alone import note_asked_alone
+    from persona_exp.launch.launch_trial import PROGRAM
     from persona_exp.trial.engine_selection import with_suitable_engine
     from persona_exp.trial.runs_reader import read_evaluations
     from persona_exp.trial.seal import seal
     from persona_exp.trial.seal_facts import read_seal_facts
 
-    command = "persona_exp.run(config)"
-    sealed = seal(with_suitable_engine(config), command=command)
-    note_asked_alone(sealed.directory, command)
-    take_back(sealed)
+    sealed = seal(with_suitable_engine(config), command=PROGRAM)
     code = _relayed([sys.executable, "-m", "persona_exp.launch.launch_trial", str(sealed.path.absolute())])
     if code:
         raise UserError(f"Trial {sealed.trial_id} has not finished: `persona-exp why {sealed.trial_id}` says why.")

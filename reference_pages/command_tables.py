@@ -17,9 +17,9 @@ Settings are `KEY=VALUE`, groups `GROUP=OPTION`; [Settings](settings.md) lists t
 
 | command | what it does |
 |---|---|
-| `python run.py SETTINGS` | run one trial |
+| `python run.py SETTINGS` | run one trial, as a sweep of one: with its base rows, a table and figures |
 | `python run.py -m SETTINGS` | run a sweep: each combination of the values that commas separate |
-| `python run.py -m SETTINGS --dry-run` | say how many trials, bundles and hours that is; on Slurm show the sbatch text; run nothing |
+| `python run.py -m SETTINGS --dry-run` | say how many trials, bundles and hours that is; on Slurm show the script; run and write nothing |
 | `python run.py -m SETTINGS --detach` | the same, and it goes on when the terminal closes; what it writes is in `runs/detached/` |
 | `python run.py --cfg job SETTINGS` | print the composed config; run nothing |
 | `python run.py --help` | list groups and settings |

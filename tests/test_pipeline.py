@@ -78,7 +78,17 @@ def test_every_method_trains_and_is_measured(run_py, tmp_path, method):
     done = run_py(f"method={method}", "train.max_steps=2", *TINY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perplexity" in done.stdout
-    (trial,) = (tmp_path / "runs" / "trials").iterdir()
+    assert "[95 % CI]" in done.stdout
+    trials = {
+        json.loads(path.read_text())["identity"]["method"]["name"]: path.parent for path in tmp_path.glob("runs/trials/*/provenance.json")
+    }
+    assert set(trials) == {method, "none"}
+    assert len(list(trials["none"].glob("evaluations/*/metrics.json"))) == 2
+    trial = trials[method]
+    # What a sweep of one leaves.
+    report = tmp_path / "runs" / "latest" / "report"
+    assert len((report / "table.csv").read_text().splitlines()) == (3 if method == "none" else 4)
+    assert (report / "loss.png").is_file() == (method != "none")
     expected = {"lora": "adapter_model.safetensors", "qlora": "adapter_model.safetensors", "full": "model.safetensors"}
     assert method not in expected or (trial / "adapter" / expected[method]).is_file()
     said = "the random test model of persona-exp"
@@ -94,7 +104,7 @@ def test_another_evaluation_never_trains_again(run_py, tmp_path):
     assert done.returncode == 0
     assert "training" not in done.stderr
     assert adapters(tmp_path / "runs") == dict([adapter])
-    assert len(list((tmp_path / "runs").glob("trials/*/evaluations/*"))) == 2
+    assert len(list((tmp_path / "runs" / "trials" / adapter[0]).glob("evaluations/*"))) == 2
 
 
 @pytest.mark.timeout(1200)
@@ -104,6 +114,7 @@ def test_sigkill_at_any_moment_changes_no_bit(run_py, built, tmp_path):
     assert whole.returncode == 0, whole.stderr
     expected = adapters(tmp_path / "runs")
     shutil.move(built / "trials", tmp_path / "whole")
+    shutil.rmtree(built / "sweeps")
     moments = random.Random(0)
     logs = "runs/trials/*/attempts/*/train.jsonl"
     line = [sys.executable, str(ROOT / "run.py"), *command]
@@ -141,8 +152,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(run_py, tmp_path):
         assert process.poll() is None, process.stdout.read()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=500) == 75
-    (record,) = (tmp_path / "runs").glob("trials/*/attempts/0001.json")
-    assert json.loads(record.read_text())["status"] == "interrupted"
+    assert json.loads(logs[0].parent.with_suffix(".json").read_text())["status"] == "interrupted"
     assert list((tmp_path / "runs").glob("trials/*/attempts/0001/checkpoints/step-*"))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.errors import UserError
 from persona_exp.process_identity import process_started
-from persona_exp.trial.asked_alone import is_asked_alone
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.folder_ids import is_data_id, is_id, without_links
@@ -150,11 +149,14 @@ class References:
         gone = {found for folder in folders if is_forgotten(folder) for found in self._named_by(folder)}
         kept = {found for folder in folders if not is_forgotten(folder) for found in self._named_by(folder)}
         kept |= {found for path in (self._runs / "jobs").glob("*") if path.is_file() for found in _TRIAL_ID.findall(_text(path))}
+        # A trial alone is a sweep of one; of older code it had none.
+        ends = [folder for folder in folders if is_forgotten(folder) and (folder / "sweep.yaml").is_file()]
+        forgotten = {read_sweep(self._runs, folder.name).command for folder in ends}
         identities: dict[str, dict[str, Any]] = {}
         for path, one in self._seals.items():
             if path.name == "provenance.json" and one:
-                words = str(one.get("command")).split()
-                alone = not {"-m", "--multirun"} & set(words) or is_asked_alone(path.parent)
+                command = str(one.get("command"))
+                alone = not {"-m", "--multirun"} & set(command.split()) and command not in forgotten
                 kept |= {path.parent.name} if alone else set()
                 identity = one.get("identity")
                 identities[path.parent.name] = identity if isinstance(identity, dict) else {}
@@ -164,7 +166,7 @@ class References:
         return {one for one in gone - kept if one in self.states}
 
     def never_run(self, trial_id: str) -> bool:
-        """Return whether a trial was sealed and never run (a dry run, a sweep over its budget), and no sweep asks for it."""
+        """Return whether a trial was sealed and never run (for a sweep over its budget, say), and no sweep asks for it."""
         state = self.states.get(trial_id)
         if state is None or state.status != "sealed" or state.attempt or trial_id in self.referenced or self.unreadable_sweeps:
             return False

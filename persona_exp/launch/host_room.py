@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,14 @@ def check_host(configs: Sequence[Config], folders: Sequence[Path], options: Mapp
     return warnings
 
 
-def refuse_too_large(configs: Sequence[Config], memory_gb: float | None, *, gpu: bool) -> None:
+def refuse_too_large(
+    configs: Sequence[Config], memory_gb: float | None, *, gpu: bool, done: Callable[[Config], bool] = lambda _: False
+) -> None:
     """Raise UserError for a trial whose weights and trained numbers alone are more than `memory_gb` GiB (None: not known); a rehearsal
-    holds none."""
+    holds none, and of what is `done` nothing is left to run."""
     for config in configs:
         least = None if config.engine.name == "noop" else least_trial_gb(config, gpu=gpu)
-        if least is None or memory_gb is None or least <= memory_gb:
+        if least is None or memory_gb is None or least <= memory_gb or done(config):
             continue
         adapter = f" with lora.r={config.lora.r}" if config.method.name in ("lora", "qlora") else ""
         fix = {"full": "take method=qlora or", "none": "take"}.get(config.method.name, "lower lora.r or take")

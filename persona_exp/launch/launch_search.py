@@ -33,11 +33,14 @@ from persona_exp.trial.seal import seal
 from persona_exp.trial.tracked_run import refuse_unusable_trackers
 
 
-def launch_search(request: StudyRequest, *, command: str, options: LocalOptions | SlurmOptions | None = None) -> int:
+def launch_search(
+    request: StudyRequest, *, command: str, options: LocalOptions | SlurmOptions | None = None, runs: Path | None = None
+) -> int:
     """Write the search down, run it here or submit it, and return the exit code. The same command goes on with it; a larger number of
-    trials extends it. Raise UserError before anything is run or submitted."""
+    trials extends it. `runs` is where it would stand, of a dry run, whose configs name a temporary folder. Raise UserError before anything
+    is run or submitted."""
     options, config = options or LocalOptions(), request.first
-    runs = Path(config.runs).absolute()
+    runs = (runs or Path(config.runs)).absolute()
     refuse_unusable_trackers([config.tracker.name])
     folder = runs / "sweeps" / (request.label.name or _name(request))
     note_sweep(folder)

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,23 @@ from persona_exp.launch.planning.bundle_plan import plan_summary
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import Decision, allow_after_site_faults, decide, undo_cancellations
 from persona_exp.launch.slurm.site_limits import Limits, limits_of_job
-from persona_exp.launch.sweep_forecast import Forecast, forecast
+from persona_exp.launch.sweep_forecast import Forecast, device_of, forecast
 from persona_exp.launch.sweep_note import note_sweep
 from persona_exp.launch.sweeps import latest_sweep, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, fewer_trials, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
+from persona_exp.launch.temporary_runs import temporary_runs
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.lost_attempts import begin_anew
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.seal import is_published
 from persona_exp.trial.sweep_file import sweep_text
 from persona_exp.trial.tracked_run import refuse_unusable_trackers
 from persona_exp.trial.trial_base_model import download_model, pinned_model
+from persona_exp.trial.trial_dataset import refuse_to_ask
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.cost_estimate import Estimate
@@ -76,33 +80,26 @@ def launch_sweep(
         check_options(options, cluster, runs, begun=begun(runs, label.name, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):
         print(warning, file=sys.stderr, flush=True)
-    if not swept and isinstance(options, LocalOptions):
-        print("Nothing is swept, so this is one trial: several values, as in lora.r=8,16, make a sweep.", file=sys.stderr, flush=True)
-    rows = seal_rows(requests, command)
-    if fewer := fewer_trials(requests, rows):
-        print(fewer, flush=True)
-    ids = [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
-    folder = runs / "sweeps" / (label.name or sweep_name(named, ids))
-    if label.name:
-        refuse_taken(folder, asked_digest(ids))
-    note_sweep(folder)
     limits = limits_of_job(sbatch_options(options, cluster)) if isinstance(options, SlurmOptions) else None
-    ahead = forecast(rows, options, limits)
-    refuse_too_large([row.config for row in unfinished(rows)], ahead.device.memory_gb, gpu=bool(ahead.device.gpus))
-    print_host_warnings([row.config for row in unfinished(rows)], options, gpu=bool(ahead.device.gpus))
-    if isinstance(options, LocalOptions) and options.dry_run:
-        return _print_dry_run(folder.name, ahead)
-    if isinstance(options, SlurmOptions) and options.dry_run:
-        from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, print_dry_run
-
-        left = unfinished(rows)
-        return print_dry_run(SlurmSweep(folder, left, ahead.terms, options, cluster, limits), ahead.plan(left))
+    # What cannot be is said before anything is built or sealed.
+    device = device_of(options, cluster, limits)
+    refuse_too_large([one.config for one in requests], device.memory_gb, gpu=bool(device.gpus), done=is_published)
+    if options.dry_run:
+        with temporary_runs(runs) as there:
+            requests = [replace(one, config=replace(one.config, runs=str(there))) for one in requests]
+            for one in requests:
+                refuse_to_ask(one.config)
+            rows = _sealed(requests, command)
+            return _print_dry_run(_named(runs, rows, named, label), _forecast(rows, runs, options, limits), options, limits)
+    rows = _sealed(requests, command)
+    folder = _named(runs, rows, named, label)
+    ahead = _forecast(rows, runs, options, limits)
     estimate = estimated(folder.name, ahead, limits)
     if not unfinished(rows) and folder.is_dir() and not os.access(folder, os.W_OK):
         print(f"All is finished, and {folder} may only be read here: its report stays as it is.", flush=True)
         return 0
     if label.name:
-        take(folder, asked_digest(ids))
+        take(folder, asked_digest(_asked_ids(rows)))
     write(folder, command, swept, ahead, roles, label.note)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, submit_and_watch
@@ -111,6 +108,38 @@ def launch_sweep(
     from persona_exp.launch.workers.local_sweep import run_here
 
     return run_here(folder, rows, ahead.terms, estimate)
+
+
+def _sealed(requests: Sequence[TrialRequest], command: str) -> list[Row]:
+    rows = seal_rows(requests, command)
+    if fewer := fewer_trials(requests, rows):
+        print(fewer, flush=True)
+    return rows
+
+
+def _named(runs: Path, rows: Sequence[Row], named: Sequence[str], label: SweepLabel) -> Path:
+    """Return the folder of the sweep of these rows, whether it is there or not. Raise UserError where its name is another's."""
+    ids = _asked_ids(rows)
+    folder = runs / "sweeps" / (label.name or sweep_name(named, ids))
+    if label.name:
+        refuse_taken(folder, asked_digest(ids))
+    note_sweep(folder)
+    return folder
+
+
+def _asked_ids(rows: Sequence[Row]) -> list[str]:
+    return [eval_id for row in rows for eval_id in row.evaluations.values()] or [row.trial.trial_id for row in rows]
+
+
+def _forecast(rows: Sequence[Row], runs: Path, options: LocalOptions | SlurmOptions, limits: Limits | None) -> Forecast:
+    """Return what the sweep will be, and print what its trials may lack. Raise UserError where they cannot be run at all."""
+    ahead = forecast(rows, options, limits)
+    gpu = bool(ahead.device.gpus)
+    # A dry run's rows are sealed elsewhere, and it is the disk of `runs` that counts.
+    left = [replace(row.config, runs=str(runs)) for row in unfinished(rows)]
+    refuse_too_large(left, ahead.device.memory_gb, gpu=gpu)
+    print_host_warnings(left, options, gpu=gpu)
+    return ahead
 
 
 def print_host_warnings(configs: Sequence[Config], options: LocalOptions | SlurmOptions, *, gpu: bool) -> None:
@@ -185,16 +214,19 @@ def estimated(name: str, ahead: Forecast, limits: Limits | None) -> "Estimate":
     return estimate
 
 
-def _print_dry_run(name: str, ahead: Forecast) -> int:
-    """Print what would be run here and return 0."""
+def _print_dry_run(folder: Path, ahead: Forecast, options: LocalOptions | SlurmOptions, limits: Limits | None) -> int:
+    """Print what would be run here, or submitted, and return 0."""
     left = unfinished(ahead.rows)
     tasks = ahead.plan(left)
-    estimated(name, ahead, None)
+    if isinstance(options, SlurmOptions):
+        from persona_exp.launch.sweeps.submit_sweep import SlurmSweep, print_dry_run
+
+        return print_dry_run(SlurmSweep(folder, left, ahead.terms, options, ahead.rows[0].config.cluster, limits), tasks)
+    estimated(folder.name, ahead, None)
     bundles = sum(math.ceil(len(task.trials) / task.at_once) for task in tasks)
     print(f"Dry run: {counted(len(left), 'trial')} in {counted(bundles, 'bundle')}; nothing was run.")
     if any(row.config.engine.name == "noop" for row in left):
         print("engine=noop plans trials alone, without base models, and takes no time: leave it out for bundles, memory and hours.")
-    print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.")
     return 0
 
 

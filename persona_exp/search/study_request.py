@@ -60,10 +60,11 @@ def study_request(
     config_name: str,
     hydra_overrides: Sequence[str],
     loader: ConfigLoader,
+    dry_runs: Path | None = None,
 ) -> StudyRequest:
     """Return the search that `arguments` in Hydra's grammar ask for, its data built and its models fetched. Raise UserError.
 
-    `hydra_overrides` are those of Hydra's own settings.
+    `hydra_overrides` are those of Hydra's own settings. With `dry_runs` that folder takes the place of runs/, and no teacher is asked.
     """
     from persona_exp.trial.code_snapshot import snapshot
 
@@ -90,10 +91,13 @@ def study_request(
     def compose(choices: Sequence[str]) -> DictConfig:
         composed = compose_group_choices(config_name, [*hydra_overrides, *choices, *fixed], loader)
         composed.search = dict(SEARCH_DEFAULTS)
+        if dry_runs is not None:
+            composed.runs = str(dry_runs)
         return composed
 
     def prepare(composed: DictConfig) -> "SealedInputs":
         from persona_exp.trial.seal import make_inputs
+        from persona_exp.trial.trial_dataset import refuse_to_ask
 
         others = [one for one in space if one not in beforehand]
         config = _config_at(composed, _first(others))
@@ -104,6 +108,8 @@ def study_request(
         _check_pruning(config, options, seeds)
         _check_measurable(config, objectives)
         checked.append(config)
+        if dry_runs is not None:
+            refuse_to_ask(config)
         return make_inputs(config)
 
     composed = compose_choices(beforehand, compose, prepare)

@@ -1,7 +1,6 @@
 """How much memory trials by themselves need, estimated from their configs. Imports no torch."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from persona_exp.config.schema import Config
@@ -9,16 +8,17 @@ from persona_exp.modeling import training_memory_estimate
 from persona_exp.modeling.layer_sizes import LayerSizes, layer_sizes_of
 from persona_exp.modeling.model_cache import cache_folder
 
+_known: dict[tuple[str, str, str | None, str | None, Path], LayerSizes] = {}
+
 
 def base_layer_sizes(config: Config) -> LayerSizes | None:
     """Return the sizes of the config's base model; None where they are not known here."""
     model = config.model
-    return _known_layer_sizes(model.source, model.location, model.revision, model.sha256, cache_folder())
-
-
-@cache
-def _known_layer_sizes(source: str, location: str, revision: str | None, sha256: str | None, folder: Path) -> LayerSizes | None:
-    return layer_sizes_of(source, location, revision, sha256, folder)
+    asked = (model.source, model.location, model.revision, model.sha256, cache_folder())
+    # What is not known may be soon, when the model was fetched.
+    if asked not in _known and (found := layer_sizes_of(*asked)) is not None:
+        _known[asked] = found
+    return _known.get(asked)
 
 
 def neediest_trial_gb(configs: Sequence[Config], *, gpu: bool) -> float | None:

@@ -170,6 +170,24 @@ def trial_id_of(config: "Config", inputs: SealedInputs) -> str:
     return trial_id(_identity(pinned, inputs))
 
 
+def is_published(config: "Config") -> bool:
+    """Return whether all that the trial of `config` is asked for is published. Build, seal and write nothing; raise UserError where the
+    model or the books cannot be named."""
+    from persona_exp.trial.evaluate_trial import owed_evaluations
+    from persona_exp.trial.trial_dataset import dataset_id
+
+    runs = Path(config.runs)
+    if not (runs / "trials").is_dir():
+        return False
+    config = with_suitable_engine(pin_model(config))
+    model, data_id = config.model, dataset_id(config)
+    inputs = SealedInputs(model.location, model.revision, pinned_model_digest(pinned_model(config)), data_id, None)
+    directory = trial_directory(runs, trial_id_of(config, inputs))
+    if config.method.name != "none" and not directory.adapter.is_dir():
+        return False
+    return all((directory.evaluations / one.eval_id).is_dir() for one in owed_evaluations(config, directory.trial_id, data_id))
+
+
 def _pinned_model(config: "Config", inputs: SealedInputs) -> "Model":
     if (config.model.location, config.model.revision) == (inputs.model_location, inputs.model_revision):
         return config.model

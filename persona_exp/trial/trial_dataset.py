@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ from persona_exp.teacher.token_and_money_budget import Budget
 _NAME = re.compile(r"\b[A-Z][\w’'-]+(?: [A-Z][\w’'-]+){0,2}\b")
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What a dataset is made from: files of books by their names, of speakers and of characters, and the language model that teaches."""
+
+    data_id: str
+    books: Mapping[str, Path]
+    speakers: Path | None
+    cast: Path | None
+    teacher: OpenAITeacher | LocalTeacher | None
+
+
 def prepare(config: Config, workers: int | None = None) -> str:
     """Build the dataset that `config` asks for, unless it is there; return its id. Raise UserError, and then leave nothing behind."""
     identity = build_trial_dataset(config, workers)
@@ -39,6 +51,30 @@ def prepare(config: Config, workers: int | None = None) -> str:
 
 def build_trial_dataset(config: Config, workers: int | None = None) -> str:
     """Like `prepare`, whether or not the trial could use it."""
+    source = _source(config)
+    calls = _teacher_calls(source.teacher, config.teacher, Path(config.runs), source.data_id) if source.teacher else None
+    folder, given = dataset_folder(Path(config.runs), source.data_id), {"speakers": source.speakers, "cast": source.cast}
+    build_dataset(source.books, folder, recipe_of(config), calls=calls, **given, workers=workers)
+    return source.data_id
+
+
+def dataset_id(config: Config) -> str:
+    """Return the id of the dataset that `config` asks for, built or not. Raise UserError where a book is not there."""
+    return _source(config).data_id
+
+
+def refuse_to_ask(config: Config) -> None:
+    """Raise UserError where the data of `config` are not built, and a language model would write them: for what may cost nothing."""
+    if config.engine.name == "noop" or config.teacher.name == "rules":
+        return
+    if not (dataset_folder(Path(config.runs), dataset_id(config)) / "manifest.json").is_file():
+        raise UserError(
+            f"A dry run asks no teacher, and teacher={config.teacher.name} has not written these data yet: `persona-exp data build` with "
+            "the same settings does so, and engine=noop counts the trials without data."
+        )
+
+
+def _source(config: Config) -> _Source:
     corpus, recipe = config.corpus, recipe_of(config)
     gutenberg = {name: (entry.id, entry.sha256) for name, entry in corpus.gutenberg.items()}
     books = locate_books(corpus.dir, corpus.books, gutenberg, cache_folder() / "gutenberg")
@@ -53,9 +89,7 @@ def build_trial_dataset(config: Config, workers: int | None = None) -> str:
         speakers=file_digest(speakers) if speakers else None,
         cast=file_digest(cast) if cast else None,
     )
-    calls = _teacher_calls(teacher, config.teacher, Path(config.runs), identity) if teacher else None
-    build_dataset(books, dataset_folder(Path(config.runs), identity), recipe, calls=calls, speakers=speakers, cast=cast, workers=workers)
-    return identity
+    return _Source(identity, books, speakers, cast, teacher)
 
 
 def language_model(teacher: schema.teacher.Teacher) -> OpenAITeacher | LocalTeacher | None:

@@ -1,8 +1,7 @@
 """One trial from top to bottom: compose → seal → data → train → evaluate → publish.
 
-`seal_trial` runs where the trial is asked for and has its dataset built; `run_trial` runs in a job, which reads what was sealed alone.
-A sweep composes and seals its trials in search.resolve_points and launch.sweeps.seal_sweep_rows; trials that share a base model take the
-stages of `run_trial` together, in bundle_run.
+Trials are composed and sealed where they are asked for, in search.resolve_points and launch.sweeps.seal_sweep_rows; `run_trial` runs in a
+job, which reads what was sealed alone. Trials that share a base model take its stages together, in bundle_run.
 """
 
 from typing import TYPE_CHECKING
@@ -11,22 +10,7 @@ from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial.claimed_trial import ClaimedTrial
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from persona_exp.config.schema import Config
     from persona_exp.training.experiment_trackers import Tracker
-    from persona_exp.trial.seal import Sealed
-
-
-def seal_trial(composed: "DictConfig", *, command: str) -> "tuple[Sealed, Config]":
-    """Return the sealed trial of `composed` and its config. Raise UserError where a setting, the model or the data are of no use."""
-    from persona_exp.config.compose import compose_trial
-    from persona_exp.trial.engine_selection import with_suitable_engine
-    from persona_exp.trial.seal import seal
-
-    config = with_suitable_engine(compose_trial(composed))
-    # Builds the dataset and fetches the model: a seal names what is there.
-    return seal(config, command=command), config
 
 
 def run_trial(trial: ClaimedTrial, interruption: Interruption, micro_batch_size: int | None = None) -> None:

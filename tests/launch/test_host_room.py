@@ -96,3 +96,5 @@ def test_ranks_that_no_machine_holds_are_refused_before_they_run(config):
     )
     refuse_too_large([config("model=tiny", "lora.r=64"), config("model=tiny", "lora.r=1000000", "engine=noop")], 16.0, gpu=False)
     refuse_too_large([config("model=tiny", "lora.r=1000000")], None, gpu=True)
+    # What is published takes no more memory.
+    refuse_too_large([config("model=tiny", "lora.r=1000000")], 16.0, gpu=False, done=lambda _: True)

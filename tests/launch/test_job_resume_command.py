@@ -2,7 +2,9 @@
 
 import pytest
 
+from persona_exp.atomic_files import write_text
 from persona_exp.launch.job_resume_command import VARIABLE, trial_of_job, write_resume_command
+from persona_exp.trial.sweep_file import sweep_text
 from tests.launch.rehearsed import sealed
 
 pytestmark = pytest.mark.usefixtures("one_copy_of_the_code")
@@ -20,4 +22,13 @@ def test_the_trial_of_a_job_of_its_own(config, tmp_path, monkeypatch):
         assert trial_of_job(runs, "7") == name.split("/")[0]
     write_resume_command(seal, "persona_exp.launch.workers.local_sweep", str(runs / "sweeps" / "a"), "2")
     assert trial_of_job(runs, "7") is None
+    base = {"trial_id": "b" * 12, "role": "base", "overrides": {}, "evaluations": {}}
+    own = {**base, "trial_id": name.split("/")[0], "role": "adapter"}
+    for trials, expected in (
+        ([base, own], own["trial_id"]),
+        ([base], base["trial_id"]),
+        ([base, own, {**own, "trial_id": "c" * 12}], None),
+    ):
+        write_text(runs / "sweeps" / "a" / "sweep.yaml", sweep_text({"name": "a", "command": "x", "swept": [], "created": "y"}, trials))
+        assert trial_of_job(runs, "7") == expected
     assert trial_of_job(runs, "8") is None

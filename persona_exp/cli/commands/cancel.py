@@ -67,7 +67,7 @@ def cancel(runs: Path, sweeps: Sequence[str], trials: Sequence[str]) -> dict[str
     of_each = [
         (cluster, _jobs(on_it, chosen.keys(), whole=sweep.name in sweeps)) for sweep in statuses for cluster, on_it in _by_cluster(sweep)
     ]
-    for cluster, jobs in [*of_each, (None, _single_jobs(runs, alone))]:
+    for cluster, jobs in [*of_each, (None, _single_jobs(runs, chosen))]:
         if jobs:
             from persona_exp.launch.slurm import submit_and_cancel
 
@@ -166,13 +166,14 @@ def _tasks(sweep: SweepStatus, job: "Job", trial_ids: Collection[str], may_go: C
     return [f"{job.array_id}_{number - first}" for number in chosen]
 
 
-def _single_jobs(runs: Path, states: Sequence[TrialStatus]) -> list[str]:
+def _single_jobs(runs: Path, chosen: dict[str, TrialStatus]) -> list[str]:
     """Return the jobs in this user's queue that were submitted for one of these trials alone. Another job may run more than it."""
     from persona_exp.launch.job_resume_command import trial_of_job
 
-    own = [state for state in states if state.job and trial_of_job(runs, str(state.job.get("id"))) == state.trial_id]
+    # The job of a trial measures its base rows too.
+    own = [state for state in chosen.values() if state.job and trial_of_job(runs, str(state.job.get("id"))) in chosen]
     queue = queued_jobs(list({str(state.job.get("name")) for state in own if state.job})) or ()
-    return [job.label for state in own if (job := job_of_trial(state, queue))]
+    return list(dict.fromkeys(job.label for state in own if (job := job_of_trial(state, queue))))
 
 
 def _local_commands(statuses: Sequence[SweepStatus], sweeps: Sequence[str]) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def main() -> int:
     except ModuleNotFoundError as missing:
         print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
         return 2
-    from persona_exp.config.compose import error_sentence, register_schema, sweep_label
+    from persona_exp.config.compose import error_sentence, register_schema
     from persona_exp.config.secret_values import refuse_secrets
     from persona_exp.project_folders import CONF
 
@@ -56,12 +56,14 @@ def main() -> int:
     composed: list[DictConfig] = []
     launchers: list[str] = []
     sweeps: list[str | None] = []
+    dry_runs: list[bool] = []
 
     def note(config: "DictConfig") -> None:
         composed.append(config)
         choices = HydraConfig.get().runtime.choices
         launchers.append(str(choices.get("hydra/launcher")))
         sweeps.append(choices.get("sweeps"))
+        dry_runs.append(bool(HydraConfig.get().launcher.get("dry_run")))
 
     try:
         refuse_secrets(sys.argv[1:], "The command")
@@ -80,12 +82,10 @@ def main() -> int:
                 raise UserError(f"+sweeps={sweeps[0]} is a sweep of many trials: add -m, and --dry-run to see how many.")
             if launchers[0] == "slurm":
                 raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
-            if sweep_label(composed[0]).given:
-                raise UserError("sweep.name and sweep.note are a sweep's, and this is a trial alone: add -m, or leave them out.")
             from persona_exp.launch.launch_trial import launch_trial
             from persona_exp.launch.notification import as_given, notified
 
-            return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command))
+            return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command, dry_run=dry_runs[0]))
     except (UserError, hydra.errors.HydraException, YAMLError) as error:
         if wants_traceback:
             raise
@@ -125,15 +125,15 @@ def _detach(arguments: list[str]) -> int:
 def _own_flags(arguments: list[str]) -> list[str]:
     """The command's words as Hydra reads them, --dry-run as the setting that it stands for.
 
-    Raises UserError where there is no sweep to plan, where two modes are asked for, or where a word cannot be read.
+    Raises UserError where two modes are asked for, or where a word cannot be read.
     """
-    from persona_exp.config.typed_overrides import SWEEP, as_typed
+    from persona_exp.config.typed_overrides import as_typed
 
     modes = list(dict.fromkeys(argument.split("=")[0] for argument in arguments if argument.split("=")[0] in MODES))
     if len(modes) > 1:
         raise UserError(f"{' and '.join(modes)} do not go together: give one of them alone.")
     dry_run = DRY_RUN in arguments
     arguments = as_typed([argument for argument in arguments if argument != DRY_RUN])
-    if dry_run and not set(SWEEP) & set(arguments):
-        raise UserError("--dry-run shows what a sweep would run, or submit to Slurm: add -m.")
+    if dry_run and set(modes) & set(MODES[4:]):
+        raise UserError(f"{DRY_RUN} and {modes[0]} do not go together: give one of them alone.")
     return [*arguments, *(["hydra.launcher.dry_run=true"] if dry_run else [])]

@@ -49,7 +49,7 @@ def sweeps_text(found: Sequence[SweepStatus], singles: Sequence[TrialStatus], ru
         )
     if singles:
         idle = any(state.status == "sealed" for state in singles)
-        why = " (by a dry run, or for the estimate of a search; after a day `persona-exp clean` offers them)" if idle else ""
+        why = " (for a sweep over its budget, or the estimate of a search; after a day `persona-exp clean` offers them)" if idle else ""
         parts.append(f"{plural(len(singles), 'trial')} of no sweep: {_counted(singles)}{why}")
         loud = [state for state in singles if state.status not in ("finished", "sealed")]
         if loud:

@@ -111,7 +111,6 @@ def print_dry_run(sweep: SlurmSweep, tasks: Sequence[Task]) -> int:
         f"Dry run: {counted(sum(map(len, made.tasks)), 'trial')} in {counted(len(made.tasks), 'task')}; nothing was submitted.",
         file=sys.stderr,
     )
-    print("Their seals stay for the sweep; after a day `persona-exp clean` offers those that no sweep has asked for.", file=sys.stderr)
     return 0
 
 

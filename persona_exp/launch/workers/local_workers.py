@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_exp.launch.recovery.heartbeat_lease import Observer
-from persona_exp.launch.recovery.retry_decision import decide
 from persona_exp.launch.sweeps.submission_record import Submission, read
 from persona_exp.launch.workers.output_relay import print_line
 from persona_exp.launch.workers.training_process import TrainingProcess
-from persona_exp.launch.workers.worker_loop import FAILED, FINISHED, INTERRUPTED, Worker
+from persona_exp.launch.workers.worker_loop import Worker
 from persona_exp.launch.workers.worker_pool import WorkerPool
-from persona_exp.launch.workers.worker_tasks import WorkerTasks, seal_name, tasks_of_submission
-from persona_exp.process_identity import this_job
+from persona_exp.launch.workers.worker_tasks import WorkerTasks, tasks_of_submission
 from persona_exp.progress_bar import clock
-from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_status, read_statuses
+from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_statuses
 
 if TYPE_CHECKING:
     from persona_exp.launch.sweeps.live_status_table import Screen
@@ -39,50 +36,6 @@ def run_locally(submission: Path, *, n_jobs: int, gpus: Sequence[str], titles: M
         return _side_by_side(made, tasks, jobs, gpus, titles)
     with TrainingProcess(gpu=gpus[0] if gpus else None) as child:
         return Worker(tasks, child, announce=_Titles(titles, len(tasks.seals))).run()
-
-
-def run_alone(tasks: WorkerTasks, title: str, gpus: Sequence[str] = ()) -> int:
-    """Run a trial of no sweep to its end, waiting while it runs elsewhere, and return the exit code.
-
-    A cancelled one ends with 1, not 75, with which its job would go back into the queue again and again.
-    """
-    (seal,) = tasks.seals
-    directory = tasks.directory(seal)
-    observer, waiting, goes = Observer(tasks.lease_seconds, job=this_job()), False, 0
-    with TrainingProcess(gpu=gpus[0] if gpus else None) as child:
-        while child.signalled is None:
-            found = decide(directory, seal_name(seal), observer.liveness)
-            if found.next == "finished":
-                return FINISHED
-            if found.next == "cancelled":
-                return _cancelled(directory.trial_id)
-            if found.next == "failed" or goes == GOES:
-                if not goes:
-                    print_line(_failed_before(read_status(directory.path)))
-                return FAILED
-            if found.next == "wait":
-                if not waiting:
-                    print_line(f"Trial {directory.trial_id} is running elsewhere; waiting for it.")
-                waiting = True
-                time.sleep(POLL_SECONDS)
-                continue
-            goes += 1
-            code = Worker(tasks, child, announce=_Titles({directory.trial_id: title}, 1)).run()
-            if code:
-                stopped = decide(directory, seal_name(seal), observer.liveness).next == "cancelled"
-                return _cancelled(directory.trial_id) if stopped else code
-    print_line(f"Stopped waiting: trial {directory.trial_id} goes on where it runs, and the same command comes back to it.")
-    return INTERRUPTED
-
-
-def _cancelled(trial_id: str) -> int:
-    print_line(f"Trial {trial_id} was cancelled; `persona-exp retry {trial_id}` takes that back, and so does the same command given anew.")
-    return FAILED
-
-
-def _failed_before(state: TrialStatus) -> str:
-    failure = f"Trial {state.trial_id} failed before ({state.cause}): {state.message}"
-    return f"error: {failure}; `persona-exp retry {state.trial_id}` lets it try again."
 
 
 class _Titles:

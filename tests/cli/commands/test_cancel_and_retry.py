@@ -134,6 +134,16 @@ def test_cancel_a_trial_of_no_sweep_with_the_job_that_is_its_alone(desk, persona
     assert json.loads(persona_exp("cancel", "dddd", "--json")[1])["jobs"] == []
 
 
+def test_cancel_a_trial_alone_with_the_job_that_measures_its_base_row_too(desk, persona_exp, scancelled):
+    mine = {"id": "41", "array_id": None, "task_id": None, "restarts": 0, "name": "persona-exp"}
+    desk.trial(ONE, [{"job": mine}])
+    desk.sweep({ONE: 8})
+    write(desk.path / "jobs" / "41", f"/code\npersona_exp.launch.workers.local_sweep\n{desk.path}/sweeps/{SWEEP}\n1\n")
+    desk.queue = [job(id="41", array_id=None, tasks="", name="persona-exp", state="RUNNING")]
+    assert json.loads(persona_exp("cancel", ONE, "--json")[1])["jobs"] == ["41"]
+    assert scancelled == ["41"]
+
+
 def test_cancel_one_trial_of_a_local_sweep_leaves_it_to_its_worker(desk, persona_exp):
     """Which would take a signal to its process for one to itself, and leave the others too."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

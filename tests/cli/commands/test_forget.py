@@ -8,7 +8,6 @@ from persona_exp.cli.commands.clean import delete
 from persona_exp.cli.garbage import FORGOTTEN, OF_FORGOTTEN, find_garbage
 from persona_exp.launch.sweeps import latest_sweep
 from persona_exp.trial import forgotten_sweep
-from persona_exp.trial.asked_alone import note_asked_alone
 from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.trial_directory import trial_directory
 from tests.cli.conftest import write
@@ -80,7 +79,7 @@ def test_clean_spares_a_trial_with_a_command_of_its_own_and_a_parent(two_sweeps,
     assert [one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN] == [THREE]
 
 
-def test_clean_spares_what_was_asked_for_alone_after_a_sweep_had_sealed_it_and_its_base_model(two_sweeps, persona_exp):
+def test_clean_spares_what_was_sealed_alone_without_a_sweep_and_its_base_model(two_sweeps, persona_exp):
     runs = two_sweeps.path
     identity = {"model": {"digest": "m"}, "data_id": "dada" * 3, "method": {"name": "lora", "quantisation": "none"}, "lora": {"r": 8}}
     base = base_trial_id(identity)
@@ -91,7 +90,8 @@ def test_clean_spares_what_was_asked_for_alone_after_a_sweep_had_sealed_it_and_i
         write(path, json.dumps({**json.loads(path.read_text()), "command": "python run.py -m lora.r=8,16", "identity": what}))
     persona_exp("forget", "ranks", "others")
     assert {one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN} == {ONE, TWO, THREE, base}
-    note_asked_alone(trial_directory(runs, ONE), "python run.py lora.r=8")
+    path = runs / "trials" / ONE / "provenance.json"
+    write(path, json.dumps({**json.loads(path.read_text()), "command": "python run.py lora.r=8"}))
     assert {one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN} == {TWO, THREE}
 
 
@@ -99,13 +99,25 @@ def test_clean_spares_what_was_asked_for_alone_after_a_sweep_had_sealed_it_and_i
 def test_a_trial_of_a_sweep_that_is_then_run_alone_outlives_the_sweep(run_py, tmp_path):
     rehearsal = ["engine=noop"]
     run_py("-m", "lora.r=4,8", *rehearsal)
-    run_py("lora.r=4", *rehearsal)
     runs = tmp_path / "runs"
     (sweep,) = (path for path in (runs / "sweeps").iterdir() if path.is_dir())
+    run_py("lora.r=4", *rehearsal)
     forgotten_sweep.forget(sweep)
     (gone,) = (one.path for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN)
     (left,) = (path for path in (runs / "trials").iterdir() if path != gone)
     assert "r: 4" in (left / "config.yaml").read_text()
+
+
+def test_clean_offers_a_trial_alone_with_the_sweep_of_one_that_it_is(two_sweeps, persona_exp):
+    runs, alone = two_sweeps.path, "python run.py lora.r=8"
+    path = runs / "trials" / ONE / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "command": alone}))
+    path = runs / "sweeps" / "ranks" / "sweep.yaml"
+    path.write_text(
+        "\n".join(f"command: {alone}" if line.startswith("command:") else line for line in path.read_text().splitlines()) + "\n"
+    )
+    persona_exp("forget", "ranks", "others")
+    assert ONE in [one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN]
 
 
 def test_latest_leads_to_the_newest_that_is_not_forgotten(two_sweeps, persona_exp):

@@ -65,7 +65,7 @@ def test_all_sweeps_newest_first(desk, persona_exp):
 def test_trials_that_were_only_sealed_are_explained(desk, persona_exp):
     desk.trial("cccccccccccc", [])
     out = persona_exp("status")[1]
-    assert "1 trial of no sweep: 1 sealed (by a dry run, or for the estimate of a search;" in out
+    assert "1 trial of no sweep: 1 sealed (for a sweep over its budget, or the estimate of a search;" in out
 
 
 def test_nothing_yet_is_no_error(desk, persona_exp):

@@ -38,6 +38,15 @@ SBATCH = {
 }
 
 
+SLURM = ("hydra/launcher=slurm", "cluster=testbed")
+
+
+def tree(folder: Path) -> list[tuple[str, int, int]]:
+    """Every path with its size and time of change, folders too."""
+    found = ((path, path.lstat()) for path in (folder, *folder.rglob("*")))
+    return sorted((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
+
+
 def made(folder: Path, tasks: int, *, canary: bool = True, **launch: object):
     options = {"sbatch": SBATCH, "launch": {**LAUNCH, **launch}}
     seals = [[f"{one:012x}/seals/00000000.json"] for one in range(tasks)]
@@ -169,8 +178,7 @@ def test_dry_run_writes_no_record_and_needs_no_slurm(run_py, tmp_path, monkeypat
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("#!/bin/bash") == 2
     assert "3 trials in 1 task; nothing was submitted" in done.stderr
-    assert "`persona-exp clean` offers those" in done.stderr
-    assert not (tmp_path / "runs" / "sweeps").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_on_this_machine_says_how_much_and_runs_nothing(run_py, tmp_path):
@@ -179,8 +187,42 @@ def test_a_dry_run_on_this_machine_says_how_much_and_runs_nothing(run_py, tmp_pa
     assert "7 trials, 0 finished, 7 to run." in done.stdout
     assert "14 (from cluster.hours_per_trial)" in done.stdout
     assert "Dry run: 7 trials in 2 bundles; nothing was run." in done.stdout
-    assert not (tmp_path / "runs" / "sweeps").exists()
-    assert not list((tmp_path / "runs" / "trials").glob("*/attempts"))
+    assert not (tmp_path / "runs").exists()
+
+
+SEARCH = ("hydra/sweeper=optuna", "optim.lr=tag(log,interval(1e-5,1e-3))", "hydra.sweeper.n_trials=4")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("asked", [("lora.r=2,4",), ("lora.r=2,4", *SLURM), SEARCH, (*SEARCH, *SLURM)])
+def test_a_dry_run_leaves_runs_as_it_is(run_py, built, asked):
+    before = tree(built)
+    done = run_py("-m", *asked, "model=tiny", "corpus.min_confidence=0.5", "data.min_reply_words=4", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "Dry run: " in done.stdout + done.stderr
+    assert "dry-run-" not in done.stdout + done.stderr
+    assert tree(built) == before
+
+
+@pytest.mark.long
+def test_a_dry_run_names_the_sweep_that_comes_of_it_and_knows_what_is_finished(run_py, built):
+    asked = ("-m", "seed=0,1", "model=tiny", "engine=noop")
+    planned = run_py(*asked, "--dry-run")
+    assert run_py(*asked).returncode == 0
+    (sweep,) = (built / "sweeps").iterdir()
+    assert f"Sweep {sweep.name}: 2 trials, 0 finished, 2 to run." in planned.stdout
+    before = tree(built)
+    assert f"Sweep {sweep.name}: 2 trials, 2 finished, 0 to run." in run_py(*asked, "--dry-run").stdout
+    assert tree(built) == before
+
+
+@pytest.mark.long
+def test_what_no_memory_holds_is_refused_before_anything_is_built(run_py, tmp_path):
+    done = run_py("-m", "lora.r=8,1000000000", "model=tiny")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: tiny, method=lora with lora.r=1000000000, needs at least ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_rehearsal_counts_trials_of_other_data_apart(run_py):

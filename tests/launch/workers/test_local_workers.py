@@ -1,18 +1,15 @@
-"""Sweeps and single trials on this machine."""
+"""Sweeps on this machine."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from persona_exp.launch.workers.local_workers import _Titles, run_alone, run_locally
-from persona_exp.launch.workers.worker_tasks import tasks_of_seals
+from persona_exp.launch.workers.local_workers import _Titles, run_locally
 from persona_exp.process_identity import process_started
 from tests.launch.rehearsed import attempts, running, sealed, submitted, until
 
@@ -120,53 +117,6 @@ def test_when_the_launcher_is_killed_nothing_runs_on(trials, tmp_path):
     process.communicate()
     until(lambda: not any(map(process_started, processes)))
     assert ends(tmp_path, seals) == [["interrupted"]] * 2
-
-
-def test_a_single_trial_waits_for_itself_elsewhere_and_takes_over_the_dead(trials, tmp_path, capfd):
-    (seal,) = trials(1)
-    path = tmp_path / "runs" / "trials" / seal
-    record = {"attempt": 1, "host": "elsewhere", "pid": 1, "process_started": "b:1", "heartbeat": 0, "status": "running", "job": None}
-    attempt = path.parents[1] / "attempts" / "0001.json"
-    attempt.parent.mkdir()
-    attempt.write_text(json.dumps({**record, "seal": path.name}))
-    began = time.monotonic()
-    assert run_alone(tasks_of_seals([path], lease_seconds=2), "a title") == 0
-    assert time.monotonic() - began >= 2
-    assert "running elsewhere; waiting" in capfd.readouterr().out
-    assert ends(tmp_path, [seal]) == [["running", "finished"]]
-
-
-def test_a_single_trial_that_failed_says_how_to_retry(trials, tmp_path, capfd):
-    (seal,) = trials(1)
-    path = tmp_path / "runs" / "trials" / seal
-    (path.parents[1] / "config.yaml").write_text("edited")
-    assert run_alone(tasks_of_seals([path]), "a title") == 1
-    assert run_alone(tasks_of_seals([path]), "a title") == 1
-    assert f"persona-exp retry {seal.split('/')[0]}" in capfd.readouterr().out
-    assert ends(tmp_path, [seal]) == [["failed"]]
-
-
-@pytest.mark.parametrize("told", [False, True])
-def test_a_single_trial_that_is_cancelled_ends_for_good(trials, tmp_path, monkeypatch, capfd, told):
-    """With 75, its job would go back into the queue: whether its worker sees it or its process was told to stop."""
-    monkeypatch.setenv("PERSONA_EXP_NOOP_SECONDS", "30")
-    (seal,) = trials(1)
-    path = tmp_path / "runs" / "trials" / seal
-
-    def cancel():
-        child = running(tmp_path, seal)
-        (path.parents[1] / "cancel.json").write_text("{}")
-        if told:
-            os.kill(child, signal.SIGTERM)
-
-    thread = threading.Thread(target=cancel)
-    thread.start()
-    assert run_alone(tasks_of_seals([path]), "a title") == 1
-    thread.join()
-    assert ends(tmp_path, [seal]) == [["interrupted"]]
-    assert run_alone(tasks_of_seals([path]), "a title") == 1
-    assert capfd.readouterr().out.count(f"`persona-exp retry {seal.split('/')[0]}` takes that back") == 2
-    assert len(attempts(tmp_path, seal)) == 1
 
 
 def parent(pid):

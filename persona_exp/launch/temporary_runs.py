@@ -1,0 +1,47 @@
+"""Where a dry run seals and builds: a temporary folder that shows all that is in runs/, and is gone afterwards."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from persona_exp.errors import UserError
+
+# What sealing and building write into is a folder of its own, "*" being each one there; all else is a link to what is there.
+WRITTEN: Mapping[str, Any] = {"trials": {"*": {"seals": {}}}, "data": {"*": {"tokens": {"*": {}}}}, "code": {}}
+
+
+@contextmanager
+def temporary_runs(runs: Path) -> Iterator[Path]:
+    """Yield a folder in which all of `runs` is found, and whatever is sealed or built there is gone afterwards; `runs` stays as it is.
+
+    A UserError raised meanwhile names `runs`, where it would name that folder.
+    """
+    with TemporaryDirectory(prefix="persona-exp-dry-run-") as folder:
+        shown = Path(folder).absolute() / "runs"
+        _show(runs.absolute(), shown, WRITTEN)
+        try:
+            yield shown
+        except UserError as error:
+            if str(shown) not in str(error):
+                raise
+            raise type(error)(str(error).replace(str(shown), str(runs))) from None
+
+
+def _show(source: Path, shown: Path, written: Mapping[str, Any]) -> None:
+    """Make `shown` a folder of links to what is in `source`, but for the folders in `written`, of which the same is made in turn."""
+    shown.mkdir()
+    if not source.is_dir():
+        return
+    with os.scandir(source) as entries:
+        for entry in entries:
+            below = written.get(entry.name, written.get("*"))
+            if entry.name.startswith("."):
+                # Locks, and what somebody is writing at this moment.
+                continue
+            if below is not None and entry.is_dir():
+                _show(Path(entry.path), shown / entry.name, below)
+            else:
+                (shown / entry.name).symlink_to(entry.path)
