@@ -15,7 +15,7 @@ from persona_exp.modeling.model_cache import cache_folder
 from persona_exp.modeling.tiny_test_model import fetch_tiny
 from persona_exp.trial import max_length_check, trial_dataset
 from persona_exp.trial import seal as sealing
-from persona_exp.trial.seal import flush_to_disk, read_seal, seal
+from persona_exp.trial.seal import flush_to_disk, is_published, read_seal, seal
 from persona_exp.trial.seal_facts import all_published, read_seal_facts
 
 pytestmark = pytest.mark.usefixtures("one_copy_of_the_code")
@@ -47,6 +47,19 @@ def test_the_same_config_gives_the_same_seal_whatever_the_name_of_its_runs_folde
     assert other.path.samefile(one.path)
     assert len(list(one.directory.seals.iterdir())) == 1
     flush_to_disk(tmp_path / "runs")
+
+
+def test_whether_all_of_a_trial_is_published_is_known_without_sealing(config, tmp_path, builds, monkeypatch):
+    asked = replace(config("model=tiny"), runs=str(tmp_path / "runs"))
+    assert not is_published(asked)
+    sealed = seal(asked, command="test")
+    facts = read_seal_facts(sealed.path)
+    monkeypatch.setattr(trial_dataset, "dataset_id", lambda _: facts["data_id"])
+    for folder in (sealed.directory.adapter, *(sealed.directory.evaluations / eval_id for eval_id in facts["evaluations"].values())):
+        assert not is_published(asked)
+        folder.mkdir(parents=True)
+    assert is_published(asked)
+    assert not is_published(replace(asked, seed=7))
 
 
 def test_a_seal_says_what_a_job_must_verify(sealed_noop, runs):
