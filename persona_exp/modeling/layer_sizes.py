@@ -81,8 +81,9 @@ _QWEN_14B = LayerSizes(5120, 13824, 48, 40, 8, 128, 152064, tied=False)
 _QWEN_3_4B = LayerSizes(2560, 9728, 36, 32, 8, 128, 151936, tied=True)
 _GEMMA_2_27B = LayerSizes(4608, 36864, 46, 32, 16, 128, 256000, tied=True)
 _GEMMA_3_27B = LayerSizes(5376, 21504, 62, 32, 16, 128, 262208, tied=True)
+# Of the random test model, also before it is made.
+TINY = LayerSizes(64, 128, 2, 2, 1, 64, 454, tied=True)
 KNOWN_LAYER_SIZES = {
-    "tiny": LayerSizes(64, 128, 2, 2, 1, 64, 454, tied=True),
     "HuggingFaceTB/SmolLM2-135M-Instruct": LayerSizes(576, 1536, 30, 9, 3, 64, 49152, tied=True),
     "HuggingFaceTB/SmolLM3-3B": LayerSizes(2048, 11008, 36, 16, 4, 128, 128256, tied=True),
     "meta-llama/Meta-Llama-3-8B": _LLAMA_8B,
@@ -127,7 +128,7 @@ def layer_sizes_of(source: str, location: str, revision: str | None, sha256: str
     """
     path = _config_file(source, location, revision, sha256, cache)
     found = read_layer_sizes(path) if path else None
-    return found or KNOWN_LAYER_SIZES.get(hub_repository(location))
+    return found or (TINY if source == "tiny" else KNOWN_LAYER_SIZES.get(hub_repository(location)))
 
 
 def read_layer_sizes(path: Path) -> LayerSizes | None:

@@ -87,10 +87,7 @@ def test_every_model_that_conf_takes_from_the_hub_is_in_the_table_or_has_no_such
         if line.startswith("location:")
     }
     assert len(configured) > 30
-    assert {one for one in configured if not one.startswith(WITHOUT)} == set(KNOWN_LAYER_SIZES) - {
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "tiny",
-    }
+    assert {one for one in configured if not one.startswith(WITHOUT)} == set(KNOWN_LAYER_SIZES) - {"HuggingFaceTB/SmolLM2-135M-Instruct"}
     assert not [one for one in KNOWN_LAYER_SIZES if one.startswith(WITHOUT)]
 
 
