@@ -9,7 +9,6 @@ from persona_exp.cli.garbage import FORGOTTEN, OF_FORGOTTEN, find_garbage
 from persona_exp.launch.sweeps import latest_sweep
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.comparability import base_trial_id
-from persona_exp.trial.trial_directory import trial_directory
 from tests.cli.conftest import write
 
 ONE, TWO, THREE = "aaaaaaaaaaa1", "aaaaaaaaaaa2", "aaaaaaaaaaa3"
