@@ -69,7 +69,7 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
     from analysis.tuned_arms import reported
     from persona_exp.atomic_files import write_text
     from persona_exp.trial.generated_replies import compare_replies
-    from persona_exp.trial.runs_reader import read_sweep
+    from persona_exp.trial.recorded_sweep import read_sweep
 
     place = folder.resolve()
     if place.parent.name != "sweeps":

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import Evaluation
+from persona_exp.trial.recorded_evaluations import Evaluation
 
 NEEDED = ("example", "nats", "tokens", "bytes")
 

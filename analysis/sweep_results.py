@@ -14,17 +14,10 @@ from persona_exp.atomic_files import canonical_json
 from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.trial.comparability import Basis, basis, outdated
-from persona_exp.trial.runs_reader import (
-    Evaluation,
-    Sweep,
-    SweepTrial,
-    Trial,
-    damaged_evaluations,
-    has_trial,
-    read_hold,
-    read_sweep,
-    read_trial,
-)
+from persona_exp.trial.recorded_evaluations import Evaluation, damaged_evaluations
+from persona_exp.trial.recorded_hold import read_hold
+from persona_exp.trial.recorded_sweep import Sweep, SweepTrial, read_sweep
+from persona_exp.trial.runs_reader import Trial, has_trial, read_trial
 
 # Swept keys, and what begins with them, that change the text that is trained and tested on.
 TEXT_GROUPS = ("data", "corpus", "persona", "experiment")

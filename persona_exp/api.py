@@ -60,7 +60,7 @@ def run(config: "Config") -> TrialResult:
     """
     from persona_exp.launch.launch_trial import PROGRAM
     from persona_exp.trial.engine_selection import with_suitable_engine
-    from persona_exp.trial.runs_reader import read_evaluations
+    from persona_exp.trial.recorded_evaluations import read_evaluations
     from persona_exp.trial.seal import seal
     from persona_exp.trial.seal_facts import read_seal_facts
 

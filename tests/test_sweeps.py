@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from persona_exp.trial.runs_reader import read_sweep, sweep_names
+from persona_exp.trial.recorded_sweep import read_sweep, sweep_names
 from tests.conftest import ROOT
 
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))

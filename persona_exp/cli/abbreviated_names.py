@@ -10,7 +10,7 @@ from persona_exp.errors import UserError
 from persona_exp.project_folders import LATEST
 from persona_exp.trial.folder_ids import is_id
 from persona_exp.trial.forgotten_sweep import known_and_forgotten
-from persona_exp.trial.runs_reader import sweep_names
+from persona_exp.trial.recorded_sweep import sweep_names
 
 FEW = 4
 

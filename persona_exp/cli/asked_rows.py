@@ -7,7 +7,7 @@ from typing import Any
 
 from persona_exp.damaged_records import record_bytes
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, ended_by_search
-from persona_exp.trial.runs_reader import Sweep, SweepTrial
+from persona_exp.trial.recorded_sweep import Sweep, SweepTrial
 from persona_exp.trial.trial_status import TrialStatus
 
 

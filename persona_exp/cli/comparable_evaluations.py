@@ -7,7 +7,7 @@ from typing import Any
 from persona_exp.atomic_files import canonical_json
 from persona_exp.cli.listed_evaluations import ListedEvaluation, evaluation_names, settings_text
 from persona_exp.trial.comparability import differences, distinguishing
-from persona_exp.trial.runs_reader import SweepTrial
+from persona_exp.trial.recorded_sweep import SweepTrial
 
 # Units that are the same for whatever model, so that another number of them is another text, or another cut into tokens.
 SCORED = ("tokens", "bytes", "items")

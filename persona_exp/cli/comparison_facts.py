@@ -11,7 +11,8 @@ from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.code_provenance import ORIGIN
 from persona_exp.trial.comparability import basis
 from persona_exp.trial.folder_ids import is_id
-from persona_exp.trial.runs_reader import Sweep, SweepTrial, provenance_if_whole, read_sweep
+from persona_exp.trial.recorded_provenance import provenance_if_whole
+from persona_exp.trial.recorded_sweep import Sweep, SweepTrial, read_sweep
 from persona_exp.trial.seal_facts import read_seal_facts, sealed_config
 from persona_exp.trial.trial_damage import damaged_seals
 

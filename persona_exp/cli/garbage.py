@@ -17,7 +17,7 @@ from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.folder_ids import is_data_id, is_id, without_links
 from persona_exp.trial.forgotten_sweep import is_forgotten
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
 
 DAY_SECONDS = 86400.0

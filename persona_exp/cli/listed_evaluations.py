@@ -6,15 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.trial.comparability import Basis, all_outdated, basis, differences, outdated
-from persona_exp.trial.runs_reader import (
-    Evaluation,
-    Sweep,
-    SweepTrial,
-    held_out_text,
-    provenance_if_whole,
-    read_evaluations,
-    read_requested_evaluations,
-)
+from persona_exp.trial.recorded_evaluations import Evaluation, held_out_text, read_evaluations
+from persona_exp.trial.recorded_provenance import provenance_if_whole
+from persona_exp.trial.recorded_sweep import Sweep, SweepTrial, read_requested_evaluations
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,9 @@ from persona_exp.damaged_records import Damaged, record_bytes
 from persona_exp.trial.added_trials import added_trials, damaged_additions
 from persona_exp.trial.attempt_records import DAMAGED
 from persona_exp.trial.comparability import basis
-from persona_exp.trial.runs_reader import (
-    Sweep,
-    SweepTrial,
-    provenance_if_whole,
-    read_hold,
-    read_requested_evaluations,
-    read_sweep,
-    sweep_names,
-)
+from persona_exp.trial.recorded_hold import read_hold
+from persona_exp.trial.recorded_provenance import provenance_if_whole
+from persona_exp.trial.recorded_sweep import Sweep, SweepTrial, read_requested_evaluations, read_sweep, sweep_names
 from persona_exp.trial.trial_damage import damaged_seals, trial_damage
 from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_status, read_statuses
 

@@ -11,7 +11,7 @@ from persona_exp.process_identity import this_process
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.added_trials import AddedTrial, add_trial
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.runs_reader import sweep_names
+from persona_exp.trial.recorded_sweep import sweep_names
 from persona_exp.trial.seal import SealedInputs, flush_to_disk, read_seal, seal
 from persona_exp.trial.seal_facts import read_seal_facts
 

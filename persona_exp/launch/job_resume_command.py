@@ -5,7 +5,7 @@ from pathlib import Path
 
 from persona_exp import atomic_files
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.seal_facts import read_seal_facts
 
 # slurm/job.sh names the file here, and at a later start verifies the folder of its first line and runs the module of the second from it.

@@ -33,7 +33,7 @@ from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.lost_attempts import begin_anew
 from persona_exp.trial.mended_records import mend_attempts
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.seal import is_published
 from persona_exp.trial.sweep_file import sweep_text
 from persona_exp.trial.tracked_run import refuse_unusable_trackers

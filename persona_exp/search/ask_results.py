@@ -10,7 +10,7 @@ from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.search.ask_files import Ask, AskedTrial
 from persona_exp.search.study_settings import COSTS
 from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
-from persona_exp.trial.runs_reader import read_jsonl
+from persona_exp.trial.record_files import read_jsonl
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as
 

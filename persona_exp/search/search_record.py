@@ -12,7 +12,7 @@ from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_space import Setting
 from persona_exp.search.setting_importance import setting_importance
 from persona_exp.trial.attempt_records import attempt_files, read_record
-from persona_exp.trial.runs_reader import sweep_note
+from persona_exp.trial.recorded_sweep import sweep_note
 from persona_exp.trial.trial_directory import trial_directory
 
 if TYPE_CHECKING:

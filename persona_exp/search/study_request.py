@@ -24,7 +24,7 @@ from persona_exp.search.search_space import Setting, setting_of, settings_of_sea
 from persona_exp.search.study_export import absolute_storage
 from persona_exp.search.study_settings import COSTS, StudySettings
 from persona_exp.search.sweeper_options import SweeperOptions
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 
 if TYPE_CHECKING:
     from persona_exp.config.schema import Config

@@ -21,7 +21,7 @@ from persona_exp.search.search_space import Setting
 from persona_exp.search.study_settings import StudySettings, WarmStart
 from persona_exp.search.suggestion import READ_BY_METHOD
 from persona_exp.trial.evaluate_trial import owed_evaluations
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.seal import trial_id_of
 from persona_exp.trial.trial_directory import trial_directory
 

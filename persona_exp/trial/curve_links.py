@@ -5,7 +5,7 @@ from pathlib import Path
 
 from persona_exp.atomic_files import make_folder
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import SweepTrial, read_sweep
+from persona_exp.trial.recorded_sweep import SweepTrial, read_sweep
 
 # Of a file system's 255 bytes, with room for an id.
 LONGEST = 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from persona_exp import atomic_files
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.runs_reader import sweep_names
+from persona_exp.trial.recorded_sweep import sweep_names
 
 NAME = "forgotten.json"
 

@@ -8,15 +8,10 @@ from typing import Any
 from persona_exp.atomic_files import canonical_json
 from persona_exp.damaged_records import Damaged
 from persona_exp.trial.comparability import base_trial_id, basis, differences
-from persona_exp.trial.runs_reader import (
-    Evaluation,
-    SweepTrial,
-    damaged_evaluations,
-    held_out_text,
-    provenance_if_whole,
-    read_evaluations,
-    read_jsonl,
-)
+from persona_exp.trial.record_files import read_jsonl
+from persona_exp.trial.recorded_evaluations import Evaluation, damaged_evaluations, held_out_text, read_evaluations
+from persona_exp.trial.recorded_provenance import provenance_if_whole
+from persona_exp.trial.recorded_sweep import SweepTrial
 
 # The base model is read with the persona's system prompt: without it, it has not been asked to be anybody.
 BASE = "base+system"

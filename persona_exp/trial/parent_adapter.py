@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import read_provenance
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.trial_directory import trial_directory
 
 WEIGHTS = "adapter_model.safetensors"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.publish_results import PUBLISHED
-from persona_exp.trial.runs_reader import read_provenance
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.seal import read_seal
 from persona_exp.trial.seal_facts import all_published, read_seal_facts, seal_paths
 from persona_exp.trial.trial_base_model import fetch_model, load_base, pinned_model, pinned_model_digest

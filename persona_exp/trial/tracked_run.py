@@ -15,7 +15,9 @@ from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.claimed_trial import ClaimedTrial
 from persona_exp.trial.curve_links import link_curve, link_name, sweep_entry
 from persona_exp.trial.evaluate_trial import owed_evaluations
-from persona_exp.trial.runs_reader import SweepTrial, read_evaluation, read_log
+from persona_exp.trial.recorded_evaluations import read_evaluation
+from persona_exp.trial.recorded_sweep import SweepTrial
+from persona_exp.trial.runs_reader import read_log
 
 if TYPE_CHECKING:
     from persona_exp.training.experiment_trackers import Tracker

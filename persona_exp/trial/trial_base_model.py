@@ -85,7 +85,7 @@ def load_base(config: "Config", folder: Path) -> Any:
 def base_reference(config: "Config", directory: "TrialDirectory") -> "BaseModelReference":
     """Return the name that what the trial publishes gives to its base model."""
     from persona_exp.modeling.model_card import base_model_reference
-    from persona_exp.trial.runs_reader import read_json
+    from persona_exp.trial.record_files import read_json
 
     model, method = config.model, config.method
     return base_model_reference(

@@ -5,7 +5,8 @@ from pathlib import Path
 from persona_exp.damaged_records import Damaged
 from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
 from persona_exp.trial.lost_attempts import attempts_lost
-from persona_exp.trial.runs_reader import damaged_evaluations, read_provenance
+from persona_exp.trial.recorded_evaluations import damaged_evaluations
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.seal_facts import check_config, read_seal_facts, seal_paths
 from persona_exp.trial.trial_directory import CONFIG
 

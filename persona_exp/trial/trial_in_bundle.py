@@ -18,9 +18,9 @@ from persona_exp.trial.given_up import GivenUp, Pruning
 from persona_exp.trial.hyperparameters_from_config import hyperparameters
 from persona_exp.trial.parent_adapter import WEIGHTS, check_parent
 from persona_exp.trial.publish_results import publish_adapter
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.resource_accounting import DeviceMeter, ResourceAccount
 from persona_exp.trial.resume_checkpoint import CHECKPOINTS, SavedBundleStep, adopt, step_at
-from persona_exp.trial.runs_reader import read_provenance
 from persona_exp.trial.stopped_trial import stop_at
 from persona_exp.trial.tracked_run import close_tracker, last_step, open_trial_tracker
 from persona_exp.trial.trial_base_model import base_reference

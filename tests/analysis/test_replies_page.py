@@ -4,7 +4,8 @@ from pathlib import Path
 
 from analysis.replies_page import replies_markdown
 from persona_exp.trial.generated_replies import ComparedReplies, GeneratedReply, ReplyColumn, ReplyComparison, compare_replies
-from persona_exp.trial.runs_reader import Evaluation, read_sweep
+from persona_exp.trial.recorded_evaluations import Evaluation
+from persona_exp.trial.recorded_sweep import read_sweep
 
 OLDER = Path(__file__).parents[1] / "golden" / "older_runs" / "v3"
 SWEEP = "lora.r=2,4,seed=0,1-434d7be8"

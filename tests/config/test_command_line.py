@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from persona_exp.trial import forgotten_sweep
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from tests.conftest import ROOT
 
 

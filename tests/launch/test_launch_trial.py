@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from tests.conftest import ROOT, environment
 from tests.launch.rehearsed import until
 

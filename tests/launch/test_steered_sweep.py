@@ -9,7 +9,7 @@ import time
 import pytest
 
 from persona_exp.cli.main import main
-from persona_exp.trial.runs_reader import read_sweep, sweep_names
+from persona_exp.trial.recorded_sweep import read_sweep, sweep_names
 from persona_exp.trial.trial_status import read_status
 from tests.conftest import ROOT
 

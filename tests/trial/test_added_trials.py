@@ -5,8 +5,8 @@ import threading
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial import run_sealed_trials as running
 from persona_exp.trial.added_trials import AddedTrial, add_trial, added_trials
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.run_sealed_trials import GivenSeals
-from persona_exp.trial.runs_reader import read_sweep
 from persona_exp.trial.unbegun_seals import unbegun_seals
 
 

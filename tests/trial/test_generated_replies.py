@@ -9,7 +9,9 @@ from persona_exp.config.trial_identity import trial_id
 from persona_exp.damaged_records import Damaged
 from persona_exp.trial.comparability import base_trial_id
 from persona_exp.trial.generated_replies import compare_replies, evenly_spaced, read_replies_of
-from persona_exp.trial.runs_reader import SweepTrial, read_evaluations, read_provenance
+from persona_exp.trial.recorded_evaluations import read_evaluations
+from persona_exp.trial.recorded_provenance import read_provenance
+from persona_exp.trial.recorded_sweep import SweepTrial
 
 OLDER = Path(__file__).parents[1] / "golden" / "older_runs" / "v3"
 SETTINGS = {"likelihood_items": 2, "generated_items": 2, "max_new_tokens": 8, "precision": "float32", "EVALUATION_VERSION": 2}

@@ -15,7 +15,8 @@ from persona_exp.launch.sweeps.seal_sweep_rows import TrialRequest, seal_rows
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
 from persona_exp.trial.attempt_records import read_record
 from persona_exp.trial.mended_records import mend_attempts
-from persona_exp.trial.runs_reader import read_provenance, read_sweep
+from persona_exp.trial.recorded_provenance import read_provenance
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.seal_facts import read_seal_facts, sealed_config
 from persona_exp.trial.seal_verification import verify
 from persona_exp.trial.trial_status import read_status

@@ -9,8 +9,8 @@ from persona_exp.errors import UserError
 from persona_exp.launch.clone_trial import clone_trial
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial.parent_adapter import WEIGHTS
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.run_sealed_trials import run
-from persona_exp.trial.runs_reader import read_provenance
 from persona_exp.trial.seal import seal
 from persona_exp.trial.trial_directory import trial_directory
 from tests.trial.test_stopped_trial import listed

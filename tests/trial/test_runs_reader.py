@@ -5,7 +5,10 @@ import sys
 import pytest
 
 from persona_exp.errors import UserError
-from persona_exp.trial.runs_reader import SweepTrial, damaged_evaluations, has_trial, read_hold, read_sweep, read_trial, sweep_names
+from persona_exp.trial.recorded_evaluations import damaged_evaluations
+from persona_exp.trial.recorded_hold import read_hold
+from persona_exp.trial.recorded_sweep import SweepTrial, read_sweep, sweep_names
+from persona_exp.trial.runs_reader import has_trial, read_trial
 
 TRIAL = "0123456789ab"
 

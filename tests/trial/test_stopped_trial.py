@@ -13,7 +13,7 @@ from persona_exp.launch.recovery.retry_decision import decide, undo_cancellation
 from persona_exp.trial import stopped_trial
 from persona_exp.trial.added_trials import added_trials
 from persona_exp.trial.attempt_claim_and_heartbeat import claim
-from persona_exp.trial.runs_reader import read_provenance
+from persona_exp.trial.recorded_provenance import read_provenance
 from persona_exp.trial.seal import read_seal, seal
 from persona_exp.trial.seal_facts import all_published, read_seal_facts
 from persona_exp.trial.stopped_trial import stop_at

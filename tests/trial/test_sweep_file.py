@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.sweep_file import parse_sweep, sweep_text
 
 HEAD = {"name": "s", "command": "python run.py -m 'a=1,2'", "swept": ["a"], "created": "2026-03-01T18:00:00+00:00"}

@@ -19,7 +19,7 @@ from persona_exp.cli.text.units import plural
 from persona_exp.errors import UserError
 from persona_exp.process_identity import process_gone
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.runs_reader import read_sweep, sweep_names
+from persona_exp.trial.recorded_sweep import read_sweep, sweep_names
 from persona_exp.trial.trial_status import ENDED_STATUSES, TrialStatus, read_status
 
 if TYPE_CHECKING:

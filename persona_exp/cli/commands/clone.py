@@ -7,7 +7,7 @@ from typing import Any
 from persona_exp.cli.abbreviated_names import find_sweep, find_trial
 from persona_exp.cli.commands.retry import submit_remaining
 from persona_exp.cli.runs_folder import runs_folder
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 
 
 def add_commands(nouns: Any) -> None:

@@ -109,7 +109,7 @@ def text(a: Facts, b: Facts, answer: Mapping[str, Any], *, every: bool, lines: b
 
 def _title(runs: Path, trial_id: str) -> str:
     from persona_exp.cli.sweep_status import sweeps_of_trial
-    from persona_exp.trial.runs_reader import read_sweep
+    from persona_exp.trial.recorded_sweep import read_sweep
 
     for name in sweeps_of_trial(runs, trial_id):
         return next(f"{one.title} of {name}" for one in read_sweep(runs, name).trials if one.trial_id == trial_id)

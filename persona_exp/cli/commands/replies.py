@@ -9,7 +9,7 @@ from persona_exp.cli.asked_rows import with_asks
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.errors import UserError
 from persona_exp.trial.generated_replies import ComparedReplies, ReplyColumn, ReplyComparison, compare_replies, evenly_spaced
-from persona_exp.trial.runs_reader import SweepTrial, read_sweep
+from persona_exp.trial.recorded_sweep import SweepTrial, read_sweep
 from persona_exp.trial.seal_facts import sealed_config
 
 SHOWN = 5

@@ -15,7 +15,8 @@ from persona_exp.errors import UserError
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_records import attempt_files
 from persona_exp.trial.forgotten_sweep import known_and_forgotten
-from persona_exp.trial.runs_reader import read_hold, read_trial
+from persona_exp.trial.recorded_hold import read_hold
+from persona_exp.trial.runs_reader import read_trial
 from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_status import CHECKPOINTS_ASIDE, TrialStatus, read_status
 

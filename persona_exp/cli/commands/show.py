@@ -20,7 +20,7 @@ from persona_exp.cli.text.training_table import training_table
 from persona_exp.cli.text.units import duration, plural, time_and_age
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import differences
-from persona_exp.trial.runs_reader import read_json
+from persona_exp.trial.record_files import read_json
 from persona_exp.trial.trial_damage import trial_damage
 from persona_exp.trial.trial_status import TrialStatus
 

@@ -12,7 +12,7 @@ from persona_exp.cli.commands.cancel import person
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.errors import UserError
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.runs_reader import read_json
+from persona_exp.trial.record_files import read_json
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as
 

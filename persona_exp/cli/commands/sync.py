@@ -13,7 +13,7 @@ from persona_exp.cli.text.units import plural
 from persona_exp.errors import UserError
 from persona_exp.training.wandb_upload import OfflineRun, UploadResult, offline_runs, upload
 from persona_exp.trial.attempt_records import attempt_files
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.trial_status import read_status
 
 # Trials that are handed to one `wandb sync`, which takes seconds to begin. All attempts of a trial go to one, for their order counts.

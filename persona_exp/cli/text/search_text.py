@@ -11,7 +11,7 @@ from persona_exp.search.ask_files import figure, settings_text, short_value
 from persona_exp.search.composed_configs import read_composed
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_record import ask_record, best_trials, counts
-from persona_exp.trial.runs_reader import sweep_note
+from persona_exp.trial.recorded_sweep import sweep_note
 
 # Rows of the table: the newest, and beside them the best.
 NEWEST, BEST = 12, 5

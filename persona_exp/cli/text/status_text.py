@@ -15,7 +15,8 @@ from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.units import asked_of, duration, parse_time, plural, time_and_age
 from persona_exp.trial.comparability import all_outdated
 from persona_exp.trial.forgotten_sweep import is_forgotten
-from persona_exp.trial.runs_reader import SweepTrial, read_traceback
+from persona_exp.trial.recorded_sweep import SweepTrial
+from persona_exp.trial.runs_reader import read_traceback
 from persona_exp.trial.trial_status import TrialStatus
 
 # A sweep with more trials than this shows those that are on their way or went wrong, and counts the rest.

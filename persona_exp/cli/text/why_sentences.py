@@ -23,7 +23,9 @@ from persona_exp.process_identity import node_name, process_gone
 from persona_exp.search.ask_results import trial_losses
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, read_record
 from persona_exp.trial.comparability import all_outdated, basis, outdated
-from persona_exp.trial.runs_reader import SweepTrial, provenance_if_whole, read_evaluations
+from persona_exp.trial.recorded_evaluations import read_evaluations
+from persona_exp.trial.recorded_provenance import provenance_if_whole
+from persona_exp.trial.recorded_sweep import SweepTrial
 from persona_exp.trial.trial_damage import trial_damage
 from persona_exp.trial.trial_directory import TrialDirectory
 from persona_exp.trial.trial_status import TrialStatus, cancel_request, read_status, read_statuses, saved_step

@@ -12,7 +12,7 @@ from persona_exp.errors import UserError
 from persona_exp.launch.cost.cost_estimate import COST
 from persona_exp.launch.cost.duration_prediction import Interval, rounded
 from persona_exp.launch.cost.earlier_runs import bundle_size, own_seconds
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 
 
 @dataclass(frozen=True)

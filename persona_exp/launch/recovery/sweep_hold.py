@@ -9,7 +9,7 @@ from typing import Any
 from persona_exp import atomic_files
 from persona_exp.launch.recovery.retry_decision import failed_for_good
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
-from persona_exp.trial.runs_reader import hold_record, read_hold
+from persona_exp.trial.recorded_hold import hold_record, read_hold
 from persona_exp.trial.trial_directory import trial_directory
 from persona_exp.trial.trial_status import TrialStatus, read_statuses
 

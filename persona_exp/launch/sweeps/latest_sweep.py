@@ -8,7 +8,7 @@ from pathlib import Path
 from persona_exp.errors import UserError
 from persona_exp.project_folders import LATEST
 from persona_exp.trial.forgotten_sweep import known_and_forgotten
-from persona_exp.trial.runs_reader import read_sweep
+from persona_exp.trial.recorded_sweep import read_sweep
 
 
 def is_missing(runs: Path) -> bool:
