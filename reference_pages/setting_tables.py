@@ -9,9 +9,10 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from persona_exp.config.schema import Config
+from persona_exp.config.schema import Cluster, Config
 from persona_exp.config.schema.composition import SEARCH_DEFAULTS, Composition
 from persona_exp.config.schema.sweep_label import SweepLabel
+from persona_exp.launch.launcher_options import FROM_CLUSTER
 from persona_exp.project_folders import CONF
 from reference_pages.markdown_table import markdown_table
 from reference_pages.setting_identity import composed_points, id_of_setting
@@ -161,6 +162,8 @@ def _of_hydra(path: Path, folder: str) -> str:
     for key, value, said in _commented(path):
         if (f"{folder}/{path.stem}", key) == OF_SBATCH:
             of_sbatch, said = True, ""
+        if of_sbatch and key in FROM_CLUSTER:
+            said = f"Goes before `cluster.{key}`. {described(Cluster)[key]}"
         what = said or ("sbatch's option, as submitit names it." if of_sbatch else "")
         rows.append((f"`hydra.{folder}.{key}`", f"`{_plain(value)}`", what))
     return markdown_table(("setting", "default", "what it does"), rows)

@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from persona_exp.errors import UserError
-from persona_exp.launch.launcher_options import SlurmOptions, rivals
+from persona_exp.launch.launcher_options import SlurmOptions, overridden, rivals
 
 # Options of the launcher, by what sbatch calls its variable.
 OPTIONS = {
@@ -58,7 +58,7 @@ def exported_options(options: SlurmOptions, words: Sequence[str], environment: M
     if "SLURM_JOB_ID" in environment:
         job = environment["SLURM_JOB_ID"]
         return options, f"Inside job {job} not taken: {', '.join(names)}; give hydra.launcher.* instead." if names else ""
-    typed = {word.partition("=")[0].lstrip("+") for word in words}
+    typed = overridden(words)
     changes: dict[str, Any] = {}
     additional = dict(options.additional_parameters)
     taken, beaten, left = [], [], []

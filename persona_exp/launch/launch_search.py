@@ -13,7 +13,7 @@ from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
 from persona_exp.launch.launch_sweep import describe, print_host_warnings, print_kept
-from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, warning_if_run_here
+from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, refuse_contradictions, warning_if_run_here
 from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
@@ -48,6 +48,7 @@ def launch_search(
         from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
+        refuse_contradictions(options, config.cluster, shlex.split(command))
         options = with_exported_options(options, shlex.split(command))
         check_options(options, config.cluster, runs, begun=is_search(folder))
     elif warning := warning_if_run_here(config.cluster):

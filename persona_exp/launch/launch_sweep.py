@@ -16,7 +16,7 @@ from persona_exp.counted_noun import counted
 from persona_exp.damaged_records import Damaged, set_aside
 from persona_exp.errors import UserError
 from persona_exp.launch.host_room import refuse_too_large
-from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, sbatch_options, warning_if_run_here
+from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, refuse_contradictions, sbatch_options, warning_if_run_here
 from persona_exp.launch.planning import plan_file
 from persona_exp.launch.planning.bundle_plan import plan_summary
 from persona_exp.launch.recovery import sweep_hold
@@ -76,6 +76,7 @@ def launch_sweep(
         from persona_exp.launch.exported_options import with_exported_options
         from persona_exp.launch.sweeps.submit_sweep import check_options
 
+        refuse_contradictions(options, cluster, shlex.split(command))
         options = with_exported_options(options, shlex.split(command))
         check_options(options, cluster, runs, begun=begun(runs, label.name, named))
     elif not options.dry_run and (warning := warning_if_run_here(cluster)):

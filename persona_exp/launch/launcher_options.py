@@ -2,19 +2,15 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from persona_exp.config.close_name import did_you_mean
+from persona_exp.config.range_checks import at_least, positive
 from persona_exp.config.schema import Cluster
 from persona_exp.errors import UserError
 from persona_exp.launch.slurm.sbatch_options_kept import check_additional, check_srun_arguments
-
-# What a site's cluster=NAME says for hydra.launcher where the latter says nothing.
-FROM_CLUSTER = (
-    "partition", "account", "qos", "constraint", "reservation", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min", "signal_delay_s",
-)  # fmt: skip
 
 # Of these sbatch takes one: what hydra.launcher gives of a row takes the place of what the site says.
 EXCLUSIVE = (
@@ -88,10 +84,11 @@ class SlurmOptions:
     additional_parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("array_parallelism", "trials_per_task", "max_rounds", "cpus_per_task", "mem_gb", "timeout_min"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"hydra.launcher.{name}={value} must be above 0.")
+        for name in ("array_parallelism", "trials_per_task", "max_rounds", "cpus_per_task", "cpus_per_gpu", "mem_gb", "timeout_min"):
+            if getattr(self, name) is not None:
+                positive(f"hydra.launcher.{name}", getattr(self, name))
+        if self.signal_delay_s is not None:
+            at_least("hydra.launcher.signal_delay_s", self.signal_delay_s, 0)
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9._=+-]{1,60}", self.name):
             raise UserError(f"hydra.launcher.name={self.name} must be 1 to 60 of the characters A-Z a-z 0-9 . _ = + -.")
         if self.clusters is not None and (self.clusters == "all" or not re.fullmatch(r"[A-Za-z0-9._-]+", self.clusters)):
@@ -120,6 +117,11 @@ Options = TypeVar("Options", LocalOptions, SlurmOptions)
 # Options of ours that sbatch does not get.
 NOT_SBATCH = ("name", "array_parallelism", "wait", "canary", "keeper", "trials_per_task", "max_rounds", "dry_run")
 
+# What cluster=NAME says for hydra.launcher where the latter says nothing. Lines of setup add up, and the two names name different things.
+FROM_CLUSTER = tuple(
+    one.name for one in fields(Cluster) if one.name not in ("name", "setup") and one.name in {other.name for other in fields(SlurmOptions)}
+)
+
 
 def sbatch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
     """Return sbatch's options under submitit's names: hydra.launcher's, then the site's; what neither gives is left out.
@@ -132,6 +134,20 @@ def sbatch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:
     given.update({name: value for name, value in own.items() if value is not None})
     given["setup"] = [*cluster.setup, *(options.setup or [])]
     return {name: value for name, value in given.items() if value is not None and value != [] and value != {}}
+
+
+def refuse_contradictions(options: SlurmOptions, cluster: Cluster, words: Sequence[str]) -> None:
+    """Raise UserError where the command, whose `words` these are, asks for one thing in cluster.* and for another in hydra.launcher.*."""
+    for name, value in ((one.name, getattr(options, one.name)) for one in fields(options)):
+        for rival in rivals(name, value) if value is not None else ():
+            other = getattr(cluster, rival) if rival in FROM_CLUSTER and f"cluster.{rival}" in overridden(words) else None
+            if other is not None and (rival, other) != (name, value):
+                raise UserError(f"hydra.launcher.{name}={value} and cluster.{rival}={other} contradict each other: give one of them.")
+
+
+def overridden(words: Sequence[str]) -> set[str]:
+    """Return the settings that the words of a command give."""
+    return {word.partition("=")[0].lstrip("+") for word in words}
 
 
 def launch_options(options: SlurmOptions, cluster: Cluster) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from typing import get_type_hints
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from persona_exp.launch.launcher_options import (
     LocalOptions,
     SlurmOptions,
     parse_options,
+    refuse_contradictions,
     sbatch_options,
     warning_if_run_here,
 )
@@ -101,8 +103,44 @@ def test_an_option_takes_the_place_of_its_rivals_in_the_profile(config, given, e
     assert gpus_of(asked) == gpus
 
 
-def test_what_a_site_says_are_options_of_the_launcher():
-    assert set(FROM_CLUSTER) <= {one.name for one in fields(SlurmOptions)}
+def test_an_option_of_both_the_site_and_the_launcher_has_one_type():
+    site, launcher = get_type_hints(Cluster), get_type_hints(SlurmOptions)
+    assert {name: launcher[name] for name in FROM_CLUSTER} == {name: site[name] | None for name in FROM_CLUSTER}
+    assert {"partition", "mem_gb", "timeout_min", "signal_delay_s"} < set(FROM_CLUSTER)
+
+
+@pytest.mark.parametrize("name", FROM_CLUSTER)
+@pytest.mark.parametrize("value", [-1, 0, float("nan"), 1])
+def test_an_option_of_both_the_site_and_the_launcher_has_one_range(name, value):
+    def refusal(make, prefix):
+        try:
+            make()
+        except UserError as error:
+            return str(error).removeprefix(prefix)
+
+    cluster, launcher = (lambda: Cluster(**{name: value})), (lambda: SlurmOptions(**{name: value}))
+    assert refusal(cluster, "cluster.") == refusal(launcher, "hydra.launcher.")
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "says"),
+    [
+        ({"partition": "long"}, ["cluster=site", "cluster.partition=gpu"], "hydra.launcher.partition=long and cluster.partition=gpu"),
+        ({"mem_per_cpu": "4G"}, ["cluster.mem_gb=64"], "hydra.launcher.mem_per_cpu=4G and cluster.mem_gb=64"),
+        ({"partition": "gpu"}, ["cluster.partition=gpu"], None),
+        ({"partition": "long"}, ["cluster=site"], None),
+        ({"qos": "long"}, ["cluster.qos=null"], None),
+        ({"name": "mine", "setup": ["a"]}, ["cluster.name=site", "cluster.setup=[b]"], None),
+        ({"gres": "lscratch:9"}, ["cluster.gpus_per_node=1"], None),
+    ],
+)
+def test_a_command_that_asks_the_site_for_one_thing_and_the_launcher_for_another_is_refused(given, words, says):
+    cluster = Cluster(name="site", partition="gpu", mem_gb=64, gpus_per_node="1", setup=["b"])
+    if says is None:
+        refuse_contradictions(SlurmOptions(**given), cluster, words)
+    else:
+        with pytest.raises(UserError, match=f"^{re.escape(says)} contradict each other: give one of them.$"):
+            refuse_contradictions(SlurmOptions(**given), cluster, words)
 
 
 @pytest.mark.parametrize(
