@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from persona_exp.control_characters import escaped
+from persona_exp.counted_noun import counted, of_number
 from persona_exp.trial.generated_replies import ComparedReplies, GeneratedReply, ReplyColumn, ReplyComparison, evenly_spaced
 
 # What a reader can take in. The rest is counted, and `persona-exp replies` shows it.
@@ -28,13 +29,13 @@ def _comparison(one: ReplyComparison, name: str) -> list[str]:
     shown, columns = evenly_spaced(one.examples, PROMPTS), one.columns[:COLUMNS]
     apart = ", ".join(f"{key}={value}" for key, value in one.apart.items() if key != "split")
     parts = [f"## The {one.split} split" + (f" ({_plain(apart)})" if apart else "")]
-    some = f"{len(shown)} of {len(one.examples)} held-out prompts, at equal distances"
+    some = f"{len(shown)} of {len(one.examples)} held-out {of_number(len(one.examples), 'prompts')}, at equal distances"
     sentences = [f"{some}; replies are greedy, of {one.most_tokens} tokens at most."]
     if one.not_common:
-        sentences.append(f"{one.not_common} prompts more are left out: not all of these trials answered them.")
+        sentences.append(f"{counted(one.not_common, 'more prompt', 'is', 'are')} left out: not all of these trials answered them.")
     if len(one.columns) > len(columns):
         left = len(one.columns) - len(columns)
-        sentences.append(f"The replies of {left} trials more are left out here: `persona-exp replies {name}` shows them.")
+        sentences.append(f"The replies of {counted(left, 'trial')} more are left out here: `persona-exp replies {name}` shows them.")
     parts += [" ".join(sentences), _counts(one.columns)]
     parts += [f"**system prompt**\n\n{_quoted(one.system_prompt)}"] if one.system_prompt else []
     for number, example in enumerate(shown, start=1):

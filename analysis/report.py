@@ -14,13 +14,18 @@ from persona_exp.control_characters import escaped
 from persona_exp.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from analysis.seed_aggregation import Row
     from analysis.sweep_results import Results
+    from analysis.table_columns import Column
 
 USAGE = 2
 
 # Columns that eighty characters have no room for.
 LEFT_OUT = ("token accuracy", "eval loss")
+# The measure that the table leads with, and its difference.
+LEADING = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,31 +107,26 @@ def write(folder: Path) -> tuple[Results, list[Row], list[Path]]:
 def print_narrow(results: Results, rows: Sequence[Row]) -> None:
     """Print the main figures for a terminal of eighty columns."""
     from rich.console import Console
-    from rich.table import Table
 
     from analysis.base_or_instruct import family_verdicts
     from analysis.markdown_report import problems
-    from analysis.sweep_results import setting_keys
     from analysis.table_caption import caption, warning
     from analysis.table_columns import narrow_columns
-    from analysis.table_grid import grid
     from persona_exp.control_characters import escaped_text
 
     console = Console()
     if (loud := warning(rows)) is not None:
         console.print(escaped_text(loud, style="bold red"))
-    found = grid(rows, setting_keys(results.sweep), [one for one in narrow_columns(rows) if one.header not in LEFT_OUT])
-    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for place, title in enumerate(found.header):
-        shown.add_column(escaped_text(title.replace(" [", "\n[").replace("/", "/\n")), justify="right" if place else "left")
-    for row, line in zip(rows, found.lines, strict=True):
-        cells = [row.short_name, *line.cells[1:]]
-        if line.span is not None:
-            cells[found.lead] = line.span.partition(" (")[0]
-        # Intervals go under their value: eighty columns are enough then.
-        texts = [text.replace(" [", "\n[") for text in cells]
-        shown.add_row(*(escaped_text(text, style="bold" if place in line.best else "") for place, text in enumerate(texts)))
-    console.print(shown)
+    columns = [one for one in narrow_columns(rows) if one.header not in LEFT_OUT]
+    room = len(columns)
+    table, width = _narrow_table(results, rows, columns)
+    # Narrower still, both ends of an interval get a line, then the last columns have no room; the leading measure and its difference stay.
+    while width > console.width and room >= LEADING:
+        table, width = _narrow_table(results, rows, columns[:room], comma=",\n")
+        room -= width > console.width
+    console.print(table)
+    if left := columns[max(room, LEADING) :]:
+        console.print(escaped_text(f"(no room for {', '.join(one.header for one in left)}; table.md has all)", style="dim"))
     if results.sweep.note:
         console.print(escaped_text(results.sweep.note))
     console.print(escaped_text(" ".join(caption(rows, results.sweep.name, results.tuning))))
@@ -138,6 +138,32 @@ def print_narrow(results: Results, rows: Sequence[Row]) -> None:
             console.print(escaped_text(f"    {text}", style="dim"))
     for note in results.notes:
         console.print(escaped_text(note))
+
+
+def _narrow_table(results: Results, rows: Sequence[Row], columns: Sequence[Column], *, comma: str = ", ") -> tuple[Table, int]:
+    """Return the table of these columns and the least width it takes; `comma` stands between the ends of an interval."""
+    from rich.table import Table
+
+    from analysis.sweep_results import setting_keys
+    from analysis.table_grid import grid
+    from persona_exp.control_characters import escaped_text
+
+    found = grid(rows, setting_keys(results.sweep), list(columns))
+    header = [title.replace(" [", "\n[").replace("/", "/\n") for title in found.header]
+    lines = []
+    for row, line in zip(rows, found.lines, strict=True):
+        cells = [row.short_name, *line.cells[1:]]
+        if line.span is not None:
+            cells[found.lead] = line.span.partition(" (")[0]
+        lines.append([text if " [" not in text else text.replace(" [", "\n[").replace(", ", comma) for text in cells])
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for place, title in enumerate(header):
+        shown.add_column(escaped_text(title), justify="right" if place else "left", no_wrap=place > 0)
+    for line, cells in zip(found.lines, lines, strict=True):
+        shown.add_row(*(escaped_text(text, style="bold" if place in line.best else "") for place, text in enumerate(cells)))
+    first, *others = zip(header, *lines, strict=True)
+    widths = [max(map(len, " ".join(first).split())), *(max(len(part) for text in texts for part in text.split("\n")) for texts in others)]
+    return shown, sum(widths) + 2 * len(others)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """A number with its noun: `1 trial`, `2 trials`."""
 
 
-def counted(number: int, noun: str) -> str:
-    """Return `number`, with commas between thousands, and the singular `noun` in the form that goes with it."""
-    return f"{number:,} {noun if number == 1 else plural(noun)}"
+def counted(number: int, noun: str, verb: str = "", plural_verb: str = "") -> str:
+    """Return `number`, with commas between thousands, and the singular `noun` in the form that goes with it; behind it the verb's."""
+    return f"{number:,} {noun if number == 1 else plural(noun)} {verb if number == 1 else plural_verb}".rstrip()
 
 
 def plural(noun: str) -> str:

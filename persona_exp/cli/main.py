@@ -3,9 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from persona_exp.cli.argument_parser import SentenceParser
 from persona_exp.cli.commands import (
@@ -31,14 +29,11 @@ from persona_exp.cli.commands import (
     sync,
     why,
 )
-from persona_exp.cli.text.escaped_output import EscapedOutput, one_line
+from persona_exp.cli.refusal import print_refusal, refusal
+from persona_exp.cli.text.escaped_output import EscapedOutput
 from persona_exp.errors import UserError
-from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.indented_json import indented_json
 from persona_exp.study_folder import asked_study, in_study, split_config_dir
-
-# What a command does with its arguments: it returns the object that --json prints, after showing it to a person where --json is off.
-Command = Callable[[argparse.Namespace], Any]
 
 # In the order in which --help lists them: beginning, training, reading, steering, keeping, then models, books and datasets.
 COMMANDS = (
@@ -88,8 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         if conf and study != conf.parent:
             raise UserError(f"--config-dir={conf} is of no study: name the conf/ of one (`persona-exp init DIR` makes it).")
     except UserError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 2
+        return print_refusal(str(error))
     parsed = command_parser().parse_args(given)
     plain, sys.stdout = sys.stdout, cast(TextIO, EscapedOutput(sys.stdout))
     try:
@@ -98,21 +92,15 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.json:
             print(indented_json(answer))
         sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader of our output has seen enough (`| head`); nothing is to be written to it any more, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if is_full(error):
-            print(f"error: {one_line(disk_sentence(error, Path(os.environ.get('PERSONA_EXP_RUNS') or 'runs')))}", file=sys.stderr)
-            return 2
-        if error.filename is None:
+    except (UserError, OSError) as error:
+        sentence = refusal(error)
+        if sentence is None:
             raise
-        print(f"error: {one_line(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
-        return 2
+        return print_refusal(sentence)
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from what is done.", file=sys.stderr)
         return 75

@@ -9,6 +9,7 @@ from persona_exp.corpus.book import Book, make_book
 from persona_exp.corpus.reading.paragraphs_and_scenes import find_paragraphs, on_one_line
 from persona_exp.corpus.reading.raw_text import read_raw
 from persona_exp.corpus.reading.removed_text import Cut
+from persona_exp.counted_noun import counted
 
 FIRST_WORDS = 10
 SAMPLES_SHOWN = 3
@@ -119,8 +120,8 @@ def inspection_text(inspection: Inspection) -> str:
     lines = [
         inspection.title,
         f"{inspection.path}: {how}{repairs}",
-        f"{inspection.words:,} words in {inspection.paragraphs:,} paragraphs, {len(inspection.chapters)} chapters"
-        + (f", {len(inspection.parts)} parts" if inspection.parts else ""),
+        f"{inspection.words:,} words in {inspection.paragraphs:,} paragraphs, {counted(len(inspection.chapters), 'chapter')}"
+        + (f", {counted(len(inspection.parts), 'part')}" if inspection.parts else ""),
         f"quotation marks: {inspection.quotation_marks}; paragraphs in which they do not pair: {inspection.unpaired}",
         "",
         "kept",

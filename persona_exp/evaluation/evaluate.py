@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from persona_exp.counted_noun import counted
 from persona_exp.evaluation.batch_adapters import ActivateAdapters, BatchAdapters
 from persona_exp.evaluation.eval_mode_precision import evaluating, on_cpu, precision
 from persona_exp.evaluation.evaluation_files import write_evaluation
@@ -149,6 +150,6 @@ def _not_finite(scores: Sequence[ReplyScore]) -> FloatingPointError | None:
     if not wrong:
         return None
     return FloatingPointError(
-        f"{wrong} of {len(scores)} replies have a likelihood that is not finite: the weights, or what they compute, are out of range; "
-        "train with a lower optim.lr"
+        f"{wrong} of {counted(len(scores), 'reply')} {'has' if wrong == 1 else 'have'} a likelihood that is not finite: "
+        "the weights, or what they compute, are out of range; train with a lower optim.lr"
     )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.evaluation.evaluation_target import EvaluationSettings
 
@@ -57,7 +58,7 @@ def _fitting(
     fitting = [one for one in items if fits(one["messages"]) and fits(bare(one["messages"]))]
     if items and not fitting:
         raise UserError(
-            f"None of the {len(items)} items of the {settings.split} split fits into evaluation.max_length={settings.max_length}: "
-            "raise it or shorten persona.system_prompt."
+            f"None of the {counted(len(items), 'item')} of the {settings.split} split fits into evaluation.max_length="
+            f"{settings.max_length}: raise it or shorten persona.system_prompt."
         )
     return fitting

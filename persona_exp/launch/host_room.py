@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Config
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.modeling.hub_download import UNUSED
 from persona_exp.trial.neediest_trial_memory import least_trial_gb
@@ -95,5 +96,6 @@ def _check_disk(whole: Sequence[tuple[float, Config]]) -> list[str]:
     if largest > free:
         raise UserError(f"method=full writes whole models, of {largest:,.1f} GB, and {room}: {fix}.")
     if all_of_them > free:
-        return [f"warning: method=full writes {len(whole)} whole models, {all_of_them:,.1f} GB without checkpoints, and {room}: {fix}."]
+        models = counted(len(whole), "whole model")
+        return [f"warning: method=full writes {models}, {all_of_them:,.1f} GB without checkpoints, and {room}: {fix}."]
     return []

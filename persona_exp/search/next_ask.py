@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from optuna.trial import TrialState
 
+from persona_exp.counted_noun import counted
 from persona_exp.search.ask_files import Ask
 from persona_exp.search.composed_configs import ComposedConfigs
 from persona_exp.search.pruning import promotable
@@ -62,5 +63,5 @@ def _sampler_sentence(study: RebuiltStudy) -> str:
     name, startup = str(config["_target_"]).rsplit(".", 1)[-1], config.get("n_startup_trials")
     finished = len(study.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
     if startup and finished < startup:
-        return f"suggested by {name}, at random until {startup} trials have a result (n_startup_trials)"
+        return f"suggested by {name}, at random until {counted(startup, 'trial', 'has', 'have')} a result (n_startup_trials)"
     return f"suggested by {name} from {finished} results"

@@ -5,7 +5,7 @@ everywhere in Hydra; a setting of the schema that is an integer stays one; `tag(
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,8 +237,3 @@ def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, QuotedString):
         return str(value.text)
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
-
-
-def names_of(settings: Sequence[Setting]) -> list[str]:
-    """Return the names of settings."""
-    return [one.name for one in settings]

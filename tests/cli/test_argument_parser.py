@@ -12,6 +12,10 @@ from persona_exp.cli.main import main
         (["stauts"], "; did you mean status?"),
         (["data", "bild"], "There is no command bild: choose one of build,"),
         (["data", "bild"], "; did you mean build?"),
+        (["status", "--jsn"], "`persona-exp status` has no option --jsn: it has --help, --all, --watch, --json; did you mean --json?"),
+        (["data", "list", "--jsn=x"], "`persona-exp data list` has no option --jsn: it has "),
+        (["status", "lora", "r=8"], "`persona-exp status` takes no further word, and r=8 is one: leave it out"),
+        (["why"], "`persona-exp why` needs trial: `persona-exp why --help` says what that is."),
     ],
 )
 def test_a_command_that_there_is_not(capsys, arguments, says):

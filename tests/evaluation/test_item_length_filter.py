@@ -54,7 +54,7 @@ def test_what_is_left_out_is_counted_beside_the_figures(tiny: tuple[Any, Any], t
 def test_a_prompt_may_fit_where_a_reply_has_no_room(tiny: tuple[Any, Any]) -> None:
     room = next(length for length in range(16, 300) if _fits(tiny[1], replace(SETTINGS, max_length=length)))
     assert answerable(tiny[1], [UNBROKEN], replace(SETTINGS, max_length=room)) == [UNBROKEN]
-    with pytest.raises(UserError, match=r"None of the 1 items of the test split fits into evaluation\.max_length"):
+    with pytest.raises(UserError, match=r"None of the 1 item of the test split fits into evaluation\.max_length"):
         scorable(tiny[1], [UNBROKEN], replace(SETTINGS, max_length=room))
     assert scorable(tiny[1], [UNBROKEN], replace(SETTINGS, max_length=room + 1)) == [UNBROKEN]
     assert scorable(tiny[1], [], SETTINGS) == []

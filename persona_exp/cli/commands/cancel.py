@@ -15,7 +15,7 @@ from persona_exp import atomic_files
 from persona_exp.cli.abbreviated_names import find_sweep_or_trial
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, job_of_trial, planned_trials, queued_jobs, sweep_statuses, sweeps_of_trial
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.process_identity import process_gone
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
@@ -226,12 +226,12 @@ def _print(answer: dict[str, Any]) -> None:
     if not answer["cancelled"]:
         print("Nothing was left to cancel." if not answer["searches"] else "No trial of it was open.")
     else:
-        jobs = f", {plural(len(answer['jobs']), 'job')} with them" if answer["jobs"] else ""
-        print(f"{plural(len(answer['cancelled']), 'trial')} cancelled{jobs}; `persona-exp retry` takes it back.")
+        jobs = f", {counted(len(answer['jobs']), 'job')} with them" if answer["jobs"] else ""
+        print(f"{counted(len(answer['cancelled']), 'trial')} cancelled{jobs}; `persona-exp retry` takes it back.")
     if answer["processes"]:
         print("What runs on this machine saves its last whole step and stops.")
     if answer["ended_before"]:
-        print(f"{plural(len(answer['ended_before']), 'trial')} had ended before.")
+        print(f"{counted(len(answer['ended_before']), 'trial')} had ended before.")
     for trial_id, sweep in answer["left_to_other_sweeps"].items():
         print(f"{trial_id} is left to {sweep}, which asks for it too; name it itself to cancel it.")
     for trial_id in dict.fromkeys(answer["out_of_reach"]):

@@ -12,7 +12,8 @@ from typing import Any
 from persona_exp.cli.garbage import Garbage, References, find_garbage, still_garbage
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import disk_size, duration, plural
+from persona_exp.cli.text.units import disk_size, duration
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 
 SHOWN = 5
@@ -37,8 +38,8 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     agreed = bool(found) and (arguments.yes or (not arguments.json and _agreed()))
     deleted = delete(runs, found) if agreed else []
     if not arguments.json and agreed:
-        kept = f"; {plural(len(found) - len(deleted), 'one')} came into use meanwhile" if len(deleted) < len(found) else ""
-        print(f"Deleted {plural(len(deleted), 'item')}, {disk_size(sum(one.bytes for one in deleted))}{kept}.")
+        kept = f"; {counted(len(found) - len(deleted), 'one')} came into use meanwhile" if len(deleted) < len(found) else ""
+        print(f"Deleted {counted(len(deleted), 'item')}, {disk_size(sum(one.bytes for one in deleted))}{kept}.")
     return 0, {"found": [_json(one) for one in found], "deleted": [str(one.path) for one in deleted], "spared": spared}
 
 
@@ -86,7 +87,7 @@ def _text(found: Sequence[Garbage], runs: Path, *, every: bool) -> str:
         rows = [[f"  {one.path}", disk_size(one.bytes), f"{duration(one.seconds)} old"] for one in kept]
         lines = text_table([f"{kind}: {len(ones):,}, {total}", "", ""], rows, right=(1, 2), widest=200)
         parts.append(lines + (f"\n  and {len(ones) - len(kept):,} more; --all lists them" if len(kept) < len(ones) else ""))
-    parts.append(f"{plural(len(found), 'item')}, {disk_size(sum(one.bytes for one in found))} in all.")
+    parts.append(f"{counted(len(found), 'item')}, {disk_size(sum(one.bytes for one in found))} in all.")
     return "\n\n".join(parts)
 
 

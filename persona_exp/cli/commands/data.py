@@ -143,7 +143,8 @@ def _print_audit(report: Any) -> None:
 
     console = Console(file=coloured_output(), soft_wrap=True, highlight=False)
     for split, part in report["totals"].items():
-        console.print(f"{split}: {part['dropped']} of {part['examples']} examples leak ({part['fraction']:.1%})")
+        leak = f"{counted(part['examples'], 'example')} {'leaks' if part['dropped'] == 1 else 'leak'}"
+        console.print(f"{split}: {part['dropped']} of {leak} ({part['fraction']:.1%})")
         for reason, count in report["dropped"][split].items():
             console.print(f"  {reason}: {count}")
     for one in report["samples"]:

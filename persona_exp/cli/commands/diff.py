@@ -14,7 +14,7 @@ from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.trial.code_provenance import ORIGIN
 
@@ -173,7 +173,7 @@ def _code(code: Mapping[str, Any], every: bool, lines: bool) -> str:
     rows = [[f"  {one['file']}", f"+{one['added']}", f"−{one['removed']}"] for one in kept]
     shown += text_table(["", "", ""], rows, right=(1, 2), widest=100).splitlines()[1:]
     if len(kept) < len(code["files"]):
-        shown.append(f"  and {plural(len(code['files']) - len(kept), 'more file')}; --all lists them")
+        shown.append(f"  and {counted(len(code['files']) - len(kept), 'more file')}; --all lists them")
     if lines:
         return "\n".join([*shown, "", *(_coloured(line) for one in kept for line in one["diff"])])
     return "\n".join([*shown, "  --code shows the lines"])

@@ -16,7 +16,8 @@ from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.comparison_facts import trial_facts
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses
-from persona_exp.cli.text.units import disk_size, plural
+from persona_exp.cli.text.units import disk_size
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.trial.code_provenance import foreign_files
 from persona_exp.trial.folder_ids import without_links
@@ -55,12 +56,12 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     (sweep,) = sweep_statuses(runs, [find_sweep(runs, arguments.sweep)])
     answer = export(runs, sweep, arguments.destination)
     if not arguments.json:
-        print(f"{sweep.name}: {plural(answer['files'], 'file')}, {disk_size(answer['bytes'])} in {answer['destination']}")
+        print(f"{sweep.name}: {counted(answer['files'], 'file')}, {disk_size(answer['bytes'])} in {answer['destination']}")
         if answer["unfinished"]:
-            print(f"{plural(len(answer['unfinished']), 'trial')} of it had not finished and went along as they are.")
+            print(f"{counted(len(answer['unfinished']), 'trial')} of it had not finished and went along as they are.")
         if answer["left_out"]:
             shown = ", ".join(map(repr, answer["left_out"][:SHOWN])) + (", …" if len(answer["left_out"]) > SHOWN else "")
-            print(f"{plural(len(answer['left_out']), 'link or other thing')} that is no file of the sweep's stayed behind: {shown}.")
+            print(f"{counted(len(answer['left_out']), 'link or other thing')} that is no file of the sweep's stayed behind: {shown}.")
         if not answer["archive"]:
             print(f"To read it: PERSONA_EXP_RUNS={answer['destination']} persona-exp status")
     return 0, answer
@@ -221,7 +222,7 @@ def _readme(sweep: SweepStatus) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in sweep.counts.items())
     return (
         f"# {name}\n\n"
-        f"A sweep of persona-exp, made by `{sweep.command}` on {sweep.created[:10]} ({plural(len(sweep.states), 'trial')}: "
+        f"A sweep of persona-exp, made by `{sweep.command}` on {sweep.created[:10]} ({counted(len(sweep.states), 'trial')}: "
         f"{counts}). `sweeps/{name}/` holds what was asked and the report; `trials/` each trial's sealed config, attempts, adapter and "
         "evaluations, without checkpoints; `data/` the datasets they read; `code/` the code they ran, uncommitted changes with it. With "
         "persona-exp installed and `PERSONA_EXP_RUNS` set to this folder, `persona-exp status` and `persona-exp show` read it, and "

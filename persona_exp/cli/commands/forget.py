@@ -8,7 +8,7 @@ from typing import Any
 from persona_exp.cli.abbreviated_names import find_sweep
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import sweep_statuses
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.trial import forgotten_sweep
 
@@ -48,7 +48,7 @@ def _forgotten(runs: Path, names: list[str]) -> str:
             raise UserError(f"Slurm does not say here whether jobs of {sweep.name} wait: forget it where squeue answers.")
         if going:
             quoted = shlex.quote(sweep.name)
-            raise UserError(f"{sweep.name} has {plural(going, 'trial')} running or queued: `persona-exp cancel {quoted}` first.")
+            raise UserError(f"{sweep.name} has {counted(going, 'trial')} running or queued: `persona-exp cancel {quoted}` first.")
     for name in names:
         forgotten_sweep.forget(runs / "sweeps" / name)
     lead_to_newest(runs)

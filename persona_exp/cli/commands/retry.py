@@ -10,7 +10,7 @@ from persona_exp.cli.abbreviated_names import find_sweep_or_trial
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.sweep_status import SweepStatus, sweep_statuses, sweeps_of_trial, with_retry_decision
 from persona_exp.cli.text.causes_and_remedies import CAUSES
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_records import attempt_files
@@ -173,11 +173,11 @@ def _outcome_text(one: "KeeperRound") -> str:
     if one.what != "going" or one.why:
         return text
     if one.no_room:
-        return f"nothing was submitted (the site had no room for {plural(one.no_room, 'trial')}: they follow when other jobs have ended)"
+        return f"nothing was submitted (the site had no room for {counted(one.no_room, 'trial')}: they follow when other jobs have ended)"
     if one.doubtful:
-        return f"nothing was submitted (whether {plural(one.doubtful, 'trial')} without a job still run is not known: try again later)"
+        return f"nothing was submitted (whether {counted(one.doubtful, 'trial')} without a job still run is not known: try again later)"
     if one.jobless == one.going:
-        return f"nothing was submitted (no job of it is in the queue, but {plural(one.going, 'trial')} are running outside its jobs)"
+        return f"nothing was submitted (no job of it is in the queue, but {counted(one.going, 'trial')} are running outside its jobs)"
     return text
 
 
@@ -189,7 +189,7 @@ def _print(answer: dict[str, Any], submit: bool) -> None:
         return
     if answer["allowed"]:
         scratch = ", from step 0" if answer["from_scratch"] else ""
-        print(f"{plural(len(answer['allowed']), 'trial')} may try again{scratch}: {_few(answer['allowed'])}.")
+        print(f"{counted(len(answer['allowed']), 'trial')} may try again{scratch}: {_few(answer['allowed'])}.")
     submitted = answer.get("submitted", {})
     for name, outcome in submitted.items():
         print(f"{name}: {outcome['told']}.")

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from persona_exp.cli.refusal import print_refusal, refusal
 from persona_exp.errors import UserError
-from persona_exp.full_disk import disk_sentence, is_full
 from persona_exp.lossy_output import outlive_full_disk
 from persona_exp.process_signals import exit_resumable_on_signal
 from persona_exp.study_folder import asked_study, in_study, split_config_dir
@@ -44,8 +44,7 @@ def main() -> int:
         from hydra.core.hydra_config import HydraConfig
         from yaml import YAMLError
     except ModuleNotFoundError as missing:
-        print(f"error: {missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.", file=sys.stderr)
-        return 2
+        return print_refusal(f"{missing.name} is not installed here: run `make setup`, then .venv/bin/python run.py.")
     from persona_exp.config.compose import error_sentence, register_schema
     from persona_exp.config.secret_values import refuse_secrets
     from persona_exp.project_folders import CONF
@@ -86,19 +85,12 @@ def main() -> int:
             from persona_exp.launch.notification import as_given, notified
 
             return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command, dry_run=dry_runs[0]))
-    except (UserError, hydra.errors.HydraException, YAMLError) as error:
-        if wants_traceback:
+    except (UserError, OSError, hydra.errors.HydraException, YAMLError) as error:
+        # Some of Hydra's are an OSError too.
+        sentence = error_sentence(error) if isinstance(error, hydra.errors.HydraException | YAMLError) else refusal(error)
+        if wants_traceback or sentence is None:
             raise
-        print(f"error: {error if isinstance(error, UserError) else error_sentence(error)}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if not wants_traceback and is_full(error):
-            print(f"error: {disk_sentence(error, Path(os.environ.get('PERSONA_EXP_RUNS') or 'runs'))}", file=sys.stderr)
-            return 2
-        if wants_traceback or error.filename is None:
-            raise
-        print(f"error: {error.filename} cannot be used: {error.strerror}.", file=sys.stderr)
-        return 2
+        return print_refusal(sentence)
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.", file=sys.stderr)
         return 75

@@ -17,7 +17,8 @@ from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
 from persona_exp.cli.text.training_table import training_table
-from persona_exp.cli.text.units import duration, plural, time_and_age
+from persona_exp.cli.text.units import duration, time_and_age
+from persona_exp.counted_noun import counted
 from persona_exp.trial.attempt_records import attempt_files, read_record
 from persona_exp.trial.comparability import differences
 from persona_exp.trial.record_files import read_json
@@ -222,7 +223,7 @@ def _values(one: ListedEvaluation) -> list[str]:
 
 def _submitted(sweep: SweepStatus) -> list[str]:
     return [
-        f"  {plural(len(one.tasks), 'task')} {_destination(sweep, one)} {time_and_age(one.by.get('at'))}, {one.path}"
+        f"  {counted(len(one.tasks), 'task')} {_destination(sweep, one)} {time_and_age(one.by.get('at'))}, {one.path}"
         for one in sweep.submissions
     ]
 

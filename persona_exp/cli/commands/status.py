@@ -11,7 +11,7 @@ from persona_exp.cli.runs_folder import runs_folder, trial_ids
 from persona_exp.cli.status_json import sweep_json, sweeps_json
 from persona_exp.cli.sweep_status import SweepStatus, readable_status, sweep_statuses, trials_asked_for
 from persona_exp.cli.text.escaped_output import own_sequence
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.trial.forgotten_sweep import known_and_forgotten
 from persona_exp.trial.trial_status import TrialStatus
@@ -69,7 +69,7 @@ def _text(runs: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     sweeps, singles = _everything(runs)
     text, forgotten = sweeps_text(sweeps, singles, runs), known_and_forgotten(runs)[1]
     if forgotten:
-        text += f"\n\n{plural(len(forgotten), 'sweep')} forgotten: `persona-exp forget` lists what is not shown."
+        text += f"\n\n{counted(len(forgotten), 'sweep')} forgotten: `persona-exp forget` lists what is not shown."
     return text, any(sweep.unfinished for sweep in sweeps)
 
 

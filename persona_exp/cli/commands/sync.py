@@ -9,7 +9,7 @@ from typing import Any
 
 from persona_exp.cli.abbreviated_names import find_sweep_or_trial
 from persona_exp.cli.runs_folder import runs_folder, trial_ids
-from persona_exp.cli.text.units import plural
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.training.wandb_upload import OfflineRun, UploadResult, offline_runs, upload
 from persona_exp.trial.attempt_records import attempt_files
@@ -121,7 +121,7 @@ def _print(answer: dict[str, Any]) -> None:
         print(f"left, for it was killed before anything was written: {_place(one)}")
     if answer["already"]:
         trials = {one["trial_id"] for one in answer["already"]}
-        print(f"{plural(len(answer['already']), 'attempt')} of {plural(len(trials), 'trial')} had been uploaded before.")
+        print(f"{counted(len(answer['already']), 'attempt')} of {counted(len(trials), 'trial')} had been uploaded before.")
     if not any(answer[key] for key in ("pending", "uploaded", "failed", "running", "empty", "already")):
         print("Nothing was recorded offline: tracker=wandb does so where WANDB_MODE=offline, on compute nodes, and without a key.")
 

@@ -8,6 +8,8 @@ from typing import Any
 from persona_exp.cli.abbreviated_names import find_trial
 from persona_exp.cli.runs_folder import runs_folder
 from persona_exp.cli.text.escaped_output import one_line
+from persona_exp.cli.text.sentence_lines import sentence_lines
+from persona_exp.cli.text.text_table import terminal_width
 
 
 def add_commands(nouns: Any) -> None:
@@ -22,7 +24,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     runs = runs_folder()
     lines, answer = explain(runs, find_trial(runs, arguments.trial), datetime.now(UTC))
     if not arguments.json:
-        print("\n".join(map(one_line, lines)))
+        print("\n".join(part for line in lines for part in sentence_lines(one_line(line), terminal_width(), "  ")))
     return 0, answer
 
 

@@ -6,8 +6,8 @@ from persona_exp.cli.listed_evaluations import settings_text
 from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import terminal_width, text_table
-from persona_exp.cli.text.units import plural
 from persona_exp.control_characters import escaped
+from persona_exp.counted_noun import counted
 from persona_exp.trial.generated_replies import ComparedReplies, ReplyColumn, ReplyComparison, evenly_spaced
 
 # Longer lines are hard to read, whatever the terminal has room for.
@@ -30,13 +30,13 @@ def reply_lines(what: str, compared: ComparedReplies, limit: int) -> list[str]:
 
 def _comparison(one: ReplyComparison, limit: int, width: int) -> list[str]:
     shown = evenly_spaced(one.examples, limit)
-    some = plural(len(shown), "prompt") if len(shown) == len(one.examples) else f"{len(shown)} of {plural(len(one.examples), 'prompt')}"
+    some = counted(len(shown), "prompt") if len(shown) == len(one.examples) else f"{len(shown)} of {counted(len(one.examples), 'prompt')}"
     spaced = "" if len(shown) == len(one.examples) else ", at equal distances"
     head = f"{one.split} split, {some}{spaced}; greedy, at most {one.most_tokens} tokens"
     apart = settings_text({key: value for key, value in one.apart.items() if key not in ("split", "max_new_tokens")})
     lines = wrapped(f"{head}{f'; {apart}' if apart else ''}", width)
     if one.not_common:
-        lines += wrapped(f"{plural(one.not_common, 'prompt')} more are left out: not all of these trials answered them.", width)
+        lines += wrapped(f"{counted(one.not_common, 'prompt')} more are left out: not all of these trials answered them.", width)
     header, rows = ["", "trial", "replies", "looping", "cut"], [_counts(column) for column in one.columns]
     lines += ["", text_table(header, rows, right=(2, 3, 4), widest=max(NARROWEST, width - 25), spare=(1,))]
     if one.system_prompt:

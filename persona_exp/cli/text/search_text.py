@@ -6,7 +6,8 @@ from typing import Any
 
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import asked_of, plural, time_and_age
+from persona_exp.cli.text.units import asked_of, time_and_age
+from persona_exp.counted_noun import counted
 from persona_exp.search.ask_files import figure, settings_text, short_value
 from persona_exp.search.composed_configs import read_composed
 from persona_exp.search.rebuilt_study import RebuiltStudy
@@ -48,7 +49,7 @@ def _head(study: RebuiltStudy) -> list[str]:
     ]
     if settings.warm:
         sweeps = Counter(one.sweep for one in settings.warm)
-        known = ", ".join(f"{plural(count, 'trial')} of {sweep}" for sweep, count in sweeps.items())
+        known = ", ".join(f"{counted(count, 'trial')} of {sweep}" for sweep, count in sweeps.items())
         lines.append(f"  known from the start: {known}")
     if settings.constraints:
         lines.append(f"  constraints: {', '.join(settings.constraints)}")
@@ -98,7 +99,7 @@ def _front(study: RebuiltStudy, found: Sequence[int], *, every: bool) -> str:
         for number, values, overrides, trials, _ in shown
     ]
     header = ["ask", *study.settings.objectives, "settings", "trial"]
-    title = painted(f"Pareto front: {plural(len(known), 'trial')} that no other is better than in all objectives", "1")
+    title = painted(f"Pareto front: {counted(len(known), 'trial')} that no other is better than in all objectives", "1")
     more = f"\n  and {len(known) - len(shown)} more; --all lists them" if len(shown) < len(known) else ""
     return title + "\n" + text_table(header, rows, right=tuple(range(len(study.settings.objectives) + 1)), widest=90) + more
 
@@ -137,7 +138,7 @@ def _table(study: RebuiltStudy, *, every: bool) -> str:
     header = ["ask", "", "state", *objectives, "step", "loss", "settings", "trial", "note"]
     table = text_table(header, rows, right=(0, *range(3, 5 + len(objectives))), widest=90)
     left = len(study.asks) - len(numbers)
-    return table + (f"\n{plural(left, 'more ask')} not shown; --all lists every one." if left else "")
+    return table + (f"\n{counted(left, 'more ask')} not shown; --all lists every one." if left else "")
 
 
 def _row(study: RebuiltStudy, number: int, *, best: bool) -> list[str]:
@@ -171,7 +172,7 @@ def _reasons(study: RebuiltStudy) -> str:
     lines = [painted("Failed or refused", "1")]
     for why, numbers in sorted(found.items(), key=lambda one: -len(one[1]))[:SHOWN]:
         named = ", ".join(map(str, numbers[:SHOWN])) + (", …" if len(numbers) > SHOWN else "")
-        lines.append(f"  {plural(len(numbers), 'ask')} ({named}) {why}")
+        lines.append(f"  {counted(len(numbers), 'ask')} ({named}) {why}")
     if len(found) > SHOWN:
         lines.append(f"  and {len(found) - SHOWN} other reasons; --json has them")
     return "\n".join(lines)

@@ -12,7 +12,8 @@ from persona_exp.cli.text.bundle_trials import bundle_numbers
 from persona_exp.cli.text.escaped_output import one_line
 from persona_exp.cli.text.terminal_colours import painted
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import asked_of, duration, parse_time, plural, time_and_age
+from persona_exp.cli.text.units import asked_of, duration, parse_time, time_and_age
+from persona_exp.counted_noun import counted
 from persona_exp.trial.comparability import all_outdated
 from persona_exp.trial.forgotten_sweep import is_forgotten
 from persona_exp.trial.recorded_sweep import SweepTrial
@@ -51,7 +52,7 @@ def sweeps_text(found: Sequence[SweepStatus], singles: Sequence[TrialStatus], ru
     if singles:
         idle = any(state.status == "sealed" for state in singles)
         why = " (for a sweep over its budget, or the estimate of a search; after a day `persona-exp clean` offers them)" if idle else ""
-        parts.append(f"{plural(len(singles), 'trial')} of no sweep: {_counted(singles)}{why}")
+        parts.append(f"{counted(len(singles), 'trial')} of no sweep: {_counted(singles)}{why}")
         loud = [state for state in singles if state.status not in ("finished", "sealed")]
         if loud:
             parts[-1] += "\n" + _table([(None, state, runs / "trials" / state.trial_id) for state in loud], bundle_numbers(singles))
@@ -70,7 +71,7 @@ def sweep_text(one: SweepStatus, *, every: bool) -> str:
         outdated = dict(zip((trial.title for trial in one.trials), one.outdated, strict=True))
         parts.append(_table([(trial, state, one.trial_folder(state.trial_id)) for trial, state in shown], together, outdated))
     if len(shown) < len(rows):
-        parts.append(f"{plural(len(rows) - len(shown), 'more trial')} not shown; --all lists every one.")
+        parts.append(f"{counted(len(rows) - len(shown), 'more trial')} not shown; --all lists every one.")
     failed = [(trial, state) for trial, state in rows if state.status == "failed"]
     if failed:
         parts += [painted("What failed", "1"), *_failures(one, failed, every)]
@@ -166,12 +167,12 @@ def outdated_lines(one: SweepStatus) -> list[str]:
     if not found:
         return []
     versions = all_outdated(found)
-    which = "" if len(found) == len(one.outdated) else f" ({len(found)} of {plural(len(one.outdated), 'trial')})"
+    which = "" if len(found) == len(one.outdated) else f" ({len(found)} of {counted(len(one.outdated), 'trial')})"
     return [painted(f"  older: {versions}{which}; these figures are not compared with newer ones", "33")]
 
 
 def _summary(one: SweepStatus) -> str:
-    parts = [f"{plural(len(one.states), 'trial')}: {_asked(one)}{_counted(one.states)}"]
+    parts = [f"{counted(len(one.states), 'trial')}: {_asked(one)}{_counted(one.states)}"]
     left = [state.eta_seconds for state in one.states if state.status == "running" and state.eta_seconds is not None]
     if left:
         parts.append(f"the running ones take up to {duration(max(left))} more")
@@ -209,7 +210,7 @@ def _submission(one: SweepStatus) -> list[str]:
     keeper = any(job.name == last.keeper_name for job in one.queue)
     # An array of which nothing has started is one line of the queue, however many tasks it has.
     tasks = sum(len(task_numbers(job, of)) for job in one.queue for of in one.submissions if job.name == of.job_name)
-    line += f"; {plural(tasks, 'task')} in the queue" if tasks else "; none of its tasks is in the queue"
+    line += f"; {counted(tasks, 'task')} in the queue" if tasks else "; none of its tasks is in the queue"
     return [f"{line}, and the keeper" if keeper else f"{line}, nor is the keeper" if not tasks else line]
 
 
@@ -242,7 +243,7 @@ def _failures(one: SweepStatus, failed: Sequence[tuple[SweepTrial, TrialStatus]]
         trial, state = group[0]
         parts.append("\n".join([one_line(_trial_names(group, every)), *failure_lines(one.trial_folder(trial.trial_id), state)]))
     if not every and len(groups) > FAILURES_SHOWN:
-        parts.append(f"{plural(len(groups) - FAILURES_SHOWN, 'more kind')} of failure; --all shows every one.")
+        parts.append(f"{counted(len(groups) - FAILURES_SHOWN, 'more kind')} of failure; --all shows every one.")
     parts.append(f"More of one: persona-exp why TRIAL. To let them try again: persona-exp retry {shlex.quote(one.name)} --failed")
     return parts
 
@@ -262,7 +263,7 @@ def _trial_names(group: Sequence[tuple[SweepTrial, TrialStatus]], every: bool) -
     names = [f"{trial.title} ({trial.trial_id}{f' on {state.host}' if state.host else ''})" for trial, state in group]
     if every or len(names) <= NAMED:
         return ", ".join(names)
-    return f"{plural(len(names), 'trial')}: {', '.join(names[:NAMED])}, …"
+    return f"{counted(len(names), 'trial')}: {', '.join(names[:NAMED])}, …"
 
 
 def _first_line(message: str | None) -> str:

@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Sequence
 
+from persona_exp.cli.text.sentence_lines import sentence_lines
 from persona_exp.cli.text.terminal_colours import STATUS_COLOURS, painted
 
 ELLIPSIS = "…"
 # What stays of a last column in a narrow terminal.
 LEAST_LAST = 24
+# In front of what of a row stands on further lines.
+INDENT = "    "
 
 
 def text_table(
@@ -22,24 +25,33 @@ def text_table(
     """Return `rows` under `header`, columns of places `right` flush right, cells cut at `widest`; what is empty in all rows is left out.
 
     The column of place `status` is coloured by the word that it begins with, on a terminal. Where that is too narrow for all, the last
-    column is cut, and those of places `spare` are left out, the first first, and named below the table.
+    column is cut, and those of places `spare` are left out, the first first, and named below the table. Without `spare`, a row takes as
+    many lines as its columns need.
     """
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
     lines = [[cut_line(text, widest) for text in row] for row in [header, *rows]]
     widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
     missing = _fit(kept, widths, spare) if spare else []
+    folds = [kept] if spare else _folds(kept, widths)
     shown = []
     for number, line in enumerate(lines):
-        cells = []
-        for place in kept:
-            text = cut_line(line[place], widths[place])
-            padded = text.rjust(widths[place]) if place in right else text.ljust(widths[place])
-            if number == 0:
-                padded = painted(padded, "1")
-            elif place == status:
-                padded = painted(padded, STATUS_COLOURS.get(text.split(" ")[0], ""))
-            cells.append(padded)
-        shown.append("  ".join(cells).rstrip())
+        for fold in folds:
+            indent = INDENT if fold is not folds[0] else ""
+            if len(folds) > 1 and len(fold) == 1:
+                texts = sentence_lines(f"{indent}{line[fold[0]]}", terminal_width(), INDENT)
+                shown += [painted(text, "1") if number == 0 else text for text in texts if text.strip()]
+                continue
+            cells = []
+            for place in fold:
+                text = cut_line(line[place], widths[place])
+                padded = text.rjust(widths[place]) if place in right else text.ljust(widths[place])
+                if number == 0:
+                    padded = painted(padded, "1")
+                elif place == status:
+                    padded = painted(padded, STATUS_COLOURS.get(text.split(" ")[0], ""))
+                cells.append(padded)
+            if fold is folds[0] or any(line[place] for place in fold):
+                shown.append(f"{indent}{'  '.join(cells)}".rstrip())
     shown += [painted(f"(no room for {', '.join(header[place] for place in missing)})", "2")] if missing else []
     return "\n".join(shown)
 
@@ -56,6 +68,19 @@ def _fit(kept: list[int], widths: list[int], spare: Sequence[int]) -> list[int]:
     *before, last = kept
     widths[last] = int(min(widths[last], max(room - sum(widths[one] + 2 for one in before), LEAST_LAST)))
     return missing
+
+
+def _folds(kept: Sequence[int], widths: Sequence[int]) -> list[list[int]]:
+    """Return the columns line by line: as many on each as the terminal has room for, one at least."""
+    room, folds, filled = terminal_width(), [list(kept[:1])], widths[kept[0]] if kept else 0
+    for place in kept[1:]:
+        filled += 2 + widths[place]
+        if filled <= room:
+            folds[-1].append(place)
+        else:
+            folds.append([place])
+            filled = len(INDENT) + widths[place]
+    return folds
 
 
 def terminal_width() -> float:

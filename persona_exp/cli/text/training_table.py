@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from persona_exp.cli.text.text_table import text_table
-from persona_exp.cli.text.units import duration, energy, memory_size, plural, rate
+from persona_exp.cli.text.units import duration, energy, memory_size, rate
+from persona_exp.counted_noun import counted
 
 # The last so many attempts that trained are shown.
 SHOWN = 3
@@ -61,7 +62,7 @@ def _utilisation(facts: Facts) -> str:
 
 def _bundle(facts: Facts) -> str:
     bundle = facts["bundle"]
-    parts = [plural(bundle["trials"], "trial")]
+    parts = [counted(bundle["trials"], "trial")]
     parts += [f"{bundle['tokens_a_step']:,.0f} tokens a step"] if bundle.get("tokens_a_step") else []
     return ", ".join(parts)
 

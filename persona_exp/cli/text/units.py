@@ -41,11 +41,6 @@ def disk_size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def plural(count: int, what: str) -> str:
-    """Return `1 trial`, `2 trials`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
 def asked_of(asked: int, of: int, what: str = "") -> str:
     """Return `3 of 8 trials asked for`; where a later command wanted fewer than there are, `8 trials asked for, and n_trials=5`."""
     noun = f" {what}" if what else ""

@@ -15,7 +15,8 @@ from persona_exp.cli.text.bundle_trials import bundled_with, joined_ids
 from persona_exp.cli.text.causes_and_remedies import CAUSES, REMEDIES, cause_text
 from persona_exp.cli.text.pending_reasons import pending_reason
 from persona_exp.cli.text.status_text import failure_lines
-from persona_exp.cli.text.units import duration, plural, time_and_age
+from persona_exp.cli.text.units import duration, time_and_age
+from persona_exp.counted_noun import counted
 from persona_exp.launch.recovery.memory_backoff import limits_of
 from persona_exp.launch.recovery.sweep_hold import TAKEN_BACK_BY_COMMAND
 from persona_exp.launch.sweeps.never_began import dead_job
@@ -255,7 +256,7 @@ def _finished(case: TrialCase) -> list[str]:
     lines += trial_damage(case.runs, state.trial_id)
     found = [one for one in read_evaluations(case.runs, state.trial_id) if not case.trial or one.eval_id in case.trial.evaluations.values()]
     what = ["its adapter"] if (case.folder / "adapter" / "adapter_config.json").exists() else []
-    what += [plural(len(found), "evaluation")] if found else []
+    what += [counted(len(found), "evaluation")] if found else []
     verb = "are" if len(what) > 1 or len(found) > 1 else "is"
     there = f"{' and '.join(what) or 'its result'} {verb} there"
     if old := all_outdated([outdated(basis(case.provenance).training_version, None), *(outdated(None, one.version) for one in found)]):

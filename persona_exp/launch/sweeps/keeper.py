@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.full_disk import is_full, when_there_is_room
 from persona_exp.launch.recovery.heartbeat_lease import Observer
@@ -140,7 +141,8 @@ def _one_round(sweep_folder: Path, observer: Observer, seconds: float) -> _Next:
             return _Next(f"{message}\nThe keeper comes back when {', '.join(live)} have ended.", 0)
         if seconds > 3 * newest.lease_seconds + 60:
             submit_keeper(newest, [], begin_seconds=LATER_SECONDS)
-            later = f"{found.going} trials run outside this sweep's jobs; the keeper comes back in {LATER_SECONDS // 60} minutes."
+            trials = counted(found.going, "trial", "runs", "run")
+            later = f"{trials} outside this sweep's jobs; the keeper comes back in {LATER_SECONDS // 60} minutes."
             return _Next(f"{message}\n{later}", 0)
     except Refused as refused:
         return _Next(f"{refused} The keeper stays and asks again.")

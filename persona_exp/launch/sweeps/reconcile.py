@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from persona_exp.counted_noun import counted
 from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.launch.recovery.heartbeat_lease import Observer
@@ -116,7 +117,8 @@ def reconcile_after_lease(sweep_folder: Path, observer: Observer, leave: Callabl
     if not seen.doubtful or not seen.answered:
         return seen
     seconds = _lease(sweep_folder, seen.doubtful, observer) + MARGIN_SECONDS
-    doubt = f"{len(seen.doubtful)} trials of {sweep_folder.name} have no job in the queue, and an attempt without a last word"
+    trials, verb = counted(len(seen.doubtful), "trial"), "has" if len(seen.doubtful) == 1 else "have"
+    doubt = f"{trials} of {sweep_folder.name} {verb} no job in the queue, and an attempt without a last word"
     print(f"{doubt}: watching their heartbeat for up to {seconds:.0f} seconds.", file=sys.stderr, flush=True)
     until = time.monotonic() + seconds
     while seen.doubtful and seen.answered and time.monotonic() < until and not leave():

@@ -110,7 +110,7 @@ def _submit(sweep_folder: Path, seen: Reconciliation) -> KeeperRound:
     options = before[-1].options
     rounds = options["launch"]["max_rounds"]
     if _rounds_without_progress(before, progress) >= rounds:
-        return KeeperRound("given up", f"{rounds} rounds of resubmission in a row brought nothing")
+        return KeeperRound("given up", f"{counted(rounds, 'round')} of resubmission in a row brought nothing")
     lost = [one.seal for one in seen.unserved]
     if is_search(sweep_folder):
         tasks, planned = search_tasks(sweep_folder, lost, options["launch"]["workers"]), {}

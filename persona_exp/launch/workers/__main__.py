@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.full_disk import is_full, when_there_is_room
 from persona_exp.launch.sweeps.canary_trial import hold_if_it_never_began
@@ -71,7 +72,7 @@ def _work(given: argparse.Namespace, child: TrainingProcess) -> int:
     alone = given.task is not None
     task = given.first + (given.task if alone else int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
     if task >= len(submission.tasks):
-        raise UserError(f"{given.submission} has {len(submission.tasks)} tasks: there is no task {task}.")
+        raise UserError(f"{given.submission} has {counted(len(submission.tasks), 'task')}: there is no task {task}.")
     if requeue_away_from_failed_node(submission):
         print_line(f"{node_name()} has failed under this sweep before: this job was put back for another node.")
         return INTERRUPTED

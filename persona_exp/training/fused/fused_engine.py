@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from persona_exp.counted_noun import counted
 from persona_exp.modeling.multi_lora.shared_model import SharedModel
 from persona_exp.progress_bar import ProgressMeter, progress
 from persona_exp.training.checkpoint import affordable
@@ -201,10 +202,11 @@ class _BundleTraining:
             print(f"Out of memory: rows of {shorter} tokens from now on.", flush=True)
         elif len(self.running) > 1:
             half = (len(self.running) + 1) // 2
-            staying, waiting = self.running[:half], self.running[half:]
+            waiting = self.running[half:]
             self.queue.put_back(self._save(waiting))
             self._leave(waiting)
-            print(f"Out of memory: {len(staying)} trials go on together, and {len(waiting)} after them.", flush=True)
+            together = counted(half, "trial", "goes on alone", "go on together")
+            print(f"Out of memory: {together}, and {len(waiting)} after {'it' if half == 1 else 'them'}.", flush=True)
         elif self.limits.may_recompute and not self.shared.recompute:
             self.shared.recompute = True
             print("Out of memory: activations are computed twice from now on, and not kept.", flush=True)
