@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # States without an objective, marked below the axis, and how.
-WITHOUT_OBJECTIVE = {"pruned": "x", "paused": "s", "failed": "v", "refused": "_"}
+WITHOUT_OBJECTIVE = {"pruned": "x", "paused": "s", "failed": "v", "refused": "_", "damaged": "|"}
 
 
 def draw_history(search: SearchResults, folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from persona_exp.damaged_records import Damaged, parsed_json, record_bytes
 from persona_exp.search.ask_files import Ask, AskedTrial
 from persona_exp.search.study_settings import COSTS
 from persona_exp.trial.attempt_records import DAMAGED, PRUNED, attempt_files, ended_by_search, read_record
+from persona_exp.trial.lost_attempts import attempts_lost
 from persona_exp.trial.record_files import read_jsonl
 from persona_exp.trial.trial_directory import TrialDirectory, trial_directory
 from persona_exp.trial.trial_status import read_status, stopped_as
@@ -17,7 +18,7 @@ from persona_exp.trial.trial_status import read_status, stopped_as
 GIB = 1 << 30
 VALIDATIONS = "validation.jsonl"
 
-State = Literal["open", "running", "paused", "complete", "pruned", "failed", "refused"]
+State = Literal["open", "running", "paused", "complete", "pruned", "failed", "refused", "damaged"]
 # Nothing of an ask in such a state changes by its own search.
 SETTLED: frozenset[State] = frozenset({"complete", "refused", "pruned"})
 
@@ -25,7 +26,7 @@ SETTLED: frozenset[State] = frozenset({"complete", "refused", "pruned"})
 @dataclass(frozen=True)
 class AskResult:
     """`values` are the objectives, of a complete ask alone, and `others` what else was measured of it, by name; `losses` the validation
-    losses by optimiser step; `why` of a failed one."""
+    losses by optimiser step; `why` of a failed or damaged one. Of a damaged one nobody knows what came of it, which is no failure."""
 
     state: State
     values: tuple[float, ...] | None = None
@@ -47,7 +48,7 @@ def read_result(runs: Path, search: str, ask: Ask, measures: Sequence[str], *, l
     each = [_trial_result(trial_directory(runs, one.trial_id), search, one, (measures, others), losses) for one in ask.trials]
     curve = _mean_losses([one.losses for one in each])
     states = [one.state for one in each]
-    for state in ("failed", "pruned"):
+    for state in ("damaged", "failed", "pruned"):
         if state in states:
             return AskResult(state, losses=curve, why=next(one.why for one in each if one.state == state))
     if all(state == "complete" for state in states):
@@ -99,6 +100,8 @@ def _trial_result(
 def _state(directory: TrialDirectory, search: str, asked: AskedTrial) -> tuple[State, str | None]:
     """Return the state of a trial without its evaluation, and why it failed where it did."""
     files = attempt_files(directory.path)
+    if not files and (lost := attempts_lost(directory.path)):
+        return "damaged", lost
     if not files:
         return ("failed", "a person cancelled it") if directory.cancelled.exists() else ("open", None)
     record = read_record(files[-1])
@@ -110,7 +113,9 @@ def _state(directory: TrialDirectory, search: str, asked: AskedTrial) -> tuple[S
     if stopped_as(directory.path):
         # By a person, who has had enough of it.
         return "pruned", None
-    if found.status in ("failed", "cancelled", DAMAGED):
+    if found.status == DAMAGED:
+        return "damaged", found.message
+    if found.status in ("failed", "cancelled"):
         return "failed", f"{found.reason}: {found.message}"
     if found.status == "finished" and asked.eval_id is None:
         # A rehearsal, which measures nothing.

@@ -12,6 +12,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.search.ask_files import Ask, ask_numbers, ranges, read_ask
 from persona_exp.search.ask_results import SETTLED, AskResult, read_result
@@ -25,16 +26,18 @@ STATES = {
     "paused": TrialState.PRUNED,
     "refused": TrialState.PRUNED,
     "failed": TrialState.FAIL,
+    # Optuna has no word for what nobody knows; it goes by no trial of this state.
+    "damaged": TrialState.FAIL,
     "running": TrialState.RUNNING,
     "open": TrialState.RUNNING,
 }
-DAMAGED = AskResult("failed", why="its file in asks/ is torn or is none of ours")
+DAMAGED = AskResult("damaged", why="its file in asks/ is torn or is none of ours")
 
 
 class RebuiltStudy:
     """The asks of a search with their results, and Optuna's study of them, as of the last `refresh`.
 
-    `asks` has None for a number whose file is torn: it counts as asked, and as failed. The study's trials are numbered `offset` further
+    `asks` has None for a number whose file is torn: it counts as asked, and has no result. The study's trials are numbered `offset` further
     than asks: warm starts come first.
     """
 
@@ -126,10 +129,12 @@ class RebuiltStudy:
     def _result(self, ask: Ask, before: AskResult) -> AskResult:
         """Return what became of an ask, its constraints by what was measured; as `before` where a file server is away for a moment.
 
-        A damaged file of its trial is that ask's failure, and no other's.
+        A damaged file of its trial concerns that ask alone.
         """
         try:
             return self._read_result(ask)
+        except Damaged as error:
+            return AskResult("damaged", why=str(error))
         except UserError as error:
             return AskResult("failed", why=str(error))
         except OSError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 # In the order in which they are counted for a reader.
-STATES = ("complete", "running", "open", "paused", "pruned", "refused", "failed")
+STATES = ("complete", "running", "open", "paused", "pruned", "refused", "failed", "damaged")
 
 
 def write_search_record(study: RebuiltStudy) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from persona_exp.atomic_files import canonical_json
 from persona_exp.damaged_records import Damaged
@@ -12,6 +12,8 @@ from persona_exp.trial.record_files import read_jsonl
 from persona_exp.trial.recorded_evaluations import Evaluation, damaged_evaluations, held_out_text, read_evaluations
 from persona_exp.trial.recorded_provenance import provenance_if_whole
 from persona_exp.trial.recorded_sweep import SweepTrial
+
+T = TypeVar("T")
 
 # The base model is read with the persona's system prompt: without it, it has not been asked to be anybody.
 BASE = "base+system"
@@ -67,6 +69,11 @@ class ReplyComparison:
 
     columns: list[ReplyColumn]
     apart: dict[str, Any] = field(default_factory=dict)
+
+    def some_columns(self, limit: int) -> list[ReplyColumn]:
+        """Return the base models, and of the others `limit` at equal distances."""
+        others = [one for one in self.columns if not one.is_base]
+        return [*(one for one in self.columns if one.is_base), *evenly_spaced(others, limit)]
 
     @property
     def split(self) -> str:
@@ -128,11 +135,11 @@ def compare_replies(runs: Path, trials: Sequence[SweepTrial]) -> ComparedReplies
     return ComparedReplies(comparisons, left_out)
 
 
-def evenly_spaced(examples: Sequence[str], limit: int) -> list[str]:
-    """Return `limit` of `examples` at equal distances, from the first on; all where there are no more."""
-    if len(examples) <= limit:
-        return list(examples)
-    return [examples[place * len(examples) // limit] for place in range(limit)]
+def evenly_spaced(found: Sequence[T], limit: int) -> list[T]:
+    """Return `limit` of what was found, at equal distances from the first on; all where there are no more."""
+    if len(found) <= limit:
+        return list(found)
+    return [found[place * len(found) // limit] for place in range(limit)]
 
 
 def read_replies_of(evaluation: Evaluation) -> dict[str, GeneratedReply]:

@@ -74,11 +74,11 @@ def test_the_verdict_does_not_depend_on_who_computes_it(tmp_path, pruner):
     assert set(first) == {True, False}
 
 
-def test_a_damaged_record_of_another_trial_fails_nobody_else(tmp_path):
+def test_a_damaged_record_of_another_trial_stops_nobody_else(tmp_path):
     folder, study = search(tmp_path, ASHA, [{2: 1.0}, {2: 2.0}])
     (folder.parent.parent / "trials" / "a00000000001" / "attempts" / "0001.json").write_text("")
     assert StudyPruning(study).verdict("a00000000000") is None
-    assert [one.state for one in study.results] == ["running", "failed"]
+    assert [one.state for one in study.results] == ["running", "damaged"]
 
 
 def test_a_loss_that_is_no_number_is_worse_than_any(tmp_path):

@@ -60,7 +60,7 @@ def test_a_study_kept_up_to_date_is_one_made_anew(folder):
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"number": 3}', "[]", "null", '{"number": 9, "overrides": {}, "params": {}, "trials": []}'])
-def test_a_torn_or_foreign_file_stops_nobody_and_counts_as_failed(folder, content):
+def test_a_torn_or_foreign_file_stops_nobody_and_is_no_result(folder, content):
     study = RebuiltStudy(folder)
     for _ in range(3):
         evaluate(folder, ask_once(study))
@@ -71,7 +71,7 @@ def test_a_torn_or_foreign_file_stops_nobody_and_counts_as_failed(folder, conten
     assert ask.number == 4
     new = RebuiltStudy(folder)
     new.refresh()
-    assert (new.damaged, [one.state for one in new.results]) == ([3], ["complete"] * 3 + ["failed", "open"])
+    assert (new.damaged, [one.state for one in new.results]) == ([3], ["complete"] * 3 + ["damaged", "open"])
     assert new.study.get_trials()[4].params == ask.params
 
 

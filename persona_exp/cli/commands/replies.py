@@ -13,6 +13,8 @@ from persona_exp.trial.recorded_sweep import SweepTrial, read_sweep
 from persona_exp.trial.seal_facts import sealed_config
 
 SHOWN = 5
+# Of a large sweep, so many trials beside the base models.
+TRIALS = 20
 
 
 def add_commands(nouns: Any) -> None:
@@ -20,6 +22,9 @@ def add_commands(nouns: Any) -> None:
     replies = nouns.add_parser("replies", help="what the trials say, beside the true line and the base model's reply")
     replies.add_argument("name", metavar="TRIAL|SWEEP", help="a name or an id, or the beginning of one")
     replies.add_argument("--limit", type=int, default=SHOWN, metavar="N", help=f"show N prompts at most (default: {SHOWN})")
+    replies.add_argument(
+        "--trials", type=int, metavar="N", help=f"show N trials at most beside the base models (default: {TRIALS}; with --json all)"
+    )
     replies.add_argument("--json", action="store_true", help="print JSON")
     replies.set_defaults(run=_run)
 
@@ -27,15 +32,18 @@ def add_commands(nouns: Any) -> None:
 def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     if arguments.limit < 1:
         raise UserError(f"--limit {arguments.limit} must be 1 or more.")
+    if arguments.trials is not None and arguments.trials < 1:
+        raise UserError(f"--trials {arguments.trials} must be 1 or more.")
     runs = runs_folder()
     sweep, trial_id = find_sweep_or_trial(runs, arguments.name)
     compared = compare_replies(runs, _sweep_trials(runs, sweep) if sweep else [_trial(runs, str(trial_id))])
     if not arguments.json:
         from persona_exp.cli.text.reply_text import reply_lines
 
-        print("\n".join(reply_lines(f"sweep {sweep}" if sweep else f"trial {trial_id}", compared, arguments.limit)))
+        what = f"sweep {sweep}" if sweep else f"trial {trial_id}"
+        print("\n".join(reply_lines(what, compared, arguments.limit, arguments.trials or TRIALS)))
     # Nothing to show is an answer: no.
-    return int(not compared.comparisons), {"sweep": sweep, "trial_id": trial_id, **_json(compared, arguments.limit)}
+    return int(not compared.comparisons), {"sweep": sweep, "trial_id": trial_id, **_json(compared, arguments.limit, arguments.trials)}
 
 
 def _sweep_trials(runs: Path, name: str) -> list[SweepTrial]:
@@ -48,19 +56,21 @@ def _trial(runs: Path, trial_id: str) -> SweepTrial:
     return SweepTrial(trial_id, "base" if method == "none" else "adapter", {}, {})
 
 
-def _json(compared: ComparedReplies, limit: int) -> dict[str, Any]:
-    return {"comparisons": [_comparison(one, limit) for one in compared.comparisons], "left_out": compared.left_out}
+def _json(compared: ComparedReplies, limit: int, trials: int | None) -> dict[str, Any]:
+    return {"comparisons": [_comparison(one, limit, trials) for one in compared.comparisons], "left_out": compared.left_out}
 
 
-def _comparison(one: ReplyComparison, limit: int) -> dict[str, Any]:
+def _comparison(one: ReplyComparison, limit: int, trials: int | None) -> dict[str, Any]:
     shown = evenly_spaced(one.examples, limit)
+    columns = one.columns if trials is None else one.some_columns(trials)
     return {
         "split": one.split,
         "settings": one.columns[0].evaluation.settings,
         "system_prompt": one.system_prompt,
         "prompts": len(one.examples),
         "prompts_not_common": one.not_common,
-        "columns": [_column(column) for column in one.columns],
+        "columns": [_column(column) for column in columns],
+        "columns_left_out": len(one.columns) - len(columns),
         "shown": [
             {
                 "example": example,
@@ -69,7 +79,7 @@ def _comparison(one: ReplyComparison, limit: int) -> dict[str, Any]:
                 "true_line": one.columns[0].replies[example].true_line,
                 "replies": [
                     {"eval_id": column.evaluation.eval_id, "text": reply.text, "loops": reply.loops, "cut": reply.cut}
-                    for column in one.columns
+                    for column in columns
                     for reply in (column.replies[example],)
                 ],
             }

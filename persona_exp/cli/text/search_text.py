@@ -18,7 +18,7 @@ from persona_exp.trial.recorded_sweep import sweep_note
 NEWEST, BEST = 12, 5
 # Kinds of reasons, and members of a Pareto front, that are shown without --all.
 SHOWN = 6
-GIVEN_UP = ("failed", "refused")
+GIVEN_UP = ("failed", "refused", "damaged")
 
 
 def search_text(
@@ -67,7 +67,7 @@ def _damaged(study: RebuiltStudy) -> list[str]:
     if not study.damaged:
         return []
     names = ", ".join(f"asks/{number:06}.json" for number in study.damaged)
-    counted = "counts as a failed trial" if len(study.damaged) == 1 else "count as failed trials"
+    counted = "counts as asked for, and has no result" if len(study.damaged) == 1 else "count as asked for, and have no result"
     return [painted(f"  damaged, torn or none of ours: {names}; {counted}", "33")]
 
 
@@ -162,14 +162,15 @@ def _row(study: RebuiltStudy, number: int, *, best: bool) -> list[str]:
 
 
 def _reasons(study: RebuiltStudy) -> str:
-    """Return why asks failed or were refused, each reason once."""
+    """Return why asks failed, were refused or have no result that can be read, each reason once."""
     found: dict[str, list[int]] = {}
     for number, one in enumerate(study.results):
         if one.state in GIVEN_UP and number not in study.damaged:
             found.setdefault(f"{one.state}: {' '.join((one.why or 'no reason is known').split())}", []).append(number)
     if not found:
         return ""
-    lines = [painted("Failed or refused", "1")]
+    damaged = any(why.startswith("damaged: ") for why in found)
+    lines = [painted("Failed, refused or damaged" if damaged else "Failed or refused", "1")]
     for why, numbers in sorted(found.items(), key=lambda one: -len(one[1]))[:SHOWN]:
         named = ", ".join(map(str, numbers[:SHOWN])) + (", …" if len(numbers) > SHOWN else "")
         lines.append(f"  {counted(len(numbers), 'ask')} ({named}) {why}")

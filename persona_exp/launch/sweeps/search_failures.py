@@ -20,7 +20,7 @@ def hold_if_too_much_failed(sweep_folder: Path) -> bool:
     known = set(sweep_hold.trials_accounted_for(sweep_folder))
     asks = [ask for ask in read_asks(sweep_folder) if not {one.trial_id for one in ask.trials} & known]
     results = {ask.number: read_result(runs, sweep_folder.name, ask, (), losses=False) for ask in asks}
-    settled = [ask for ask in asks if results[ask.number].state not in ("open", "running", "refused")]
+    settled = [ask for ask in asks if results[ask.number].state not in ("open", "running", "refused", "damaged")]
     failed = [ask for ask in settled if results[ask.number].state == "failed"]
     if len(settled) < FEWEST or len(failed) <= settings.max_failure_rate * len(settled):
         return False

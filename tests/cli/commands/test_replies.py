@@ -39,6 +39,17 @@ def test_a_sweep_shows_the_same_prompts_across_its_trials(older, persona_exp):
     assert all(column["looping_replies"] == 0 and column["truncated_replies"] == 2 for column in one["columns"])
 
 
+def test_of_many_trials_some_are_shown_and_the_others_counted(older, persona_exp):
+    text = persona_exp("replies", SWEEP, "--limit", "1", "--trials", "1")[1]
+    assert "3 more trials are not shown" in text.replace("\n", " ")
+    assert sum("lora.r=" in line and "seed=" in line for line in text.splitlines()[1:]) == 2, "once in the table, once at its reply"
+    (one,) = json.loads(persona_exp("replies", SWEEP, "--json", "--trials", "1")[1])["comparisons"]
+    assert ([column["condition"] for column in one["columns"]], one["columns_left_out"]) == (["base+system", "adapter"], 3)
+    assert all(len(prompt["replies"]) == 2 for prompt in one["shown"])
+    assert "not shown" not in persona_exp("replies", SWEEP)[1]
+    assert persona_exp("replies", SWEEP, "--trials", "0")[0] == 2
+
+
 def test_a_reply_cannot_steer_the_terminal_nor_forge_a_line(older, persona_exp):
     path = next((older / "trials" / "6783f48515d3" / "evaluations").glob("*/generations.jsonl"))
     records = [json.loads(line) for line in path.read_text().splitlines()]
