@@ -55,14 +55,18 @@ def launch_search(
         print(warning, file=sys.stderr, flush=True)
     settings = _continued(folder, request)
     workers = _workers(options, config, settings)
+    # A dry run's config names a temporary folder, and it is the disk of `runs` that counts.
+    on_host = replace(config, runs=str(runs))
+    gpu = bool(device_of(options, config.cluster, None).gpus)
     if options.dry_run:
+        print_host_warnings([on_host], options, gpu=gpu)
         return _print_dry_run(folder, request, settings, workers, options)
     if config.engine.name == "noop":
         raise UserError("engine=noop measures nothing that a search could go by: add --dry-run, or leave it out.")
     print(_summary(folder, settings, workers), flush=True)
     # A refusal changes nothing: workers that are at it read what the search is.
     _print_estimate(request, settings, options, workers, to_ask(settings, ask_numbers(folder)) * settings.seeds)
-    print_host_warnings([config], options, gpu=bool(device_of(options, config.cluster, None).gpus))
+    print_host_warnings([on_host], options, gpu=gpu)
     rows = seal_rows([TrialRequest(replace(config, method=replace(config.method, name="none")), {})], command)
     _write(folder, request, settings, rows, command)
     if isinstance(options, SlurmOptions):

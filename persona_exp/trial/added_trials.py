@@ -38,7 +38,8 @@ class AddedTrial:
     @property
     def title(self) -> str:
         """The trial as a person would name it."""
-        return f"{self.origin} with {' '.join(f'{key}={value}' for key, value in self.overrides.items())}"
+        changes = (f"{key}={'null' if value is None else value}" for key, value in self.overrides.items())
+        return f"{self.origin} with {' '.join(changes)}"
 
 
 def add_trial(sweep_folder: Path, trial: AddedTrial) -> bool:

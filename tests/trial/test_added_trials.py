@@ -71,3 +71,10 @@ def test_other_code_and_cancelled_ones_are_left_alone(sealed_noop, runs):
     assert unbegun_seals(folder, "other code") == []
     trial.directory.cancelled.write_text("{}")
     assert unbegun_seals(folder, code_of(trial)) == []
+
+
+def test_a_setting_taken_back_is_null_in_the_title():
+    assert (
+        added("bbbbbbbbbbbb", **{"train.stop_at_step": None, "optim.lr": 5e-5}).title
+        == "aaaaaaaaaaaa with train.stop_at_step=null optim.lr=5e-05"
+    )
