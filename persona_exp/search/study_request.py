@@ -1,6 +1,6 @@
 """What a person's command asks a search to be, from Hydra's overrides and hydra.sweeper's settings; nothing is written yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,6 @@ def study_request(
     _check_measures([one.measure for one in constraints], "hydra.sweeper.constraints")
     seeds, study_seed = _seeds(search), int(options.sampler.get("seed") or 0)
     make_sampler(options.sampler, space, study_seed=study_seed, number=0, offset=0)
-    checked: list[Config] = []
 
     def compose(choices: Sequence[str]) -> DictConfig:
         composed = compose_group_choices(config_name, [*hydra_overrides, *choices, *fixed], loader)
@@ -95,24 +94,13 @@ def study_request(
             composed.runs = str(dry_runs)
         return composed
 
-    def prepare(composed: DictConfig) -> "SealedInputs":
-        from persona_exp.trial.seal import make_inputs
-        from persona_exp.trial.trial_dataset import refuse_to_ask
-
-        others = [one for one in space if one not in beforehand]
-        config = _config_at(composed, _first(others))
-        if not checked:
-            _refuse_values(composed, others)
-            for name in search["from"]:
-                read_sweep(Path(config.runs), name)
+    def check(config: "Config") -> None:
         _check_pruning(config, options, seeds)
         _check_measurable(config, objectives)
-        checked.append(config)
-        if dry_runs is not None:
-            refuse_to_ask(config)
-        return make_inputs(config)
 
-    composed = compose_choices(beforehand, compose, prepare)
+    earlier = tuple(map(str, search["from"]))
+    others = [one for one in space if one not in beforehand]
+    composed, first = _prepared(beforehand, others, compose, check, earlier, may_ask=dry_runs is None)
     settings = StudySettings(
         command=command,
         space=tuple(one.to_json() for one in space),
@@ -129,21 +117,47 @@ def study_request(
         max_failure_rate=float(options.max_failure_rate),
         custom_search_space=options.custom_search_space,
         fixed=composed.fixed,
-        code_folder=snapshot(Path(checked[0].runs)).name,
-        engine=checked[0].engine.name,
+        code_folder=snapshot(Path(first.runs)).name,
+        engine=first.engine.name,
         storage=absolute_storage(options.storage, Path.cwd()),
-        earlier=tuple(map(str, search["from"])),
+        earlier=earlier,
     )
     slug = tuple(argument for argument, override in zip(arguments, overrides, strict=True) if override.is_sweep_override())
-    return StudyRequest(
-        settings,
-        composed,
-        checked[0],
-        slug,
-        label,
-        tuple(map(str, search["from"])),
-        _notes(swept, options, objectives, checked[0]),
-    )
+    return StudyRequest(settings, composed, first, slug, label, earlier, _notes(swept, options, objectives, first))
+
+
+def _prepared(
+    beforehand: Sequence[Setting],
+    others: Sequence[Setting],
+    compose: Callable[[Sequence[str]], DictConfig],
+    check: Callable[["Config"], None],
+    earlier: Sequence[str],
+    *,
+    may_ask: bool,
+) -> tuple[ComposedConfigs, "Config"]:
+    """Compose every choice of `beforehand`, check it and build its data; return all of them, and the config of the first.
+
+    Of the first the values of the `others` are tried too, and the sweeps `earlier` are read. Raise UserError, without `may_ask` also where
+    a teacher would have to be asked.
+    """
+    from persona_exp.trial.seal import make_inputs
+    from persona_exp.trial.trial_dataset import refuse_to_ask
+
+    checked: list[Config] = []
+
+    def prepare(composed: DictConfig) -> "SealedInputs":
+        config = _config_at(composed, _first(others))
+        if not checked:
+            _refuse_values(composed, others)
+            for name in earlier:
+                read_sweep(Path(config.runs), name)
+        check(config)
+        checked.append(config)
+        if not may_ask:
+            refuse_to_ask(config)
+        return make_inputs(config)
+
+    return compose_choices(beforehand, compose, prepare), checked[0]
 
 
 def _notes(swept: Sequence[Override], options: SweeperOptions, objectives: Sequence[str], config: "Config") -> tuple[str, ...]:
