@@ -9,6 +9,7 @@ from pathlib import Path
 
 from persona_exp.atomic_files import make_folder
 from persona_exp.config.schema import Config
+from persona_exp.config.trial_identity import base_config
 from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
@@ -67,7 +68,7 @@ def launch_search(
     # A refusal changes nothing: workers that are at it read what the search is.
     _print_estimate(request, settings, options, workers, to_ask(settings, ask_numbers(folder)) * settings.seeds)
     print_host_warnings([on_host], options, gpu=gpu)
-    rows = seal_rows([TrialRequest(replace(config, method=replace(config.method, name="none")), {})], command)
+    rows = seal_rows([TrialRequest(base_config(config), {})], command)
     _write(folder, request, settings, rows, command)
     if isinstance(options, SlurmOptions):
         from persona_exp.launch.sweeps.submit_search import submit_search

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from persona_exp.config.schema import Config
-from persona_exp.config.trial_identity import GROUPS_READ
+from persona_exp.config.trial_identity import GROUPS_READ, base_config
 from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.sweeps.trial_set import SweepTrial
@@ -65,7 +65,9 @@ def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
     _refuse_idle_sweep(requests)
     requests = [TrialRequest(with_suitable_engine(one.config), one.overrides) for one in requests]
     yaml = ConfigYaml()
-    compared = (_base(one.config) for one in reversed(requests) if one.config.engine.name != "noop" or one.config.method.name == "none")
+    compared = (
+        base_config(one.config) for one in reversed(requests) if one.config.engine.name != "noop" or one.config.method.name == "none"
+    )
     bases = {yaml.text(base, UNREAD_BY_BASE): base for base in compared}
     asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
     asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
@@ -121,10 +123,6 @@ def _first_warning_alone() -> Iterator[None]:
         log.removeFilter(first_alone)
         if len(records) > 1:
             log.warning("So it is with %d more trials.", len(records) - 1)
-
-
-def _base(config: Config) -> Config:
-    return replace(config, method=replace(config.method, name="none"))
 
 
 def _read(request: TrialRequest) -> dict[str, Any]:
