@@ -36,6 +36,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Test workers share the cores: more threads than cores make every one of them wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A test worker has 80 columns, one test process alone as many as its terminal: a test that is about them says how many.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.hookimpl(trylast=True)

@@ -82,7 +82,7 @@ def test_what_was_given_up_and_why(folder, capsys):
     attempt(search, "a00000000003", status="failed", cause="ValueError", message="no such thing")
     ask_path(search, 4).write_text("{torn")
     found = answered(capsys, "s")
-    assert found["counts"] == {"paused": 2, "pruned": 1, "failed": 2}
+    assert found["counts"] == {"paused": 2, "pruned": 1, "failed": 1, "damaged": 1}
     assert found["damaged"] == [4]
     text = shown(capsys, "s")
     assert "asks/000004.json" in text
