@@ -149,15 +149,14 @@ class References:
         gone = {found for folder in folders if is_forgotten(folder) for found in self._named_by(folder)}
         kept = {found for folder in folders if not is_forgotten(folder) for found in self._named_by(folder)}
         kept |= {found for path in (self._runs / "jobs").glob("*") if path.is_file() for found in _TRIAL_ID.findall(_text(path))}
-        # A trial alone is a sweep of one; of older code it had none.
+        # A trial alone is a sweep of one, and forgotten with it; of older code it had no sweep, and stays.
         ends = [folder for folder in folders if is_forgotten(folder) and (folder / "sweep.yaml").is_file()]
-        forgotten = {read_sweep(self._runs, folder.name).command for folder in ends}
+        of_one = {found for folder in ends if _is_alone(read_sweep(self._runs, folder.name).command) for found in self._named_by(folder)}
         identities: dict[str, dict[str, Any]] = {}
         for path, one in self._seals.items():
             if path.name == "provenance.json" and one:
-                command = str(one.get("command"))
-                alone = not {"-m", "--multirun"} & set(command.split()) and command not in forgotten
-                kept |= {path.parent.name} if alone else set()
+                if _is_alone(str(one.get("command"))) and path.parent.name not in of_one:
+                    kept.add(path.parent.name)
                 identity = one.get("identity")
                 identities[path.parent.name] = identity if isinstance(identity, dict) else {}
         kept |= {str(lora.get("init_from")) for one in identities.values() if isinstance(lora := one.get("lora"), dict)}
@@ -174,6 +173,11 @@ class References:
         _, names, found = next(os.walk(folder), ("", [], []))
         named = [name for name in (*names, *found) if not name.startswith(".")]
         return all(map(_SEALING.fullmatch, named)) and not any((folder / "attempts").glob("*"))
+
+
+def _is_alone(command: str) -> bool:
+    """Return whether the command asked for one trial, and swept nothing."""
+    return not {"-m", "--multirun"} & set(command.split())
 
 
 def find_garbage(runs: Path, *, younger: bool = False) -> list[Garbage]:

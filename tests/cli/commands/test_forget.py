@@ -11,7 +11,7 @@ from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.comparability import base_trial_id
 from tests.cli.conftest import write
 
-ONE, TWO, THREE = "aaaaaaaaaaa1", "aaaaaaaaaaa2", "aaaaaaaaaaa3"
+ONE, TWO, THREE, FOUR = "aaaaaaaaaaa1", "aaaaaaaaaaa2", "aaaaaaaaaaa3", "aaaaaaaaaaa4"
 
 
 @pytest.fixture
@@ -107,16 +107,34 @@ def test_a_trial_of_a_sweep_that_is_then_run_alone_outlives_the_sweep(run_py, tm
     assert "r: 4" in (left / "config.yaml").read_text()
 
 
-def test_clean_offers_a_trial_alone_with_the_sweep_of_one_that_it_is(two_sweeps, persona_exp):
-    runs, alone = two_sweeps.path, "python run.py lora.r=8"
-    path = runs / "trials" / ONE / "provenance.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "command": alone}))
-    path = runs / "sweeps" / "ranks" / "sweep.yaml"
-    path.write_text(
-        "\n".join(f"command: {alone}" if line.startswith("command:") else line for line in path.read_text().splitlines()) + "\n"
-    )
+@pytest.mark.parametrize("command", ["python run.py lora.r=8", "python run.py lora.r=8 cluster.threads=2", "persona_exp.run(config)"])
+def test_clean_offers_a_trial_alone_with_the_sweep_of_one_that_it_is(two_sweeps, persona_exp, command):
+    runs = two_sweeps.path
+    sealed_by(runs, ONE, "python run.py lora.r=8")
+    asked_by(runs, "ranks", command)
     persona_exp("forget", "ranks", "others")
     assert ONE in [one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN]
+
+
+def test_clean_spares_a_trial_sealed_alone_though_a_sweep_of_one_of_another_is_forgotten(two_sweeps, persona_exp):
+    runs, alone = two_sweeps.path, "persona_exp.run(config)"
+    sealed_by(runs, ONE, alone)
+    two_sweeps.trial(FOUR)
+    two_sweeps.sweep({FOUR: 8}, "of-one")
+    asked_by(runs, "of-one", alone)
+    persona_exp("forget", "ranks", "of-one")
+    assert [one.path.name for one in find_garbage(runs, younger=True) if one.kind == OF_FORGOTTEN] == [FOUR]
+
+
+def sealed_by(runs, trial, command):
+    path = runs / "trials" / trial / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "command": command}))
+
+
+def asked_by(runs, sweep, command):
+    path = runs / "sweeps" / sweep / "sweep.yaml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"command: {command}" if line.startswith("command:") else line for line in lines) + "\n")
 
 
 def test_latest_leads_to_the_newest_that_is_not_forgotten(two_sweeps, persona_exp):
