@@ -4,7 +4,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from persona_exp.launch.sweeps import latest_sweep, trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, fewer_trials, seal_rows
 from persona_exp.launch.sweeps.submission_record import set_damaged_aside
 from persona_exp.launch.sweeps.sweep_name import asked_digest, begun, refuse_taken, sweep_name, take
-from persona_exp.launch.temporary_runs import temporary_runs
+from persona_exp.launch.temporary_runs import own_trial, temporary_runs
 from persona_exp.trial import forgotten_sweep
 from persona_exp.trial.attempt_claim_and_heartbeat import utc_now
 from persona_exp.trial.lost_attempts import begin_anew
@@ -39,6 +39,7 @@ from persona_exp.trial.sweep_file import sweep_text
 from persona_exp.trial.tracked_run import refuse_unusable_trackers
 from persona_exp.trial.trial_base_model import download_model, pinned_model
 from persona_exp.trial.trial_dataset import refuse_to_ask
+from persona_exp.trial.trial_directory import TrialDirectory
 
 if TYPE_CHECKING:
     from persona_exp.launch.cost.cost_estimate import Estimate
@@ -90,7 +91,7 @@ def launch_sweep(
             requests = [replace(one, config=replace(one.config, runs=str(there))) for one in requests]
             for one in requests:
                 refuse_to_ask(one.config)
-            rows = _sealed(requests, command)
+            rows = _sealed(requests, command, own_trial)
             return _print_dry_run(_named(runs, rows, named, label), _forecast(rows, runs, options, limits), options, limits)
     rows = _sealed(requests, command)
     folder = _named(runs, rows, named, label)
@@ -111,8 +112,8 @@ def launch_sweep(
     return run_here(folder, rows, ahead.terms, estimate)
 
 
-def _sealed(requests: Sequence[TrialRequest], command: str) -> list[Row]:
-    rows = seal_rows(requests, command)
+def _sealed(requests: Sequence[TrialRequest], command: str, before_writing: Callable[[TrialDirectory], None] | None = None) -> list[Row]:
+    rows = seal_rows(requests, command, before_writing)
     if fewer := fewer_trials(requests, rows):
         print(fewer, flush=True)
     return rows

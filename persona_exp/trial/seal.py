@@ -7,6 +7,7 @@ import ctypes
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -72,12 +73,14 @@ def seal(config: "Config", *, command: str, inputs: SealedInputs | None = None) 
 class Sealing:
     """Seals the trials of one command, one after the other: what those that follow each other share is worked out once.
 
-    They share it where they have the same objects as groups of their configs, which nobody changes meanwhile.
+    They share it where they have the same objects as groups of their configs, which nobody changes meanwhile. `before_writing` is called
+    with each trial's folder before anything is written there.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, before_writing: Callable[[TrialDirectory], None] | None = None) -> None:
         refuse_secrets([command], "The command")
         self._command = command
+        self._before_writing = before_writing
         self._without_secrets: dict[str, Any] = {}
         self._yaml = ConfigYaml()
         self._inputs = LastAnswer[SealedInputs]()
@@ -128,6 +131,8 @@ class Sealing:
             **surroundings,
             **_worker_facts(config, directory.trial_id, inputs.data_id),
         }
+        if self._before_writing:
+            self._before_writing(directory)
         path, facts = write_seal(directory, text, provenance, facts)
         return Sealed(directory, directory.path / facts["config"], path), facts
 

@@ -1,7 +1,7 @@
 """The rows of a sweep: its trials sealed, each once, and the base model that they are compared with."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from persona_exp.progress_bar import track
 from persona_exp.trial.config_yaml import ConfigYaml
 from persona_exp.trial.engine_selection import with_suitable_engine
 from persona_exp.trial.seal import Sealed, Sealing, flush_to_disk
+from persona_exp.trial.trial_directory import TrialDirectory
 
 # Sealed in a moment: no progress is shown.
 FEW = 50
@@ -57,10 +58,11 @@ class Row:
         return SweepTrial(f"{self.trial.trial_id}/seals/{self.trial.path.name}", self.title, self.config.engine.name)
 
 
-def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
+def seal_rows(requests: Sequence[TrialRequest], command: str, before_writing: Callable[[TrialDirectory], None] | None = None) -> list[Row]:
     """Seal the base models, then the trials, and return them as rows; what asks for the same evaluations of the same trial is there once.
 
-    A rehearsal (engine=noop) compares with nothing. Raise UserError before anything runs, and where all that is swept changes nothing.
+    A rehearsal (engine=noop) compares with nothing. `before_writing` is called with each trial's folder before anything is written there.
+    Raise UserError before anything runs, and where all that is swept changes nothing.
     """
     _refuse_idle_sweep(requests)
     requests = [TrialRequest(with_suitable_engine(one.config), one.overrides) for one in requests]
@@ -71,17 +73,17 @@ def seal_rows(requests: Sequence[TrialRequest], command: str) -> list[Row]:
     bases = {yaml.text(base, UNREAD_BY_BASE): base for base in compared}
     asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
     asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
+    sealing = Sealing(command, before_writing)
     found: dict[tuple[str, ...], Row] = {}
-    for (trial, facts), (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], command), asked, strict=True):
+    for (trial, facts), (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], sealing), asked, strict=True):
         row = Row(trial, config, role, overrides, facts)
         found.setdefault(tuple(row.evaluations.values()) or (trial.trial_id,), row)
     return list(found.values())
 
 
-def _sealed(configs: Sequence[Config], command: str) -> list[tuple[Sealed, dict[str, Any]]]:
+def _sealed(configs: Sequence[Config], sealing: Sealing) -> list[tuple[Sealed, dict[str, Any]]]:
     """Seal each config, on the disk when this returns."""
     shown = track(configs, "Sealing", total=len(configs)) if len(configs) > FEW else configs
-    sealing = Sealing(command)
     with _first_warning_alone():
         sealed = [sealing.seal(config) for config in shown]
     flush_to_disk(Path(configs[0].runs))
