@@ -57,4 +57,4 @@ def _show(source: Path, shown: Path, written: Mapping[str, Any]) -> None:
             if below is not None and entry.is_dir() and os.access(entry, os.R_OK | os.X_OK):
                 _show(Path(entry.path), shown / entry.name, below)
             else:
-                (shown / entry.name).symlink_to(entry.path)
+                os.symlink(entry.path, f"{shown}/{entry.name}")  # noqa: PTH211 (20,000 of them)
