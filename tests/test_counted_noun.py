@@ -55,3 +55,17 @@ def test_no_line_for_a_reader_puts_a_plural_behind_any_number():
                     if isinstance(number, ast.FormattedValue) and noun:
                         found.add((path.relative_to(ROOT).as_posix(), noun[0]))
     assert found == SEVERAL
+
+
+def test_no_verb_behind_a_counted_noun_is_a_plural_whatever_the_number():
+    """`{counted(n, 'trial')} are` says `1 trial are` one day: the verb is the third argument of `counted`."""
+    found = set()
+    for folder in ("analysis", "persona_exp"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                for number, text in pairwise(node.values if isinstance(node, ast.JoinedStr) else []):
+                    verb = isinstance(text, ast.Constant) and re.match(r" (are|were|have)\b", str(text.value))
+                    call = number.value if isinstance(number, ast.FormattedValue) else None
+                    if verb and isinstance(call, ast.Call) and ast.unparse(call.func) == "counted":
+                        found.add((path.relative_to(ROOT).as_posix(), ast.unparse(call) + verb[0]))
+    assert found == set()

@@ -116,7 +116,10 @@ def _warm_starts(folder: Path, request: StudyRequest) -> list[WarmStart]:
     for name, reasons in left_out.items():
         count = sum(one.sweep == name for one in known)
         others = "".join(f"; {number} not: {reason}" for reason, number in reasons.items())
-        print(f"search.from: {count} finished trials of {name} are known from the start{others}.", flush=True)
+        print(
+            f"search.from: {counted(count, 'finished trial')} of {name} {'is' if count == 1 else 'are'} known from the start{others}.",
+            flush=True,
+        )
     return known
 
 
@@ -133,7 +136,7 @@ def _write(folder: Path, request: StudyRequest, settings: StudySettings, rows: S
     if held := sweep_hold.take_back(folder):
         print(f"It was held: {held}. The command takes that back.", flush=True)
     if taken_back := undo_cancellations(directories):
-        print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
+        print(f"{counted(taken_back, 'trial')} had been cancelled: the command takes that back.", flush=True)
     for lost in begin_anew(one.path for one in directories):
         print(lost, flush=True)
     print_kept(mend_attempts(directories))

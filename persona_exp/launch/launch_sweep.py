@@ -178,7 +178,7 @@ def write(
     print_kept([*([str(kept)] if kept else []), *mend_attempts(directories), *map(str, set_damaged_aside(folder))])
     taken_back = undo_cancellations(directories)
     if taken_back:
-        print(f"{taken_back} of these trials had been cancelled: the command takes that back.", flush=True)
+        print(f"{counted(taken_back, 'trial')} had been cancelled: the command takes that back.", flush=True)
     allow_after_site_faults(directories, [row.trial.path.name for row in rows])
     if held := sweep_hold.take_back(folder):
         print(f"It was held: {held}. The command takes that back.", flush=True)

@@ -26,7 +26,8 @@ SETTLED: frozenset[State] = frozenset({"complete", "refused", "pruned"})
 @dataclass(frozen=True)
 class AskResult:
     """`values` are the objectives, of a complete ask alone, and `others` what else was measured of it, by name; `losses` the validation
-    losses by optimiser step; `why` of a failed or damaged one. Of a damaged one nobody knows what came of it, which is no failure."""
+    losses by optimiser step; `why` of a failed or damaged one, and of a complete one what is damaged beside its evaluation. Of a damaged
+    one nobody knows what came of it, which is no failure."""
 
     state: State
     values: tuple[float, ...] | None = None
@@ -54,7 +55,8 @@ def read_result(runs: Path, search: str, ask: Ask, measures: Sequence[str], *, l
     if all(state == "complete" for state in states):
         values = tuple(sum(one.values[place] for one in each if one.values) / len(each) for place in range(len(measures)))
         known = [name for name in others if all(name in one.others for one in each)]
-        return AskResult("complete", values, {name: sum(one.others[name] for one in each) / len(each) for name in known}, curve)
+        measured = {name: sum(one.others[name] for one in each) / len(each) for name in known}
+        return AskResult("complete", values, measured, curve, why=next((one.why for one in each if one.why), None))
     state = next(one for one in ("running", "open", "paused") if one in states)
     return AskResult(state, losses=curve)
 
@@ -76,11 +78,19 @@ def trial_losses(directory: TrialDirectory) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
+def readable_losses(directory: TrialDirectory) -> tuple[dict[int, float], str | None]:
+    """Return the validation losses of a trial by optimiser step, or none of them and the sentence that says which file is damaged."""
+    try:
+        return trial_losses(directory), None
+    except Damaged as error:
+        return {}, str(error)
+
+
 def _trial_result(
     directory: TrialDirectory, search: str, asked: AskedTrial, wanted: tuple[Sequence[str], Sequence[str]], losses: bool
 ) -> AskResult:
     measures, others = wanted
-    curve = trial_losses(directory) if losses else {}
+    curve, damage = readable_losses(directory) if losses else ({}, None)
     metrics, costly = _metrics(directory, asked), bool({*measures, *others} & set(COSTS))
     if metrics is not None and costly and read_status(directory.path).status == "running":
         # What it took is written with its last word.
@@ -92,7 +102,10 @@ def _trial_result(
         if missing:
             return AskResult("failed", losses=curve, why=f"its evaluation has no {missing[0]}")
         measured = {name: found[name] for name in others if name in found}
-        return AskResult("complete", tuple(found[name] for name in measures), measured, curve)
+        # What it is worth is in its evaluation; of its losses pruners alone ask, which are done with it.
+        return AskResult("complete", tuple(found[name] for name in measures), measured, curve, why=damage)
+    if damage:
+        raise Damaged(damage)
     state, why = _state(directory, search, asked)
     return AskResult(state, losses=curve, why=why)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_exp import atomic_files
 from persona_exp.search.ask_files import Ask
-from persona_exp.search.ask_results import trial_losses
+from persona_exp.search.ask_results import readable_losses
 from persona_exp.search.rebuilt_study import RebuiltStudy
 from persona_exp.search.search_space import Setting
 from persona_exp.search.setting_importance import setting_importance
@@ -98,13 +98,13 @@ def ask_record(study: RebuiltStudy, number: int) -> dict[str, Any]:
     ask, result = study.asks[number], study.results[number]
     if ask is None:
         return {"number": number, "state": result.state, "why": result.why, "values": {}, "trials": [], "objectives": None, "losses": {}}
-    losses = result.losses or _losses(study.runs, ask)
+    losses, damage = (result.losses, None) if result.losses else _losses(study.runs, ask)
     constraints = {**ask.constraints, **result.constraints}
     return {
         "number": number,
         "title": ask.title,
         "state": result.state,
-        "why": result.why,
+        "why": result.why or damage,
         "values": {name: _value(study, name, text, ask) for name, text in ask.overrides.items()},
         "objectives": list(result.values) if result.values else None,
         "losses": losses,
@@ -124,9 +124,9 @@ def _value(study: RebuiltStudy, name: str, text: str, ask: Ask) -> Any:
     return text if setting is None or setting.texts else ask.params.get(name, text)
 
 
-def _losses(runs: Path, ask: Ask) -> dict[int, float]:
-    """Return the validation losses of its first trial where no pruner has read them."""
-    return trial_losses(trial_directory(runs, ask.trials[0].trial_id)) if ask.trials else {}
+def _losses(runs: Path, ask: Ask) -> tuple[dict[int, float], str | None]:
+    """Return the validation losses of its first trial where no pruner has read them, and what is damaged of them."""
+    return readable_losses(trial_directory(runs, ask.trials[0].trial_id)) if ask.trials else ({}, None)
 
 
 def _attempts(runs: Path, ask: Ask) -> list[dict[str, Any]]:

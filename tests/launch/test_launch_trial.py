@@ -55,7 +55,7 @@ def test_cancelled_it_ends_for_good_until_the_command_is_given_anew(run_py, tmp_
     assert "1 of 1 trials are missing" in told
     again = run_py(*ASKED)
     assert again.returncode == 0, again.stderr
-    assert "1 of these trials had been cancelled: the command takes that back." in again.stdout
+    assert "1 trial had been cancelled: the command takes that back." in again.stdout
 
 
 def test_the_trial_of_a_seal_is_such_a_sweep_too(run_py, tmp_path):

@@ -46,3 +46,18 @@ def test_of_the_losses_a_last_line_cut_short_is_left_out_and_no_other(tmp_path):
         (tmp_path / "attempts" / "0001" / "validation.jsonl").write_text(damaged)
         with pytest.raises(Damaged, match=r"0001/validation\.jsonl"):
             trial_losses(TrialDirectory(tmp_path))
+
+
+def test_beside_whole_metrics_a_torn_loss_is_said_and_changes_no_result(tmp_path):
+    trial = tmp_path / "trials" / "aaaaaaaaaaaa"
+    (trial / "attempts" / "0001").mkdir(parents=True)
+    (trial / "attempts" / "0001.json").write_text('{"attempt": 1, "status": "finished"}')
+    (trial / "attempts" / "0001" / "validation.jsonl").write_text('{"step": 2, "ev\n{"step": 4, "eval_loss": 4.0}\n')
+    with pytest.raises(Damaged, match=r"0001/validation\.jsonl"):
+        read_result(tmp_path, "a search", ASK, ["bits_per_byte"], losses=True)
+    measured = trial / "evaluations" / "eeeeeeeeeeee"
+    measured.mkdir(parents=True)
+    (measured / "metrics.json").write_text('{"metrics": {"bits_per_byte": {"value": 0.5}}}')
+    found = read_result(tmp_path, "a search", ASK, ["bits_per_byte"], losses=True)
+    assert (found.state, found.values, found.losses) == ("complete", (0.5,), {})
+    assert "0001/validation.jsonl line 1 is not JSON" in (found.why or "")

@@ -117,7 +117,7 @@ def test_finished_trials_of_a_sweep_are_known_from_the_start(tmp_path):
         [sys.executable, str(ROOT / "run.py"), *fixed, *more], env=environment, capture_output=True, text=True, check=False
     )
     assert search.returncode == 0, search.stdout + search.stderr
-    assert f"search.from: 1 finished trials of {name} are known from the start; 1 not: outside of the ranges." in search.stdout
+    assert f"search.from: 1 finished trial of {name} is known from the start; 1 not: outside of the ranges." in search.stdout
     study = RebuiltStudy(tmp_path / "sweeps" / "mine")
     study.refresh()
     (known, asked) = study.study.get_trials(deepcopy=False)

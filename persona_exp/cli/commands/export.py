@@ -58,10 +58,11 @@ def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
     if not arguments.json:
         print(f"{sweep.name}: {counted(answer['files'], 'file')}, {disk_size(answer['bytes'])} in {answer['destination']}")
         if answer["unfinished"]:
-            print(f"{counted(len(answer['unfinished']), 'trial')} of it had not finished and went along as they are.")
+            unfinished = counted(len(answer["unfinished"]), "trial")
+            print(f"{unfinished} of it had not finished; whatever there is went along.")
         if answer["left_out"]:
             shown = ", ".join(map(repr, answer["left_out"][:SHOWN])) + (", …" if len(answer["left_out"]) > SHOWN else "")
-            print(f"{counted(len(answer['left_out']), 'link or other thing')} that is no file of the sweep's stayed behind: {shown}.")
+            print(f"Of links and other things that are no files of the sweep's {len(answer['left_out'])} stayed behind: {shown}.")
         if not answer["archive"]:
             print(f"To read it: PERSONA_EXP_RUNS={answer['destination']} persona-exp status")
     return 0, answer

@@ -173,11 +173,15 @@ def _outcome_text(one: "KeeperRound") -> str:
     if one.what != "going" or one.why:
         return text
     if one.no_room:
-        return f"nothing was submitted (the site had no room for {counted(one.no_room, 'trial')}: they follow when other jobs have ended)"
+        return f"nothing was submitted (the site had no room for {counted(one.no_room, 'trial')}, until other jobs have ended)"
     if one.doubtful:
-        return f"nothing was submitted (whether {counted(one.doubtful, 'trial')} without a job still run is not known: try again later)"
+        return (
+            f"nothing was submitted (of {counted(one.doubtful, 'trial')} without a job nobody knows whether work goes on: try again later)"
+        )
     if one.jobless == one.going:
-        return f"nothing was submitted (no job of it is in the queue, but {counted(one.going, 'trial')} are running outside its jobs)"
+        return (
+            f"nothing was submitted (no job of it is in the queue, but {counted(one.going, 'trial', 'is', 'are')} running outside its jobs)"
+        )
     return text
 
 

@@ -133,16 +133,21 @@ def _table(study: RebuiltStudy, *, every: bool) -> str:
         best = [number for _, number in sorted(finished, key=lambda one: (sign * one[0][0], one[1]))[:BEST]]
         numbers = sorted({*numbers[-NEWEST:], *best, *(one for one in best_trials(study)[: SHOWN * 2] if one >= 0)})
     marked = set(best_trials(study))
-    rows = [_row(study, number, best=number in marked) for number in numbers]
+    records = [ask_record(study, number) for number in numbers]
+    rows = [_row(study, one, best=one["number"] in marked) for one in records]
     objectives = study.settings.objectives
     header = ["ask", "", "state", *objectives, "step", "loss", "settings", "trial", "note"]
     table = text_table(header, rows, right=(0, *range(3, 5 + len(objectives))), widest=90)
+    # A cell of the table would cut the sentence short.
+    beside = "".join(
+        f"\nask {one['number']} has its result, but {one['why']}" for one in records if one["state"] == "complete" and one["why"]
+    )
     left = len(study.asks) - len(numbers)
-    return table + (f"\n{counted(left, 'more ask')} not shown; --all lists every one." if left else "")
+    return table + beside + (f"\n{counted(left, 'more ask')} not shown; --all lists every one." if left else "")
 
 
-def _row(study: RebuiltStudy, number: int, *, best: bool) -> list[str]:
-    record, objectives = ask_record(study, number), study.settings.objectives
+def _row(study: RebuiltStudy, record: Mapping[str, Any], *, best: bool) -> list[str]:
+    number, objectives = record["number"], study.settings.objectives
     values = [figure(one) for one in record["objectives"]] if record["objectives"] else [""] * len(objectives)
     losses, step = record["losses"], record.get("reached")
     ask = study.asks[number]

@@ -21,7 +21,7 @@ from persona_exp.launch.recovery.memory_backoff import limits_of
 from persona_exp.launch.recovery.sweep_hold import TAKEN_BACK_BY_COMMAND
 from persona_exp.launch.sweeps.never_began import dead_job
 from persona_exp.process_identity import node_name, process_gone
-from persona_exp.search.ask_results import trial_losses
+from persona_exp.search.ask_results import readable_losses
 from persona_exp.trial.attempt_records import PAUSED, PRUNED, attempt_files, read_record
 from persona_exp.trial.comparability import all_outdated, basis, outdated
 from persona_exp.trial.recorded_evaluations import read_evaluations
@@ -285,12 +285,13 @@ def _code(case: TrialCase) -> list[str]:
 def _given_up(case: TrialCase) -> list[str]:
     """Return which search gave a trial up, at which step, and what brings it back."""
     state, search = case.state, str(case.state.record["search"])
-    paused, losses = state.record["cause"] == PAUSED, trial_losses(TrialDirectory(case.folder))
+    paused, (losses, damage) = state.record["cause"] == PAUSED, readable_losses(TrialDirectory(case.folder))
     step = max(losses, default=state.step)
     at = "" if step is None else f" at step {step}"
     loss = f" with a validation loss of {losses[step]:.4f}" if step in losses else ""
     verb, why = ("paused", "it was not among the best of that rung by then") if paused else ("pruned", "others promised more")
     lines = [f"The search {search} {verb} it{at} {case.when(state.ended)}{loss}, since {why}."]
+    lines += [damage] if damage else []
     goes_on = _from_checkpoint(case)
     if case.sweep is None or case.sweep.name != search:
         again = f"{case.command} goes on with it" if case.sweep else "a sweep that asks for it goes on with it"

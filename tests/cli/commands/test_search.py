@@ -10,6 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from persona_exp.cli.main import main
+from persona_exp.launch.sweeps import finish_sweep, trial_set
 from persona_exp.search import composed_configs
 from persona_exp.search.ask_files import ask_path
 from persona_exp.search.rebuilt_study import RebuiltStudy
@@ -215,3 +216,51 @@ def test_a_search_without_asks_left_is_not_held(folder):
     asked(made, 2)
     assert main(["cancel", "s"]) == 0
     assert not (made / "hold.json").exists()
+
+
+TORN = '{"step": 2, "ev\n{"step": 4, "eval_loss": 4.0}\n'
+
+
+def torn(folder, **settings):
+    """A search whose best ask has a torn line among its validation losses."""
+    search = folder(n_trials=2, **settings)
+    for number, (ask, value) in enumerate(zip(asked(search, 2), (0.5, 0.9), strict=True)):
+        evaluate(search, ask, value)
+        attempt(search, f"a0000000000{number}", losses={2: 1.0}, status="finished")
+    (search.parents[1] / "trials" / "a00000000000" / "attempts" / "0001" / "validation.jsonl").write_text(TORN)
+    return search
+
+
+@pytest.mark.parametrize("settings", [{}, {"pruner": ASHA}], ids=["all", "pruned"])
+def test_a_torn_loss_is_said_beside_its_ask_and_takes_nothing_from_the_others(folder, capsys, settings):
+    torn(folder, **settings)
+    found = answered(capsys, "s")
+    assert (found["best"], found["counts"]) == ([0], {"complete": 2})
+    assert [one["losses"] for one in found["asks"]] == [{}, {"2": 1.0}]
+    assert "0001/validation.jsonl line 1 is not JSON" in found["asks"][0]["why"]
+    assert found["asks"][1]["why"] is None
+    text = " ".join(shown(capsys, "s").split())
+    assert "Best: ask 0, bits_per_byte 0.5" in text
+    assert "0001/validation.jsonl line 1 is not JSON" in text
+
+
+def test_with_a_torn_loss_a_search_ends_and_is_written(folder, monkeypatch):
+    search = torn(folder)
+    monkeypatch.setattr(finish_sweep, "report", lambda *_, **__: 0)
+    trial_set.write(search, [trial_set.SweepTrial("a00000000000/seals/5ea15ea1.json", "r=4", "fused")])
+    finish_sweep.finish_sweep(search)
+    written = json.loads((search / "report" / "search.json").read_text())
+    assert written["best"] == [0]
+    assert "validation.jsonl line 1 is not JSON" in written["asks"][0]["why"]
+
+
+def test_why_answers_for_one_given_up_whose_losses_are_torn(folder, capsys):
+    search = folder(n_trials=1, pruner=ASHA, pauses=True)
+    asked(search, 1)
+    attempt(search, "a00000000000", losses={2: 1.0}, status="interrupted", cause="paused", search="s", message="paused")
+    trial = search.parents[1] / "trials" / "a00000000000"
+    (trial / "attempts" / "0001" / "validation.jsonl").write_text(TORN)
+    assert main(["why", "a00000000000"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The search s paused it" in text
+    assert "0001/validation.jsonl line 1 is not JSON" in text

@@ -48,7 +48,7 @@ def test_a_local_sweep_is_shared_gone_on_with_and_left(tmp_path):
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=300) == 75
     told = (tmp_path / "output").read_text()
-    assert "1 of these trials had been cancelled: the command takes that back." in told
+    assert "1 trial had been cancelled: the command takes that back." in told
     assert f"Stopped waiting: what runs elsewhere goes on there, and the same command comes back to {sweep.name}." in told
     assert "Traceback" not in told
     assert json.loads((first / "attempts" / "0002.json").read_text())["status"] == "finished"
