@@ -20,7 +20,7 @@ from typing import Any
 from persona_exp import atomic_files
 from persona_exp.full_disk import is_full
 from persona_exp.process_identity import process_gone, this_job, this_process
-from persona_exp.trial.attempt_records import DAMAGED, numbered, read_record
+from persona_exp.trial.attempt_records import DAMAGED, highest_number, numbered, read_record
 from persona_exp.trial.lost_attempts import note_began
 
 HEARTBEAT_SECONDS = 10.0
@@ -180,7 +180,10 @@ def claim(
         return None
     if unless():
         return None
-    number = int(last.stem) + 1 if last else 1
+    # A folder may have lost its record: its number is not given again.
+    number = highest_number(attempts) + 1
+    if number != (int(last.stem) + 1 if last else 1) and latest(attempts) != last:
+        return None
     path = attempts / f"{number:04}.json"
     mine = {
         "attempt": number,

@@ -57,6 +57,22 @@ def numbered_names(attempts: str) -> list[str]:
     return found if len(found) < 2 else sorted(found, key=lambda name: (int(name[:-5]), name))
 
 
+def highest_number(attempts: Path) -> int:
+    """Return the highest number that an attempt has, by its file or by its folder, which may have lost its file; 0 without any."""
+    try:
+        names = {path.name.removesuffix(".json") for path in attempts.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def end_without_record(published_seal: str | None) -> dict[str, Any]:
+    """Return how an attempt ended whose record cannot be read: finished where all that this seal asks for is published."""
+    if published_seal:
+        return {"status": "finished", "cause": None, "seal": published_seal}
+    return {"status": "interrupted", "cause": DAMAGED}
+
+
 def read_record(path: str | Path) -> dict[str, Any]:
     """Return an attempt's record. One that cannot be read has the status DAMAGED, and a message that says what is to be done.
 

@@ -1,13 +1,11 @@
 """The records of attempts that were damaged, written anew when a person gives the trial's command again."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from persona_exp import atomic_files
 from persona_exp.damaged_records import set_aside
-from persona_exp.errors import UserError
-from persona_exp.trial.attempt_records import DAMAGED, attempt_files, read_record
-from persona_exp.trial.seal_facts import all_published
+from persona_exp.trial.attempt_records import DAMAGED, attempt_files, end_without_record, read_record
+from persona_exp.trial.seal_facts import published_seal
 from persona_exp.trial.trial_directory import TrialDirectory
 
 
@@ -25,15 +23,7 @@ def mend_attempts(directories: Iterable[TrialDirectory]) -> list[str]:
                 continue
             kept.append(str(aside))
             # It is finished for that seal: another may owe another evaluation.
-            seal = next((one.name for one in sorted(directory.seals.glob("*.json")) if _published(one)), None)
-            end = {"status": "finished", "cause": None, "seal": seal} if seal else {"status": "interrupted", "cause": DAMAGED}
+            end = end_without_record(published_seal(directory.path))
             record = {"attempt": int(path.stem), "host": None, **end, "message": f"its record was damaged, and is kept as {aside.name}"}
             atomic_files.write_json(path, record)
     return kept
-
-
-def _published(seal: Path) -> bool:
-    try:
-        return all_published(seal)
-    except UserError:
-        return False

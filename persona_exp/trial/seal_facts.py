@@ -52,6 +52,15 @@ def all_published(path: Path) -> bool:
     return all((directory.evaluations / eval_id).is_dir() for eval_id in facts["evaluations"].values())
 
 
+def published_seal(trial_folder: Path) -> str | None:
+    """Return the name of the first of a trial's seals of which all is published; None without one. Damaged seals are passed over."""
+    for path in seal_paths(trial_folder):
+        with suppress(UserError):
+            if all_published(path):
+                return path.name
+    return None
+
+
 def sealed_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     """Return a trial's config as it was sealed. Raise Damaged where it is not what a seal says, UserError without one."""
     content = _config_content(folder, name)

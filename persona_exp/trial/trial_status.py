@@ -3,7 +3,6 @@
 import os
 import resource
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,14 +171,9 @@ def _status(folder: Path, number: int, record: Mapping[str, Any]) -> tuple[str, 
 
 def _published(folder: Path) -> bool:
     """Return whether all that one of the trial's seals asks for is published."""
-    from persona_exp.errors import UserError
-    from persona_exp.trial.seal_facts import all_published
+    from persona_exp.trial.seal_facts import published_seal
 
-    for seal in sorted((folder / "seals").glob("*.json")):
-        with suppress(UserError):
-            if all_published(seal):
-                return True
-    return False
+    return published_seal(folder) is not None
 
 
 def _unstarted(folder: Path) -> tuple[str, str | None, str | None]:

@@ -43,16 +43,20 @@ def test_it_leaves_a_sweep_of_one_and_is_not_run_twice(run_py, tmp_path):
     assert attempts(runs) == before
 
 
-def test_cancelled_it_ends_for_good_until_the_command_is_given_anew(run_py, tmp_path):
-    """With 75, its job would go back into the queue."""
+@pytest.mark.parametrize("told", [False, True])
+def test_cancelled_it_ends_for_good_until_the_command_is_given_anew(run_py, tmp_path, told):
+    """With 75, its job would go back into the queue: whether its worker sees it or the command is told to stop."""
     runs, slowly = tmp_path / "runs", {**environment(tmp_path), "PERSONA_EXP_NOOP_SECONDS": "60"}
     command = [sys.executable, str(ROOT / "run.py"), *ASKED]
     with subprocess.Popen(command, cwd=ROOT, env=slowly, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         until(lambda: [json.loads(path.read_text())["status"] for path in attempts(runs)] == ["running"])
         (attempts(runs)[0].parents[1] / "cancel.json").write_text("{}")
-        told, _ = process.communicate(timeout=300)
-    assert process.returncode == 1, told
-    assert "1 of 1 trials are missing" in told
+        if told:
+            process.terminate()
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1, said
+    assert "1 of 1 trials is missing" in said
+    assert [json.loads(path.read_text())["status"] for path in attempts(runs)] == ["interrupted"]
     again = run_py(*ASKED)
     assert again.returncode == 0, again.stderr
     assert "1 trial had been cancelled: the command takes that back." in again.stdout

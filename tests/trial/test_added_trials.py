@@ -5,6 +5,7 @@ import threading
 from persona_exp.training.stop_signals import Interruption
 from persona_exp.trial import run_sealed_trials as running
 from persona_exp.trial.added_trials import AddedTrial, add_trial, added_trials
+from persona_exp.trial.lost_attempts import note_began
 from persona_exp.trial.recorded_sweep import read_sweep
 from persona_exp.trial.run_sealed_trials import GivenSeals
 from persona_exp.trial.unbegun_seals import unbegun_seals
@@ -70,6 +71,14 @@ def test_other_code_and_cancelled_ones_are_left_alone(sealed_noop, runs):
     assert unbegun_seals(folder, code_of(trial)) == [trial.path.absolute()]
     assert unbegun_seals(folder, "other code") == []
     trial.directory.cancelled.write_text("{}")
+    assert unbegun_seals(folder, code_of(trial)) == []
+
+
+def test_one_that_lost_its_attempts_is_not_trained_again_in_silence(sealed_noop, runs):
+    trial = sealed_noop()
+    folder = runs / "sweeps" / "one"
+    add_trial(folder, added(trial.trial_id, trial.path.name))
+    note_began(trial.directory.path)
     assert unbegun_seals(folder, code_of(trial)) == []
 
 

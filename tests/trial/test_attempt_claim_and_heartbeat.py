@@ -83,6 +83,15 @@ def test_an_ended_attempt_makes_room_for_the_next_which_says_what_ended_it(tmp_p
     assert second.record["previous"] == {"attempt": 1, "host": node_name(), "cause": "signal", "message": "stopped by SIGTERM"}
 
 
+def test_the_number_of_a_folder_without_a_record_is_not_given_again(tmp_path):
+    put(tmp_path, 1, status="interrupted")
+    (tmp_path / "0003" / "staging").mkdir(parents=True)
+    claimed = attempt_claim_and_heartbeat.claim(tmp_path)
+    claimed.end("finished")
+    assert (claimed.number, claimed.record["previous"]["attempt"]) == (4, 1)
+    assert (tmp_path / "0003" / "fenced").is_dir()
+
+
 def test_a_killed_process_makes_room_at_once(tmp_path):
     other = process(tmp_path, "time.sleep(60)")
     assert attempt_claim_and_heartbeat.claim(tmp_path) is None

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.full_disk import require_room
 from persona_exp.launch.recovery import sweep_hold
@@ -115,4 +114,4 @@ def _print_missing(sweep_folder: Path, missing: Sequence[SweepTrial], trials: in
         print(f"and {len(missing) - MOST_LINES} more")
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        print(f"{len(missing)} of {counted(trials, 'trial')} {verb} missing; `persona-exp why TRIAL` tells more.", flush=True)
+        print(f"{len(missing):,} of {trials:,} trials {verb} missing; `persona-exp why TRIAL` tells more.", flush=True)

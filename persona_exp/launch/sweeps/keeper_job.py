@@ -9,8 +9,9 @@ from persona_exp.launch.sweeps.submission_record import Submission
 KEEPER_MINUTES, KEEPER_GB = 60, 4
 # Additional parameters that ask for what workers need: their cores, memory, GPUs, nodes, licences. A site may want the others of every job.
 OF_WORKERS = re.compile(
-    "(cpus?|mem|gpus?|gres|tres|tmp|cores?|threads?|sockets?|distribution|hint|prefer|constraint|cluster_constraint|batch|node|exclu|"
-    "contiguous|spread_job|use_min_nodes|switches|oversubscribe|overcommit|licenses|bb|network|reservation|time_min|begin|deadline)"
+    "(cpus?|mincpus|extra_node_info|mem|gpus?|gres|tres|tmp|cores?|threads?|sockets?|distribution|hint|prefer|constraint|"
+    "cluster_constraint|batch|node|exclu|contiguous|spread_job|use_min_nodes|switches|oversubscribe|overcommit|licenses|"
+    "bb|network|reservation|time_min|begin|deadline)"
 )
 KEEPER_SETTINGS = "cluster.keeper_partition, keeper_qos, keeper_mem_gb, keeper_mem_per_cpu or keeper_timeout_min"
 

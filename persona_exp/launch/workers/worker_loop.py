@@ -5,7 +5,7 @@ It imports no torch, and knows trials from their files alone.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,8 @@ ASKED = tuple(-number for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGI
 
 Answer = TypeVar("Answer")
 Batch = list[tuple[str, Decision]]
+# What may have something to run yet, here or elsewhere.
+OPEN = ("run", "wait", "paused", "elsewhere")
 AS_BEGUN = Decision("run", "the training process has taken it up")
 
 
@@ -344,11 +346,20 @@ class Worker:
             if submission and left and not held and not self._gone:
                 how = requeue_worker(submission, open_still)
                 print_line(f"This job was {how}." if how else "What is left goes on when the command is given again.")
-            # A trial of no sweep that has failed must not have its job put back.
-            return FAILED if submission is None and not open_still and "failed" in found.values() else INTERRUPTED
+            # Where nothing can go on, nobody must come back for it.
+            return FAILED if not left and self._failed_for_good({**found, **self.ended}) and self._all_ended() else INTERRUPTED
         if "failed" in found.values() or (held and "run" in found.values()) or self.failed_to_ask:
             return FAILED
         return FINISHED
+
+    def _failed_for_good(self, found: Mapping[str, str]) -> bool:
+        """Return whether one of these failed, or a person cancelled it."""
+        return any(one == "failed" or (one == "cancelled" and _cancelled(self._tasks.directory(seal))) for seal, one in found.items())
+
+    def _all_ended(self) -> bool:
+        """Return whether no trial of the submission, nor any that was added or asked for, can go on."""
+        seals = dict.fromkeys([*self._tasks.seals, *self._tasks.asked()])
+        return not any((self.ended.get(seal) or self._decision(seal).next) in OPEN for seal in seals)
 
 
 def _cancelled(directory: TrialDirectory) -> bool:

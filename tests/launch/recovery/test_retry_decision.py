@@ -7,6 +7,8 @@ import pytest
 
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, allow_retry, decide, decide_after_death
 from persona_exp.process_identity import node_name
+from persona_exp.trial.attempt_claim_and_heartbeat import claim
+from persona_exp.trial.attempt_records import read_record
 from persona_exp.trial.lost_attempts import begin_anew, note_began
 from persona_exp.trial.trial_status import read_status
 from tests.launch.rehearsed import SEAL, recorded_trial
@@ -126,6 +128,23 @@ def test_a_trial_whose_attempts_are_gone_gets_no_job_until_a_person_asks_for_it(
     assert begin_anew([directory.path]) == []
 
 
+def test_attempts_whose_records_alone_are_gone_are_followed_by_the_next_number(tmp_path):
+    directory = recorded_trial(tmp_path, *[{"status": "interrupted", "cause": "signal"}] * 2)
+    note_began(directory.path)
+    for number in (1, 2):
+        (directory.attempts / f"{number:04}" / "staging").mkdir(parents=True)
+        (directory.attempts / f"{number:04}.json").unlink()
+    assert f"the records in attempts/ of trial {directory.trial_id} are gone, though it began" in of(directory).why
+    (said,) = begin_anew([directory.path])
+    assert "trained anew, from a checkpoint where one is left" in said
+    assert [path.name for path in directory.attempts.glob("*.json")] == ["0002.json"]
+    assert of(directory).next == "run"
+    claimed = claim(directory.attempts)
+    assert claimed is not None
+    claimed.end("finished")
+    assert (claimed.number, claimed.record["previous"]["attempt"]) == (3, 2)
+
+
 def test_a_trial_whose_attempts_are_gone_is_finished_where_all_is_published(tmp_path):
     directory = recorded_trial(tmp_path, {"status": "finished"})
     shutil.rmtree(directory.attempts)
@@ -137,6 +156,14 @@ def test_a_trial_whose_attempts_are_gone_is_finished_where_all_is_published(tmp_
     (directory.seals / SEAL).write_text(json.dumps({**facts, "engine": "noop"}))
     assert of(directory).next == "finished"
     assert read_status(directory.path).status == "finished"
+    (said,) = begin_anew([directory.path])
+    assert said.endswith("it is finished, for all that is asked of it is published.")
+    record = read_record(directory.attempts / "0001.json")
+    assert (record["status"], record["seal"]) == ("finished", SEAL)
+    assert of(directory).next == "finished"
+    # Another seal may ask for more.
+    (directory.seals / "ffffffff.json").write_text(json.dumps({**facts, "engine": "sft", "evaluations": {"adapter": "e" * 12}}))
+    assert of(directory, seal="ffffffff.json").next == "run"
 
 
 def test_kills_with_new_checkpoints_in_between_do_not_add_up(tmp_path):

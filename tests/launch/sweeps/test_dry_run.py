@@ -103,6 +103,8 @@ def test_the_keeper_asks_for_no_gpu(tmp_path):
             {"comment": "grant 7", "additional_parameters": {"nice": 100, "site-project": "p7", "gpu-bind": "none", "licenses": "x"}},
             ["--comment='grant 7 keeper'", "--nice=100", "--site-project=p7"],
         ),
+        ({}, {"additional_parameters": {"mincpus": 16, "extra_node_info": "2:8", "extra": "mine"}}, ["--extra=mine"]),
+        ({}, {"additional_parameters": {"extra-node-info": "2:8"}}, ["--cpus-per-task=1"]),
     ],
 )
 def test_the_keepers_own_settings(tmp_path, site, worker, expected):
@@ -111,7 +113,8 @@ def test_the_keepers_own_settings(tmp_path, site, worker, expected):
     lines = keeper_script(one, ["1"]).splitlines()
     assert {f"#SBATCH {line}" for line in expected} <= set(lines)
     assert sum(line.startswith("#SBATCH --mem") for line in lines) == 1
-    assert not any("licenses" in line or "gpu" in line for line in lines if line not in {f"#SBATCH {one}" for one in expected})
+    workers_own = ("licenses", "gpu", "mincpus", "extra-node-info", "extra_node_info")
+    assert not any(any(name in line for name in workers_own) for line in lines if line not in {f"#SBATCH {one}" for one in expected})
 
 
 def test_a_name_of_ones_own_is_a_prefix_and_a_cluster_the_ending(tmp_path):

@@ -151,12 +151,37 @@ def test_a_signal_saves_and_leaves(trials, tmp_path):
     assert statuses(tmp_path, seals) == [["interrupted"], []]
 
 
-def test_stopped_once_too_often_without_anything_saved_a_trial_fails(trials, tmp_path):
+def test_a_signal_while_another_task_is_open_leaves_though_a_trial_failed(trials, tmp_path):
+    seals = trials(3)
+    with (directory_of(tmp_path, seals[0]) / "config.yaml").open("a") as file:
+        file.write("# edited\n")
+    process = worker(submitted(tmp_path, [[seal] for seal in seals]), "--task", "0", **LASTING)
+    begun = until(lambda: [seal for seal in seals[1:] if attempts(tmp_path, seal)])
+    (directory_of(tmp_path, begun[0]) / "cancel.json").write_text("{}")
+    process.send_signal(signal.SIGTERM)
+    ended(process, 75)
+    assert sorted(statuses(tmp_path, seals)) == [[], ["failed"], ["interrupted"]]
+
+
+def test_a_worker_whose_trial_was_cancelled_and_that_is_told_to_stop_ends_for_good(trials, tmp_path):
+    """With 75, its job would go back into the queue."""
+    (seal,) = trials(1)
+    process = worker(submitted(tmp_path, [[seal]]), "--task", "0", PERSONA_EXP_NOOP_SECONDS="30")
+    running(tmp_path, seal)
+    (directory_of(tmp_path, seal) / "cancel.json").write_text("{}")
+    process.send_signal(signal.SIGTERM)
+    ended(process, 1)
+    assert [(one["status"], one["cause"]) for one in attempts(tmp_path, seal)] == [("interrupted", "cancelled")]
+
+
+@pytest.mark.parametrize("of_a_sweep", [False, True])
+def test_stopped_once_too_often_without_anything_saved_a_trial_fails(trials, tmp_path, of_a_sweep):
     (seal,) = trials(1)
     path = leave_running(tmp_path, seal, status="interrupted", cause="signal")
     for number in range(2, 10):
         path.with_name(f"{number:04}.json").write_text(json.dumps(json.loads(path.read_text()) | {"attempt": number}))
-    command = [sys.executable, "-m", "persona_exp.launch.workers", "--seal", str(tmp_path / "runs" / "trials" / seal)]
+    given = [str(submitted(tmp_path, [[seal]]).path), "--task", "0"] if of_a_sweep else ["--seal", str(tmp_path / "runs" / "trials" / seal)]
+    command = [sys.executable, "-m", "persona_exp.launch.workers", *given]
     process = subprocess.Popen(command, env={**os.environ, **LASTING}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until(lambda: attempts(tmp_path, seal)[-1]["attempt"] == 10)
     process.send_signal(signal.SIGTERM)
