@@ -56,7 +56,7 @@ def command(runs, *arguments, **variables):
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**environment(runs.parent), "COLUMNS": "200", "NO_COLOR": "1", **variables},
+        env={**environment(runs.parent), "COLUMNS": "10000", "NO_COLOR": "1", **variables},
         capture_output=True,
         text=True,
         timeout=580,
