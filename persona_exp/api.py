@@ -56,16 +56,22 @@ def run(config: "Config") -> TrialResult:
     As by a command, it is a sweep of one: its base rows are measured too, and there is a report.
 
     Change a config with `dataclasses.replace`. Interrupted, it saves and goes on at the next call. Raise UserError where a setting is
-    refused, or the trial does not finish.
+    refused, or the trial does not finish, or its base rows or report do not.
     """
     from persona_exp.launch.launch_trial import PROGRAM
     from persona_exp.trial.engine_selection import with_suitable_engine
     from persona_exp.trial.recorded_evaluations import read_evaluations
     from persona_exp.trial.seal import seal
-    from persona_exp.trial.seal_facts import read_seal_facts
+    from persona_exp.trial.seal_facts import all_published, read_seal_facts
 
     sealed = seal(with_suitable_engine(config), command=PROGRAM)
-    code = _relayed([sys.executable, "-m", "persona_exp.launch.launch_trial", str(sealed.path.absolute())])
+    command = [sys.executable, "-m", "persona_exp.launch.launch_trial", str(sealed.path.absolute())]
+    code, name = _noted(command)
+    if code and all_published(sealed.path):
+        done = f"Trial {sealed.trial_id} has finished, but"
+        if name is None:
+            raise UserError(f"{done} its sweep was not begun anew: what was printed says why.")
+        raise UserError(f"{done} its sweep {name} lacks other rows or a report: `persona-exp status {shlex.quote(name)}` says which.")
     if code:
         raise UserError(f"Trial {sealed.trial_id} has not finished: `persona-exp why {sealed.trial_id}` says why.")
     asked = read_seal_facts(sealed.path)["evaluations"].values()
@@ -80,13 +86,8 @@ def sweep(overrides: Sequence[str]) -> str:
     The same call goes on, and returns the same name. With `hydra/launcher=slurm hydra.launcher.wait=false` it returns when all is
     submitted. Raise UserError where a setting is refused, or a trial has not finished: the message names the sweep.
     """
-    from persona_exp.launch.sweep_note import VARIABLE
-
     _refuse_flags(overrides)
-    with tempfile.TemporaryDirectory() as scratch:
-        note = Path(scratch) / "sweep"
-        code = _relayed([sys.executable, "-m", "persona_exp.cli.main", "run", "-m", *overrides], {VARIABLE: str(note)})
-        name = note.read_text(encoding="utf-8") if note.is_file() else None
+    code, name = _noted([sys.executable, "-m", "persona_exp.cli.main", "run", "-m", *overrides])
     if name is None:
         raise UserError(f"No sweep was begun by {shlex.join(overrides)}: what was printed says why.")
     if code:
@@ -144,6 +145,16 @@ def _refuse_flags(overrides: Sequence[str]) -> None:
     flags = [one for one in overrides if one.startswith("-")]
     if flags:
         raise UserError(f"{flags[0]} is a flag of the command line: give settings alone, as in lora.r=8.")
+
+
+def _noted(command: list[str]) -> tuple[int, str | None]:
+    """Run `command` as `_relayed` does; return its exit code, and the name of the sweep that it began, None where it began none."""
+    from persona_exp.launch.sweep_note import VARIABLE
+
+    with tempfile.TemporaryDirectory() as scratch:
+        note = Path(scratch) / "sweep"
+        code = _relayed(command, {VARIABLE: str(note)})
+        return code, note.read_text(encoding="utf-8") if note.is_file() else None
 
 
 def _relayed(command: list[str], variables: dict[str, str] | None = None) -> int:

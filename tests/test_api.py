@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +64,28 @@ def test_what_is_refused_is_one_sentence(tmp_path, monkeypatch, call, says):
     with pytest.raises(px.UserError, match=says) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("published", "says"),
+    [
+        (True, "Trial 0123456789ab has finished, but its sweep one lacks other rows or a report: `persona-exp status one` says which"),
+        (False, "Trial 0123456789ab has not finished: `persona-exp why 0123456789ab` says why"),
+    ],
+)
+def test_a_run_whose_base_row_failed_is_not_called_unfinished(tmp_path, monkeypatch, config, published, says):
+    path = tmp_path / "trials" / "0123456789ab" / "seals" / "5ea15ea1.json"
+
+    def fails(command, variables):
+        Path(variables["PERSONA_EXP_SWEEP_NOTE"]).write_text("one")
+        return 1
+
+    monkeypatch.setattr("persona_exp.trial.seal.seal", lambda *_, **__: SimpleNamespace(trial_id="0123456789ab", path=path))
+    monkeypatch.setattr("persona_exp.trial.seal_facts.all_published", lambda at: published and at == path)
+    monkeypatch.setattr("persona_exp.api._relayed", lambda command, variables=None: fails(command, variables or {}))
+    with pytest.raises(px.UserError) as refused:
+        px.run(config("model=tiny"))
+    assert says in str(refused.value)
 
 
 @pytest.mark.long

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 PROGRAM = "persona_exp.run(config)"
 
 
-def launch_trial(composed: "DictConfig", *, command: str, dry_run: bool = False) -> int:
-    """Run the trial that Hydra composed, and what it is compared with, here; return the exit code. `dry_run` says what that would be."""
-    request, options = TrialRequest(compose_trial(composed), {}), LocalOptions(dry_run=dry_run)
+def launch_trial(composed: "DictConfig", *, command: str, options: LocalOptions | None = None) -> int:
+    """Run the trial that Hydra composed, and what it is compared with, here, as `options` have it; return the exit code."""
+    request = TrialRequest(compose_trial(composed), {})
     return launch_sweep(command=command, arguments=(), swept=(), requests=[request], options=options, label=sweep_label(composed))
 
 

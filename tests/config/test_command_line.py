@@ -52,6 +52,8 @@ def test_help_into_a_pipe_that_closes():
             "hydra/launcher=lokal does not exist: choose one of local, slurm; did you mean local?",
         ),
         (["-m", "seed=1,2", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0 must be 1 or more"),
+        (["hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0 must be 1 or more"),
+        (["+hydra.launcher.partition=gpu"], "hydra.launcher.partition is a setting of hydra/launcher=slurm: add"),
     ],
 )
 def test_a_launcher_asked_for_wrongly_is_one_sentence(run_py, tmp_path, arguments, says):

@@ -55,14 +55,14 @@ def main() -> int:
     composed: list[DictConfig] = []
     launchers: list[str] = []
     sweeps: list[str | None] = []
-    dry_runs: list[bool] = []
+    given: list[dict[str, Any]] = []
 
     def note(config: "DictConfig") -> None:
         composed.append(config)
         choices = HydraConfig.get().runtime.choices
         launchers.append(str(choices.get("hydra/launcher")))
         sweeps.append(choices.get("sweeps"))
-        dry_runs.append(bool(HydraConfig.get().launcher.get("dry_run")))
+        given.append({str(name): value for name, value in HydraConfig.get().launcher.items() if name != "_target_"})
 
     try:
         refuse_secrets(sys.argv[1:], "The command")
@@ -82,9 +82,11 @@ def main() -> int:
             if launchers[0] == "slurm":
                 raise UserError("hydra/launcher=slurm submits sweeps: add -m, or run one trial in a job with sbatch slurm/train.sbatch.")
             from persona_exp.launch.launch_trial import launch_trial
+            from persona_exp.launch.launcher_options import LocalOptions, parse_options
             from persona_exp.launch.notification import as_given, notified
 
-            return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command, dry_run=dry_runs[0]))
+            options = parse_options(LocalOptions, given[0])
+            return notified(as_given(composed[0]), lambda: launch_trial(composed[0], command=command, options=options))
     except (UserError, OSError, hydra.errors.HydraException, YAMLError) as error:
         # Some of Hydra's are an OSError too.
         sentence = error_sentence(error) if isinstance(error, hydra.errors.HydraException | YAMLError) else refusal(error)
