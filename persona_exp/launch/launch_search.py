@@ -14,7 +14,7 @@ from persona_exp.counted_noun import counted
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
 from persona_exp.launch.launch_sweep import describe, print_host_warnings, print_kept
-from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, refuse_contradictions, warning_if_run_here
+from persona_exp.launch.launcher_options import LocalOptions, SlurmOptions, overridden, refuse_contradictions, warning_if_run_here
 from persona_exp.launch.planning.bundle_plan import Terms
 from persona_exp.launch.recovery import sweep_hold
 from persona_exp.launch.recovery.retry_decision import allow_after_site_faults, undo_cancellations
@@ -24,7 +24,8 @@ from persona_exp.launch.sweeps import trial_set
 from persona_exp.launch.sweeps.seal_sweep_rows import Row, TrialRequest, seal_rows
 from persona_exp.launch.sweeps.sweep_name import sweep_name
 from persona_exp.search.ask_files import ask_numbers
-from persona_exp.search.samplers import GRID
+from persona_exp.search.continued_methods import continued_methods
+from persona_exp.search.samplers import GRID, grid_points
 from persona_exp.search.search_space import Setting, widened
 from persona_exp.search.study_request import StudyRequest, name_digest
 from persona_exp.search.study_settings import StudySettings, WarmStart, is_search, read_settings, to_ask, write_settings
@@ -54,7 +55,7 @@ def launch_search(
         check_options(options, config.cluster, runs, begun=is_search(folder))
     elif warning := warning_if_run_here(config.cluster):
         print(warning, file=sys.stderr, flush=True)
-    settings = _continued(folder, request)
+    settings = _continued(folder, request, overridden(shlex.split(command)))
     workers = _workers(options, config, settings)
     # A dry run's config names a temporary folder, and it is the disk of `runs` that counts.
     on_host = replace(config, runs=str(runs))
@@ -85,8 +86,9 @@ def _name(request: StudyRequest) -> str:
     return sweep_name(request.slug, [name_digest(request.settings)])
 
 
-def _continued(folder: Path, request: StudyRequest) -> StudySettings:
-    """Return the settings of a study that may have asks already. Raise UserError where it was another search."""
+def _continued(folder: Path, request: StudyRequest, names: set[str]) -> StudySettings:
+    """Return the settings of a study that may have asks already, whose command gives the settings `names`. Raise UserError where it was
+    another search."""
     settings = request.settings
     if not is_search(folder):
         if (folder / "sweep.yaml").exists():
@@ -95,13 +97,18 @@ def _continued(folder: Path, request: StudyRequest) -> StudySettings:
             print(note, flush=True)
         return replace(settings, warm=tuple(_warm_starts(folder, request)))
     before = read_settings(folder)
-    names = ("objectives", "directions", "seeds", "fixed", "composed", "custom_search_space", "earlier")
-    for name in (*names, *(["space"] if settings.sampler["_target_"] == GRID else [])):
+    settings, notes = continued_methods(before, settings, names)
+    for note in notes:
+        print(note, flush=True)
+    compared = ("objectives", "directions", "seeds", "fixed", "composed", "custom_search_space", "earlier")
+    for name in (*compared, *(["space"] if settings.sampler["_target_"] == GRID else [])):
         if getattr(before, name) != getattr(settings, name):
             other = "settings that are not searched" if name == "fixed" else name
             raise UserError(f"The study {folder.name} was asked with other {other}: give another sweep.name.")
     space, earlier = ([Setting.from_json(one) for one in each.space] for each in (settings, before))
     widened(space, earlier)
+    if settings.sampler["_target_"] == GRID:
+        settings = replace(settings, n_trials=min(settings.n_trials, len(grid_points(space))))
     # What was known from the start stays so: numbers are counted behind it.
     return replace(settings, warm=before.warm)
 
