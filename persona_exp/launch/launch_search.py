@@ -11,6 +11,7 @@ from persona_exp.atomic_files import make_folder
 from persona_exp.config.schema import Config
 from persona_exp.config.trial_identity import base_config
 from persona_exp.counted_noun import counted
+from persona_exp.damaged_records import Damaged
 from persona_exp.errors import UserError
 from persona_exp.launch.cost import cost_estimate, earlier_runs
 from persona_exp.launch.launch_sweep import describe, print_host_warnings, print_kept
@@ -28,7 +29,7 @@ from persona_exp.search.continued_methods import continued_methods
 from persona_exp.search.samplers import GRID, grid_points
 from persona_exp.search.search_space import Setting, widened
 from persona_exp.search.study_request import StudyRequest, name_digest
-from persona_exp.search.study_settings import StudySettings, WarmStart, is_search, read_settings, to_ask, write_settings
+from persona_exp.search.study_settings import StudySettings, WarmStart, is_search, read_settings, search_file, to_ask, write_settings
 from persona_exp.trial.lost_attempts import begin_anew
 from persona_exp.trial.mended_records import mend_attempts
 from persona_exp.trial.seal import seal
@@ -96,7 +97,12 @@ def _continued(folder: Path, request: StudyRequest, names: set[str]) -> StudySet
         for note in request.notes:
             print(note, flush=True)
         return replace(settings, warm=tuple(_warm_starts(folder, request)))
-    before = read_settings(folder)
+    try:
+        before = read_settings(folder)
+    except Damaged:
+        asks = counted(len(ask_numbers(folder)), "ask")
+        print(f"{search_file(folder)} is damaged: it is written anew from this command, whose settings are taken for those of its {asks}.")
+        return replace(settings, warm=tuple(_warm_starts(folder, request)))
     settings, notes = continued_methods(before, settings, names)
     for note in notes:
         print(note, flush=True)

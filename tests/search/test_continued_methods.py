@@ -4,7 +4,7 @@ import pytest
 
 from persona_exp.errors import UserError
 from persona_exp.search.continued_methods import continued_methods
-from persona_exp.search.study_settings import read_settings
+from persona_exp.search.study_settings import read_settings, search_file, write_settings
 from tests.search.studies import TPE, a_search, replace
 
 ASHA = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "pauses": True, "min_resource": 2, "reduction_factor": 3}
@@ -72,3 +72,19 @@ def test_the_command_of_a_search_says_what_it_keeps(before, tmp_path, capsys):
     assert capsys.readouterr().out == f"The search keeps {FACTOR}=3, not 2, the default: name it to change it.\n"
     assert _continued(tmp_path / "s", request, {FACTOR}).pruner == HALVING
     assert f"{FACTOR} changed from 3 to 2" in capsys.readouterr().out
+
+
+def test_a_damaged_file_of_the_search_is_written_anew_by_its_command(before, tmp_path, capsys):
+    from persona_exp.config.schema.sweep_label import SweepLabel
+    from persona_exp.launch.launch_search import _continued
+    from persona_exp.search.composed_configs import ComposedConfigs
+    from persona_exp.search.study_request import StudyRequest
+
+    path = search_file(tmp_path / "s")
+    path.write_text(path.read_text()[:40])
+    found = _continued(tmp_path / "s", StudyRequest(before, ComposedConfigs([]), None, (), SweepLabel(), ()), set())
+    assert found == before
+    assert "is damaged: it is written anew from this command, whose settings are taken for those of its 0 asks." in capsys.readouterr().out
+    kept = write_settings(tmp_path / "s", found)
+    assert kept.read_text() != path.read_text()
+    assert read_settings(tmp_path / "s") == before
