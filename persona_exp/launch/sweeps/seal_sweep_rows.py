@@ -59,7 +59,8 @@ class Row:
 
 
 def seal_rows(requests: Sequence[TrialRequest], command: str, before_writing: Callable[[TrialDirectory], None] | None = None) -> list[Row]:
-    """Seal the base models, then the trials, and return them as rows; what asks for the same evaluations of the same trial is there once.
+    """Seal the trials and their base models, and return these first, as rows; what asks for the same evaluations of the same trial is there
+    once.
 
     A rehearsal (engine=noop) compares with nothing. `before_writing` is called with each trial's folder before anything is written there.
     Raise UserError before anything runs, and where all that is swept changes nothing.
@@ -71,11 +72,13 @@ def seal_rows(requests: Sequence[TrialRequest], command: str, before_writing: Ca
         base_config(one.config) for one in reversed(requests) if one.config.engine.name != "noop" or one.config.method.name == "none"
     )
     bases = {yaml.text(base, UNREAD_BY_BASE): base for base in compared}
-    asked = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
-    asked += [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
+    based = [(base, "base", dict[str, Any]()) for base in reversed(bases.values())]
+    trained = [(one.config, "adapter", _read(one)) for one in requests if one.config.method.name != "none"]
     sealing = Sealing(command, before_writing)
     found: dict[tuple[str, ...], Row] = {}
-    for (trial, facts), (config, role, overrides) in zip(_sealed([config for config, _, _ in asked], sealing), asked, strict=True):
+    # Of a single trial that is refused, its base model is not left behind as sealed.
+    sealed = _sealed([config for config, _, _ in (*trained, *based)], sealing)
+    for (trial, facts), (config, role, overrides) in zip(sealed[len(trained) :] + sealed[: len(trained)], (*based, *trained), strict=True):
         row = Row(trial, config, role, overrides, facts)
         found.setdefault(tuple(row.evaluations.values()) or (trial.trial_id,), row)
     return list(found.values())
