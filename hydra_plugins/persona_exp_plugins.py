@@ -144,7 +144,7 @@ class SweepLauncher(Launcher):
         # As typed: `arguments` lack what was said to Hydra itself, the launcher and its settings.
         command = typed_command()
         options = self.parse_options()
-        if not swept and isinstance(options, LocalOptions):
+        if requests and not swept and isinstance(options, LocalOptions):
             print("Nothing is swept, so this is one trial: several values, as in lora.r=8,16, make a sweep.", file=sys.stderr, flush=True)
         self.run(
             lambda: launch_sweep(
