@@ -12,8 +12,8 @@ SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 
 # Whose arms are base models, which no machine without a GPU trains.
 OF_MODELS = ("model", "base_vs_instruct")
-# Trained whenever all tests are: a tuned sweep, one over data, one by pairs, and a search.
-OF_EACH_KIND = ("rank_x_lr", "data_size", "method", "optuna_persona")
+# Trained whenever all tests are: a tuned sweep, one by pairs, and a search.
+OF_EACH_KIND = ("rank_x_lr", "method", "optuna_persona")
 SMALL = ["model=tiny", "evaluation.likelihood_items=4", "evaluation.generated_items=2", "evaluation.max_new_tokens=4"]
 # What is left of each, so that all together take minutes; trials, base rows with them (None: a search, which gives some up).
 TRAINED = {

@@ -7,7 +7,7 @@ import pytest
 from tests.test_pipeline import TINY
 from tests.training.curves import hyperparameters_of_tensorboard, of_tensorboard, of_wandb, summary_of_wandb
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("built")]
 
 ENGINES = pytest.mark.parametrize("engine", ["fused", "sft"])
 SENT = {"train/loss", "train/grad_norm", "train/learning_rate", "train/epoch"}

@@ -71,7 +71,8 @@ def values(runs):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("trials", "kills", "more"), [(3, 1, 4), pytest.param(8, 5, 12, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize(("trials", "kills", "more"), [(3, 1, 4), (8, 5, 12)])
 def test_killed_it_asks_the_same_and_more_trials_extend_it(tmp_path, trials, kills, more):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(whole, f"hydra.sweeper.n_trials={trials}")
