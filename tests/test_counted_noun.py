@@ -22,6 +22,7 @@ SEVERAL = {
     ("persona_exp/launch/launch_search.py", " trials"),
     ("persona_exp/launch/recovery/sweep_hold.py", " trials"),
     ("persona_exp/launch/sweeps/search_failures.py", " asks"),
+    ("persona_exp/launch/sweeps/finish_sweep.py", " trials"),
     ("persona_exp/launch/workers/local_sweep.py", " trials"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 from persona_exp.launch.recovery.failed_nodes import note_failed_node
 from persona_exp.launch.slurm import slurm_queue
 from persona_exp.launch.workers import worker_requeue
-from persona_exp.launch.workers.worker_loop import INTERRUPTED, Worker
+from persona_exp.launch.workers.worker_loop import FAILED, INTERRUPTED, Worker
 from persona_exp.launch.workers.worker_requeue import requeue_away_from_failed_node, requeue_worker
 from persona_exp.launch.workers.worker_tasks import tasks_of_submission
 from tests.launch.rehearsed import recorded_trial, submitted
@@ -127,7 +127,7 @@ def test_a_trial_that_was_stopped_once_too_often_does_not_come_back(made, again)
     trial(made, OWN, *[STOPPED] * 10)
     worker = Worker(tasks_of_submission(made), Stopped())
     assert list(worker._runnable([OWN])) == []
-    assert worker.run() == INTERRUPTED
+    assert worker.run() == FAILED
     assert again == []
     last = json.loads((made.runs / "trials" / OWN.split("/")[0] / "attempts" / "0010.json").read_text())
     assert (last["status"], last["cause"]) == ("failed", "signal")
