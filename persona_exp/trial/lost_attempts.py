@@ -1,4 +1,4 @@
-"""A trial that began and whose attempts are gone: somebody deleted them, and with them its checkpoints, its curves and how it ended."""
+"""A trial that began and whose attempts are gone: deleted by hand, and with them its checkpoints, its curves and how it ended."""
 
 import os
 from collections.abc import Container, Iterable

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 # Trials that are announced so soon after one another are handed to one process.
 AT_ONCE_SECONDS = 0.05
-# What a child does not get any further in so many goes is left to a person.
-GOES = 3
 
 HINT = "Ctrl-C stops it, and the same command goes on."
 
